@@ -1,0 +1,40 @@
+//! Whether a request may go on: key, customer, tier, quota, in this order.
+
+use super::api_key::KeyState;
+use super::{ApiKey, Customer, Standing, TierTable, Timestamp};
+
+/// Why a request or an event was turned away. A value, never an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// No key, or one that is unknown, mistyped, revoked or expired.
+    InvalidKey,
+    /// The customer is suspended.
+    Suspended,
+    /// The route needs a higher tier.
+    TierTooLow { required: String },
+    /// The units do not fit the limit of this period.
+    LimitExceeded(Standing),
+    /// The idempotency key was used before for something else.
+    IdempotencyConflict,
+}
+
+/// Everything but the quota, which only the store can answer.
+pub fn decide_access(
+    key: Option<(&ApiKey, Timestamp)>,
+    customer: &Customer,
+    tiers: &TierTable,
+    required_tier: Option<&str>,
+) -> Result<(), Refusal> {
+    if key.is_some_and(|(key, now)| key.state(now) != KeyState::Valid) {
+        return Err(Refusal::InvalidKey);
+    }
+    if customer.suspended {
+        return Err(Refusal::Suspended);
+    }
+    match required_tier {
+        Some(required) if !tiers.satisfies(customer.tier_id.as_deref(), required) => {
+            Err(Refusal::TierTooLow { required: required.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,127 @@
+//! Customers: who pays.
+
+use std::fmt;
+
+use super::Timestamp;
+use crate::{Error, Result};
+
+/// The longest id of a customer, event, tier or subscription, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 255;
+
+/// Refuses ids that are empty, too long, or hold control characters. `field` names the argument in the error.
+pub fn validate_id(field: &str, id: &str) -> Result<()> {
+    if id.is_empty() {
+        return Err(Error::invalid(format!("`{field}` must not be empty")));
+    }
+    if id.len() > MAX_ID_BYTES {
+        return Err(Error::invalid(format!("`{field}` must be at most {MAX_ID_BYTES} bytes long, got {}", id.len())));
+    }
+    if id.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("`{field}` must not hold control characters")));
+    }
+    Ok(())
+}
+
+/// The caller's own name for a customer, 1 to 255 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustomerId(String);
+
+impl CustomerId {
+    pub fn new(id: impl Into<String>) -> Result<Self> {
+        let id = id.into();
+        validate_id("customerId", &id)?;
+        Ok(Self(id))
+    }
+
+    /// For ids that the store gave back.
+    pub fn from_stored(id: String) -> Self {
+        Self(id)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustomerId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Customer {
+    pub id: CustomerId,
+    /// `None`: the limits of a customer without a tier apply.
+    pub tier_id: Option<String>,
+    pub subscription_id: Option<String>,
+    pub stripe_customer_id: Option<String>,
+    /// A suspended customer's requests are refused; what is recorded for him otherwise still counts.
+    pub suspended: bool,
+    pub created_at: Timestamp,
+}
+
+impl Customer {
+    pub fn new(id: CustomerId, created_at: Timestamp) -> Self {
+        Self { id, tier_id: None, subscription_id: None, stripe_customer_id: None, suspended: false, created_at }
+    }
+}
+
+/// A change to a field that can also be cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Patch<T> {
+    #[default]
+    Keep,
+    Clear,
+    Set(T),
+}
+
+impl<T> Patch<T> {
+    pub fn apply(self, field: &mut Option<T>) {
+        match self {
+            Patch::Keep => {}
+            Patch::Clear => *field = None,
+            Patch::Set(value) => *field = Some(value),
+        }
+    }
+
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Patch::Set(value) => Some(value),
+            Patch::Keep | Patch::Clear => None,
+        }
+    }
+}
+
+/// What `customers.upsert` changes; what it does not name stays.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CustomerPatch {
+    pub tier_id: Patch<String>,
+    pub subscription_id: Patch<String>,
+    pub stripe_customer_id: Patch<String>,
+    pub suspended: Option<bool>,
+}
+
+impl CustomerPatch {
+    pub fn validate(&self) -> Result<()> {
+        for (field, patch) in [
+            ("tier", &self.tier_id),
+            ("subscriptionId", &self.subscription_id),
+            ("stripeCustomerId", &self.stripe_customer_id),
+        ] {
+            if let Some(value) = patch.value() {
+                validate_id(field, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn apply(self, customer: &mut Customer) {
+        self.tier_id.apply(&mut customer.tier_id);
+        self.subscription_id.apply(&mut customer.subscription_id);
+        self.stripe_customer_id.apply(&mut customer.stripe_customer_id);
+        if let Some(suspended) = self.suspended {
+            customer.suspended = suspended;
+        }
+    }
+}

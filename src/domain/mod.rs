@@ -1,0 +1,32 @@
+//! The rules of billing. Pure: no I/O, no clock, no async, no napi.
+//!
+//! Semantics shared by all of it:
+//! - **Instants** are milliseconds since the Unix epoch, UTC ([`Timestamp`]). Calendars take a named [`TimeZone`].
+//! - **Periods** are half-open: `[start, end)`.
+//! - **Money** is an exact decimal ([`Money`]).
+//! - **Units** are whole numbers ([`Units`]); one API request is one unit of the meter `api_request`.
+//! - A **refusal** is a value ([`Refusal`]), never an error: an error means that we could not decide.
+
+pub mod access;
+pub mod api_key;
+pub mod customer;
+pub mod event;
+pub mod meter;
+pub mod money;
+pub mod period;
+pub mod price;
+pub mod quota;
+pub mod tier;
+pub mod timestamp;
+
+pub use access::{Refusal, decide_access};
+pub use api_key::{ApiKey, KeyHash, Secret};
+pub use customer::{Customer, CustomerId};
+pub use event::{EventId, UsageEvent};
+pub use meter::Meter;
+pub use money::Money;
+pub use period::{Period, TimeZone, Window};
+pub use price::{Method, Price, PriceList};
+pub use quota::{Standing, Units};
+pub use tier::{Tier, TierTable};
+pub use timestamp::Timestamp;

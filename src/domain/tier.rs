@@ -1,0 +1,113 @@
+//! Subscription tiers: what a customer of a tier may use.
+
+use super::customer::validate_id;
+use super::{Customer, Meter};
+use crate::{Code, Error, Result};
+
+/// The limits of a customer without a tier, a month: the seed's.
+pub const API_REQUESTS_WITHOUT_TIER: u64 = 1_000;
+pub const AGENT_EXECUTIONS_WITHOUT_TIER: u64 = 50;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tier {
+    pub id: String,
+    /// A month, `None` without a limit.
+    pub api_requests_per_month: Option<u64>,
+    pub agent_executions_per_month: Option<u64>,
+    /// The whole tier as the caller gave it, as JSON: names, price ids, what it costs.
+    pub definition: String,
+}
+
+/// The tiers from the lowest to the highest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TierTable {
+    tiers: Vec<Tier>,
+}
+
+impl TierTable {
+    pub fn new(tiers: Vec<Tier>) -> Result<Self> {
+        for (position, tier) in tiers.iter().enumerate() {
+            validate_id(&format!("tiers[{position}].id"), &tier.id)?;
+            if tiers[..position].iter().any(|lower| lower.id == tier.id) {
+                return Err(Error::new(
+                    Code::InvalidCatalog,
+                    format!("tiers[{position}]: the tier {:?} is listed twice", tier.id),
+                ));
+            }
+        }
+        Ok(Self { tiers })
+    }
+
+    /// From the lowest to the highest.
+    pub fn iter(&self) -> impl Iterator<Item = &Tier> {
+        self.tiers.iter()
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Tier> {
+        self.tiers.iter().find(|tier| tier.id == id)
+    }
+
+    /// Like [`TierTable::get`], with the error that an unknown tier deserves.
+    pub fn require(&self, id: &str) -> Result<&Tier> {
+        self.get(id).ok_or_else(|| {
+            let known: Vec<_> = self.tiers.iter().map(|tier| tier.id.as_str()).collect();
+            Error::new(Code::UnknownTier, format!("unknown tier {id:?}; the tiers are: {}", known.join(", ")))
+        })
+    }
+
+    /// Whether `tier` is `required` or stands above it. A tier that is not in the table satisfies nothing, and nothing
+    /// satisfies a required tier that is not in the table.
+    pub fn satisfies(&self, tier: Option<&str>, required: &str) -> bool {
+        let rank = |id: &str| self.tiers.iter().position(|tier| tier.id == id);
+        match (tier.and_then(rank), rank(required)) {
+            (Some(actual), Some(required)) => actual >= required,
+            _ => false,
+        }
+    }
+
+    /// The customer's limit on a meter, a month. `None` means without a limit.
+    pub fn limit(&self, customer: Option<&Customer>, meter: Meter) -> Option<u64> {
+        let tier = customer.and_then(|customer| customer.tier_id.as_deref()).and_then(|id| self.get(id));
+        match (meter, tier) {
+            (Meter::ApiRequest, Some(tier)) => tier.api_requests_per_month,
+            (Meter::ApiRequest, None) => Some(API_REQUESTS_WITHOUT_TIER),
+            (Meter::AgentExecution, Some(tier)) => tier.agent_executions_per_month,
+            (Meter::AgentExecution, None) => Some(AGENT_EXECUTIONS_WITHOUT_TIER),
+            (Meter::DataAccess, _) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(ids: &[&str]) -> Result<TierTable> {
+        TierTable::new(
+            ids.iter()
+                .map(|id| Tier {
+                    id: id.to_string(),
+                    api_requests_per_month: Some(1),
+                    agent_executions_per_month: None,
+                    definition: "{}".into(),
+                })
+                .collect(),
+        )
+    }
+
+    #[test]
+    fn a_higher_tier_satisfies_a_lower_one() {
+        let tiers = table(&["low", "middle", "high"]).unwrap();
+        assert!(tiers.satisfies(Some("high"), "middle"));
+        assert!(tiers.satisfies(Some("middle"), "middle"));
+        assert!(!tiers.satisfies(Some("low"), "middle"));
+        assert!(!tiers.satisfies(None, "low"));
+        assert!(!tiers.satisfies(Some("gone"), "low"));
+        assert!(!tiers.satisfies(Some("high"), "gone"));
+    }
+
+    #[test]
+    fn a_tier_listed_twice_is_refused() {
+        assert_eq!(table(&["low", "high", "low"]).unwrap_err().code, Code::InvalidCatalog);
+    }
+}

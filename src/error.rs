@@ -1,0 +1,92 @@
+//! The one error type. Its [`Code`]s are part of the public API: they never change meaning and are never reused.
+
+use std::fmt;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, for a program ([`Code`]) and for a person (the message, which says what to do).
+///
+/// It is `Clone` because one failed commit answers every event of its group. Messages never hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    pub code: Code,
+    pub message: String,
+}
+
+impl Error {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::InvalidArgument, message)
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)+) => {
+        /// The stable codes. The README's table of errors lists the same ones.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $($(#[$doc])* $name,)+ }
+
+        impl Code {
+            pub const ALL: &'static [Code] = &[$(Code::$name,)+];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// An argument or option has the wrong type, is out of range, or is too long.
+    InvalidArgument = "invalid_argument",
+    /// The tiers or the price list contradict themselves.
+    InvalidCatalog = "invalid_catalog",
+    /// No tier has this id.
+    UnknownTier = "unknown_tier",
+    /// No API key has this id.
+    UnknownKey = "unknown_key",
+    /// The imported secret is already a key.
+    KeyExists = "key_exists",
+    /// The key was revoked and cannot be rotated.
+    KeyRevoked = "key_revoked",
+    /// The id was seen before with other contents.
+    IdempotencyConflict = "idempotency_conflict",
+    /// An event's metadata is larger than 16 KiB of JSON.
+    MetadataTooLarge = "metadata_too_large",
+    /// A sum of money no longer fits 28 digits.
+    AmountOverflow = "amount_overflow",
+    /// `close()` was called.
+    Closed = "closed",
+    /// Too many operations wait for the store.
+    Overloaded = "overloaded",
+    /// Another process holds the store's lock for too long.
+    StoreBusy = "store_busy",
+    /// The disk is full.
+    StoreFull = "store_full",
+    /// The file or its directory cannot be written.
+    StoreReadOnly = "store_read_only",
+    /// The database was written by a newer Weighbridge.
+    StoreNewer = "store_newer",
+    /// The file is not a Weighbridge database.
+    StoreForeign = "store_foreign",
+    /// The database file is damaged.
+    StoreCorrupt = "store_corrupt",
+    /// The store failed in another way.
+    StoreUnavailable = "store_unavailable",
+    /// `STRIPE_SECRET_KEY` is not set and no `secretKey` was given.
+    StripeKeyMissing = "stripe_key_missing",
+    /// The subscription's price cannot take the usage.
+    StripePriceNotMetered = "stripe_price_not_metered",
+    /// A bug in Weighbridge.
+    Internal = "internal",
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,31 @@
+//! Weighbridge: billing for an API, inside the API's own process.
+//!
+//! The map, from the inside out:
+//!
+//! | module     | what it is                                                                              |
+//! |------------|-----------------------------------------------------------------------------------------|
+//! | [`error`]  | the one [`Error`] and its stable codes                                                  |
+//! | [`domain`] | the rules: money, periods, prices, tiers, quotas, keys. Pure: no I/O, no clock, no async |
+//! | [`store`]  | what is remembered: `trait Store`, its conformance suite, SQLite                        |
+//! | [`engine`] | who decides and when: the gate, the recorder, the key cache, taking over the seed's files |
+//! | [`stripe`] | the Stripe client and the service on top of it                                          |
+//! | `node`     | the Node.js binding (feature `node`): conversions and nothing else                      |
+//!
+//! Dependencies point one way: `domain` ← `store` ← `engine`; `stripe` uses `domain`; `node` uses all of them and
+//! nobody uses `node`. No napi outside `node`, no SQL outside `store`, no HTTP outside `stripe::client`.
+//! `tests/architecture.rs` holds the rule.
+//!
+//! Time is an argument. No module below `node` reads a clock to decide something: the caller says what time it is,
+//! so that a test can cross a month's end and a replay decides as the original did.
+
+#![deny(unsafe_code)]
+
+pub mod domain;
+pub mod engine;
+pub mod error;
+#[cfg(feature = "node")]
+mod node;
+pub mod store;
+pub mod stripe;
+
+pub use error::{Code, Error, Result};
