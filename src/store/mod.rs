@@ -1,1 +1,185 @@
+//! What is remembered, and the one contract for remembering it.
+//!
+//! A [`Store`] is synchronous: the engine calls it from threads of its own. Writing happens in groups, one transaction
+//! for each, on one thread; reading never waits for writing. `tests/store.rs` holds every implementation to the same
+//! conformance suite.
 
+use crate::domain::customer::CustomerPatch;
+use crate::domain::{
+    ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable, TimeZone, Timestamp,
+    UsageEvent,
+};
+use crate::{Error, Result};
+
+pub mod sqlite;
+
+pub use sqlite::SqliteStore;
+
+/// A place that remembers customers, keys, events and counters, shared by any number of processes.
+pub trait Store: Send + Sync {
+    /// Applies a group of changes in one transaction. When this returns `Ok`, all of them survive a `kill -9`; when it
+    /// returns an error, none of them happened. A change that is refused on its own (its outcome is an error) changes
+    /// nothing and leaves the others alone.
+    fn commit(&self, group: &[Change]) -> Result<Committed>;
+
+    /// Grows with every change to keys, customers or the catalog, by whichever process. What was read before it grew
+    /// may be out of date.
+    fn revision(&self) -> Result<u64>;
+
+    /// What all processes on this store agree on.
+    fn catalog(&self) -> Result<Catalog>;
+
+    /// The key with this hash, and the customer whose key it is.
+    fn identify(&self, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>>;
+
+    fn customer(&self, id: &CustomerId) -> Result<Option<Customer>>;
+
+    /// By id, beginning after `after`, at most `limit`.
+    fn customers(&self, after: Option<&str>, limit: usize) -> Result<Vec<Customer>>;
+
+    /// A customer's keys, revoked ones too, the oldest first.
+    fn keys(&self, customer_id: &CustomerId) -> Result<Vec<ApiKey>>;
+
+    /// What a customer used in the billing period that starts at an instant. Meters without usage are left out.
+    fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>>;
+
+    /// Visits the hourly rollups of `[from, to)`, which must be whole UTC hours.
+    fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;
+
+    /// Visits the single events of `[from, to)`.
+    fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;
+
+    /// How many bytes of a file that the seed's code left behind were taken over.
+    fn takeover_position(&self, file: &str) -> Result<u64>;
+}
+
+pub type Visitor<'a> = &'a mut dyn FnMut(UsageRow) -> Result<()>;
+
+/// What all processes on one store agree on: the last one to say otherwise decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Catalog {
+    pub tiers: TierTable,
+    /// In which the billing periods begin and end.
+    pub time_zone: TimeZone,
+}
+
+/// One change, applied whole or not at all.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Charge(Charge),
+    UpsertCustomer {
+        id: CustomerId,
+        patch: CustomerPatch,
+        now: Timestamp,
+    },
+    CreateKey {
+        key: ApiKey,
+        hash: KeyHash,
+    },
+    RevokeKey {
+        id: String,
+        now: Timestamp,
+    },
+    /// Gives the customer of key `id` a successor and lets the old key live until `until`.
+    RotateKey {
+        id: String,
+        successor_id: String,
+        prefix: String,
+        hash: KeyHash,
+        now: Timestamp,
+        until: Timestamp,
+    },
+    /// `None` leaves what the store has. Tiers that are no longer listed stay for the customers who have them.
+    Configure {
+        tiers: Option<TierTable>,
+        time_zone: Option<TimeZone>,
+    },
+    /// Takes over a stretch of a legacy file, unless another process already has.
+    TakeOver(Takeover),
+}
+
+/// An event to be counted, and whether it may be refused.
+#[derive(Debug, Clone)]
+pub struct Charge {
+    pub event: UsageEvent,
+    /// `None`: it has happened and is recorded whatever the limit says.
+    pub admission: Option<Admission>,
+    pub now: Timestamp,
+}
+
+/// What must hold for an event to be counted. All of it is checked in the very transaction that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admission {
+    pub key_id: Option<String>,
+    pub required_tier: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Takeover {
+    pub file: String,
+    /// The bytes of the file that this stretch covers; it is applied only where the store stands at `from`.
+    pub from: u64,
+    pub to: u64,
+    pub events: Vec<UsageEvent>,
+    /// Customers that come into being even without an event.
+    pub customers: Vec<CustomerId>,
+    pub now: Timestamp,
+}
+
+/// A group that was committed.
+#[derive(Debug)]
+pub struct Committed {
+    pub revision: u64,
+    /// One for each change, in order.
+    pub outcomes: Vec<Outcome>,
+}
+
+pub type Outcome = std::result::Result<Applied, Error>;
+
+#[derive(Debug, Clone)]
+pub enum Applied {
+    Charged(Charged),
+    Customer(Customer),
+    Key(ApiKey),
+    Configured,
+    /// `false`: the store did not stand where the stretch begins, so nothing was done.
+    TakenOver(bool),
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Charged {
+    pub verdict: Verdict,
+    pub customer: Customer,
+    /// On the event's meter, after the event.
+    pub standing: Standing,
+    pub period: Period,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Recorded,
+    /// An event with this id and these contents was recorded before.
+    Duplicate,
+    Refused(Refusal),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counter {
+    pub meter: Meter,
+    pub units: u64,
+    pub cost: Money,
+}
+
+/// Usage of one customer, meter and endpoint: of one event, or of all in an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    /// When the event happened, or when the hour began.
+    pub at: Timestamp,
+    pub customer_id: CustomerId,
+    pub meter: Meter,
+    pub endpoint: Option<String>,
+    pub events: u64,
+    pub units: u64,
+    pub cost: Money,
+}

@@ -1,0 +1,224 @@
+//! Applying a group of changes inside one transaction.
+//!
+//! Here is what happens to an event; what administers customers, keys and the catalog is in `administration`.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::Result;
+use super::read;
+use super::tallies::Tallies;
+use crate::domain::{ApiKey, Customer, Period, Refusal, Standing, Timestamp, UsageEvent, decide_access};
+use crate::store::{Admission, Applied, Catalog, Change, Charge, Charged, Outcome, Takeover, Verdict};
+
+const HOUR: i64 = 3_600_000;
+
+pub struct Group<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) catalog: Catalog,
+    pub(super) tallies: Tallies<'c>,
+    /// The billing period of the last event: most often the next one's too.
+    pub(super) period: Option<Period>,
+    pub(super) revised: bool,
+}
+
+impl<'c> Group<'c> {
+    pub fn new(connection: &'c Connection, catalog: Catalog) -> Self {
+        Self { connection, catalog, tallies: Tallies::new(connection), period: None, revised: false }
+    }
+
+    /// The outer error ends the whole group; the outcome is this change's own.
+    pub fn apply(&mut self, change: &Change) -> Result<Outcome> {
+        match change {
+            Change::Charge(charge) => self.charge(charge),
+            Change::UpsertCustomer { id, patch, now } => self.upsert_customer(id, patch, *now),
+            Change::CreateKey { key, hash } => self.create_key(key, hash),
+            Change::RevokeKey { id, now } => self.revoke_key(id, *now),
+            Change::RotateKey { id, successor_id, prefix, hash, now, until } => {
+                let successor = |key: &ApiKey| ApiKey {
+                    id: successor_id.clone(),
+                    prefix: prefix.clone(),
+                    created_at: *now,
+                    ..key.clone()
+                };
+                self.rotate_key(id, successor, hash, *until)
+            }
+            Change::Configure { tiers, time_zone } => self.configure(tiers.as_ref(), *time_zone),
+            Change::TakeOver(takeover) => self.take_over(takeover),
+        }
+    }
+
+    /// Writes what was kept in memory. Returns the catalog, and whether anything changed that caches depend on.
+    pub fn finish(mut self) -> Result<(Catalog, bool)> {
+        self.tallies.write()?;
+        Ok((self.catalog, self.revised))
+    }
+
+    fn charge(&mut self, charge: &Charge) -> Result<Outcome> {
+        let event = &charge.event;
+        let known = read::customer(self.connection, event.customer_id.as_str())?;
+        let is_new = known.is_none();
+        let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), charge.now));
+        let period = self.period_of(event.timestamp);
+        let used = self.tallies.counter(&(event.customer_id.clone(), period.start, event.meter))?.units;
+        let mut standing = Standing { limit: self.catalog.tiers.limit(Some(&customer), event.meter), used };
+
+        let verdict = self.judge(charge, &customer, standing)?;
+        if verdict == Verdict::Recorded {
+            if let Err(error) = self.record(event, &customer, period, charge.now)? {
+                return Ok(Err(error));
+            }
+            if is_new {
+                self.insert_customer(&customer)?;
+            }
+            standing.used += event.units.get();
+        }
+        Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })))
+    }
+
+    fn judge(&self, charge: &Charge, customer: &Customer, standing: Standing) -> Result<Verdict> {
+        let Charge { event, admission, now } = charge;
+        if let Some(Admission { key_id, required_tier }) = admission {
+            let key = match key_id {
+                Some(id) => match read::key(self.connection, id)? {
+                    Some(key) => Some(key),
+                    None => return Ok(Verdict::Refused(Refusal::InvalidKey)),
+                },
+                None => None,
+            };
+            let access = decide_access(
+                key.as_ref().map(|key| (key, *now)),
+                customer,
+                &self.catalog.tiers,
+                required_tier.as_deref(),
+            );
+            if let Err(refusal) = access {
+                return Ok(Verdict::Refused(refusal));
+            }
+        }
+        match self.seen_before(event)? {
+            Some(true) => return Ok(Verdict::Duplicate),
+            Some(false) => return Ok(Verdict::Refused(Refusal::IdempotencyConflict)),
+            None => {}
+        }
+        if admission.is_some() && !standing.admits(event.units) {
+            return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
+        }
+        Ok(Verdict::Recorded)
+    }
+
+    /// Whether the customer's event id was seen, and if so whether with the same contents.
+    fn seen_before(&self, event: &UsageEvent) -> Result<Option<bool>> {
+        let Some(id) = &event.id else { return Ok(None) };
+        let mut statement =
+            self.connection.prepare_cached("SELECT fingerprint FROM event_ids WHERE customer_id = ? AND id = ?")?;
+        let fingerprint: Option<[u8; 32]> =
+            statement.query_row([event.customer_id.as_str(), id.as_str()], |row| row.get(0)).optional()?;
+        Ok(fingerprint.map(|fingerprint| fingerprint == event.fingerprint()))
+    }
+
+    /// Counts the event and writes it down. The outcome is an error where a sum would overflow; then nothing was done.
+    fn record(
+        &mut self,
+        event: &UsageEvent,
+        customer: &Customer,
+        period: Period,
+        now: Timestamp,
+    ) -> Result<crate::Result<()>> {
+        let counter_key = (event.customer_id.clone(), period.start, event.meter);
+        let hour = Timestamp::from_stored(event.timestamp.as_millis() / HOUR * HOUR);
+        let endpoint = event.endpoint.clone().unwrap_or_default();
+        let rollup_key = (event.customer_id.clone(), hour, event.meter, endpoint);
+        let counter = self.tallies.counter(&counter_key)?.plus(event);
+        let rollup = self.tallies.rollup(&rollup_key)?.plus(event);
+        let (counter, rollup) = match (counter, rollup) {
+            (Ok(counter), Ok(rollup)) => (counter, rollup),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
+        self.tallies.set_counter(counter_key, counter);
+        self.tallies.set_rollup(rollup_key, rollup);
+
+        let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref());
+        self.connection
+            .prepare_cached(
+                "INSERT INTO events (customer_id, id, meter, units, cost, timestamp, recorded_at, subscription_id,
+                                     endpoint, agent_type, metadata)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                event.customer_id.as_str(),
+                event.id.as_ref().map(|id| id.as_str()),
+                event.meter.as_str(),
+                event.units.get(),
+                event.cost.to_string(),
+                event.timestamp.as_millis(),
+                now.as_millis(),
+                subscription_id,
+                event.endpoint,
+                event.agent_type,
+                event.metadata,
+            ])?;
+        if let Some(id) = &event.id {
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO event_ids (customer_id, id, fingerprint, recorded_at) VALUES (?, ?, ?, ?)",
+                )?
+                .execute(params![event.customer_id.as_str(), id.as_str(), event.fingerprint(), now.as_millis()])?;
+        }
+        Ok(Ok(()))
+    }
+
+    pub(super) fn period_of(&mut self, at: Timestamp) -> Period {
+        match self.period {
+            Some(period) if period.contains(at) => period,
+            _ => *self.period.insert(Period::month(at, self.catalog.time_zone)),
+        }
+    }
+
+    pub(super) fn insert_customer(&self, customer: &Customer) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
+                 VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
+                     stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
+            )?
+            .execute(params![
+                customer.id.as_str(),
+                customer.tier_id,
+                customer.subscription_id,
+                customer.stripe_customer_id,
+                customer.suspended,
+                customer.created_at.as_millis(),
+            ])?;
+        Ok(())
+    }
+
+    fn take_over(&mut self, takeover: &Takeover) -> Result<Outcome> {
+        let Takeover { file, from, to, events, customers, now } = takeover;
+        if read::takeover_position(self.connection, file)? != *from {
+            return Ok(Ok(Applied::TakenOver(false)));
+        }
+        for id in customers {
+            if read::customer(self.connection, id.as_str())?.is_none() {
+                self.insert_customer(&Customer::new(id.clone(), *now))?;
+            }
+        }
+        for event in events {
+            // A sum that overflows fails the group: a stretch is taken over whole or not at all.
+            self.charge(&Charge { event: event.clone(), admission: None, now: *now })??;
+        }
+        self.connection
+            .prepare_cached(
+                "INSERT INTO takeovers (file, position) VALUES (?, ?)
+                 ON CONFLICT DO UPDATE SET position = excluded.position",
+            )?
+            .execute(params![file, to])?;
+        Ok(Ok(Applied::TakenOver(true)))
+    }
+}
+
+pub fn bump_revision(connection: &Connection) -> Result<u64> {
+    let mut statement =
+        connection.prepare_cached("UPDATE settings SET value = value + 1 WHERE name = 'revision' RETURNING value")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}

@@ -1,0 +1,135 @@
+//! SQLite: the embedded store. One file in WAL mode, one writing connection, reading connections beside it.
+//!
+//! Any number of processes may share the file: a group is one `BEGIN IMMEDIATE` transaction, so checking a limit and
+//! counting against it is one step for all of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use self::group::Group;
+use super::{Catalog, Change, Committed, Counter, Store, Visitor};
+use crate::Result;
+use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, Period, Timestamp};
+
+mod administration;
+mod columns;
+mod connection;
+mod error;
+mod group;
+mod migrate;
+mod read;
+mod tallies;
+
+/// A Weighbridge database in one file.
+pub struct SqliteStore {
+    path: PathBuf,
+    writer: Mutex<Writer>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// The writing connection, and the catalog as of the revision that it last saw.
+struct Writer {
+    connection: Connection,
+    revision: u64,
+    catalog: Catalog,
+}
+
+impl SqliteStore {
+    /// Opens the database, making it and its directory if need be, and brings its schema up to date.
+    ///
+    /// Errors: `store_foreign`, `store_newer`, `store_read_only`, `store_full`, `store_busy`, `store_corrupt`,
+    /// `store_unavailable`. None of them changes a file that is not ours.
+    pub fn open(path: &Path) -> Result<Self> {
+        let mut connection = connection::open_writer(path)?;
+        migrate::run(&mut connection, path).map_err(|error| error.at(path))?;
+        let catalog = read::catalog(&connection).map_err(|error| error.at(path))?;
+        let revision = read::revision(&connection).map_err(|error| error.at(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(Writer { connection, revision, catalog }),
+            readers: Mutex::default(),
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> error::Result<T>) -> Result<T> {
+        let idle = lock(&self.readers).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connection::open_reader(&self.path)?,
+        };
+        let result = read(&connection);
+        lock(&self.readers).push(connection);
+        result.map_err(|error| error.at(&self.path))
+    }
+}
+
+/// A panic while the lock was held leaves a connection whose transaction was rolled back: it can be used again.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Writer {
+    fn commit(&mut self, changes: &[Change]) -> error::Result<Committed> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let revision = read::revision(&transaction)?;
+        if revision != self.revision {
+            self.catalog = read::catalog(&transaction)?;
+            self.revision = revision;
+        }
+        let mut group = Group::new(&transaction, self.catalog.clone());
+        let outcomes = changes.iter().map(|change| group.apply(change)).collect::<error::Result<_>>()?;
+        let (catalog, revised) = group.finish()?;
+        let revision = if revised { group::bump_revision(&transaction)? } else { revision };
+        transaction.commit()?;
+        (self.catalog, self.revision) = (catalog, revision);
+        Ok(Committed { revision, outcomes })
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&self, group: &[Change]) -> Result<Committed> {
+        lock(&self.writer).commit(group).map_err(|error| error.at(&self.path))
+    }
+
+    fn revision(&self) -> Result<u64> {
+        self.read(read::revision)
+    }
+
+    fn catalog(&self) -> Result<Catalog> {
+        self.read(read::catalog)
+    }
+
+    fn identify(&self, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {
+        self.read(|connection| read::identify(connection, hash))
+    }
+
+    fn customer(&self, id: &CustomerId) -> Result<Option<Customer>> {
+        self.read(|connection| read::customer(connection, id.as_str()))
+    }
+
+    fn customers(&self, after: Option<&str>, limit: usize) -> Result<Vec<Customer>> {
+        self.read(|connection| read::customers(connection, after, limit))
+    }
+
+    fn keys(&self, customer_id: &CustomerId) -> Result<Vec<ApiKey>> {
+        self.read(|connection| read::keys(connection, customer_id))
+    }
+
+    fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>> {
+        self.read(|connection| read::counters(connection, customer_id.as_str(), period_start))
+    }
+
+    fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
+        self.read(|connection| read::hourly_rollups(connection, customer, span, visit))
+    }
+
+    fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
+        self.read(|connection| read::events(connection, customer, span, visit))
+    }
+
+    fn takeover_position(&self, file: &str) -> Result<u64> {
+        self.read(|connection| read::takeover_position(connection, file))
+    }
+}
