@@ -14,6 +14,8 @@ pub enum Refusal {
     TierTooLow { required: String },
     /// The units do not fit the limit of this period.
     LimitExceeded(Standing),
+    /// The route has no price, and such routes are refused.
+    Unpriced,
     /// The idempotency key was used before for something else.
     IdempotencyConflict,
 }

@@ -9,7 +9,7 @@ use crate::domain::{
     ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable, TimeZone, Timestamp,
     UsageEvent,
 };
-use crate::{Error, Result};
+use crate::{Code, Error, Result};
 
 pub mod sqlite;
 
@@ -144,6 +144,25 @@ pub enum Applied {
     Configured,
     /// `false`: the store did not stand where the stretch begins, so nothing was done.
     TakenOver(bool),
+}
+
+/// Taking out what a change of a certain kind gives. Anything else is a bug in the store.
+impl Applied {
+    pub fn charged(self) -> Result<Charged> {
+        if let Applied::Charged(charged) = self { Ok(charged) } else { Err(self.mismatch()) }
+    }
+
+    pub fn customer(self) -> Result<Customer> {
+        if let Applied::Customer(customer) = self { Ok(customer) } else { Err(self.mismatch()) }
+    }
+
+    pub fn key(self) -> Result<ApiKey> {
+        if let Applied::Key(key) = self { Ok(key) } else { Err(self.mismatch()) }
+    }
+
+    fn mismatch(&self) -> Error {
+        Error::new(Code::Internal, format!("the store answered a change with {self:?}"))
+    }
 }
 
 /// What became of an event.

@@ -1,0 +1,226 @@
+//! The thread that writes: it takes whatever waits, commits it as one group, and answers.
+//!
+//! It never lingers for a group to fill: while one group is being committed the next one gathers by itself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+
+use super::readers::Readers;
+use super::takeover::TakeoverReport;
+use super::{Reply, Shared};
+use crate::store::{Change, Outcome, Store};
+use crate::{Code, Error, Result};
+
+/// The most changes in one transaction, unless a single batch is larger.
+const MAX_GROUP: usize = 4_096;
+/// The most changes that may wait: some hundred megabytes.
+const MAX_WAITING: usize = 262_144;
+/// How often to ask whether another process has changed keys, customers or tiers, when there is nothing to commit.
+const REVISION_POLL: Duration = Duration::from_millis(250);
+
+pub struct Recorder {
+    jobs: Sender<Job>,
+    waiting: Arc<AtomicUsize>,
+}
+
+enum Job {
+    Commit(Batch),
+    Ready(Reply<TakeoverReport>),
+    Close(Reply<()>),
+}
+
+/// Changes that are asked for and answered together.
+struct Batch {
+    changes: Vec<Change>,
+    reply: Reply<Vec<Outcome>>,
+}
+
+type Open = (Arc<dyn Store>, TakeoverReport);
+
+pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(body)
+        .map_err(|error| Error::new(Code::StoreUnavailable, format!("no thread could be started: {error}")))
+}
+
+impl Recorder {
+    pub fn start(
+        shared: Arc<Shared>,
+        readers: Readers,
+        open: impl FnOnce() -> Result<Open> + Send + 'static,
+    ) -> Result<Self> {
+        let (jobs, receiver) = unbounded();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let worker = Worker { jobs: receiver, waiting: Arc::clone(&waiting), shared, readers };
+        spawn("weighbridge-recorder".to_owned(), move || worker.run(open))?;
+        Ok(Self { jobs, waiting })
+    }
+
+    pub fn ready(&self, reply: Reply<TakeoverReport>) {
+        self.submit(Job::Ready(reply));
+    }
+
+    pub fn commit(&self, changes: Vec<Change>, reply: Reply<Vec<Outcome>>) {
+        let size = changes.len();
+        if self.waiting.fetch_add(size, Ordering::Relaxed) + size > MAX_WAITING {
+            self.waiting.fetch_sub(size, Ordering::Relaxed);
+            let message = format!("more than {MAX_WAITING} changes wait for the store; slow down and try again");
+            return reply(Err(Error::new(Code::Overloaded, message)));
+        }
+        self.submit(Job::Commit(Batch { changes, reply }));
+    }
+
+    pub fn close(&self, reply: Reply<()>) {
+        self.submit(Job::Close(reply));
+    }
+
+    /// Nobody asks for anything after `close()`, so the worker that would answer is there.
+    fn submit(&self, job: Job) {
+        drop(self.jobs.send(job));
+    }
+}
+
+impl Job {
+    fn into_batch(self) -> Option<Batch> {
+        match self {
+            Job::Commit(batch) => Some(batch),
+            Job::Ready(_) | Job::Close(_) => None,
+        }
+    }
+}
+
+pub fn closed() -> Error {
+    Error::new(Code::Closed, "this Billing was closed; make a new one")
+}
+
+struct Worker {
+    jobs: Receiver<Job>,
+    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
+    readers: Readers,
+}
+
+impl Worker {
+    fn run(self, open: impl FnOnce() -> Result<Open>) {
+        let opened = guarded(open).and_then(|(store, report)| {
+            self.shared.observe(store.as_ref(), store.revision()?)?;
+            Ok((self.readers.start(&store)?, store, report))
+        });
+        let close = match opened {
+            Ok((threads, store, report)) => {
+                let close = self.serve(store.as_ref(), &report);
+                self.readers.stop(&closed());
+                for thread in threads {
+                    // A reader that panicked has nothing left to wait for.
+                    let _ = thread.join();
+                }
+                // What the readers asked for at last.
+                self.commit(store.as_ref(), self.jobs.try_iter().filter_map(Job::into_batch).collect());
+                close
+            }
+            Err(error) => {
+                self.readers.refuse(&error);
+                self.refuse(&error)
+            }
+        };
+        if let Some(reply) = close {
+            reply(Ok(()));
+        }
+    }
+
+    /// Works until it is told to close, or until nobody is left to ask for anything.
+    fn serve(&self, store: &dyn Store, report: &TakeoverReport) -> Option<Reply<()>> {
+        loop {
+            let mut batches = Vec::new();
+            let mut size = 0;
+            let mut close = None;
+            let mut next = match self.jobs.recv_timeout(REVISION_POLL) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.poll_revision(store);
+                    None
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+            };
+            while let Some(job) = next.take() {
+                match job {
+                    Job::Ready(reply) => reply(Ok(report.clone())),
+                    Job::Commit(batch) => {
+                        size += batch.changes.len();
+                        batches.push(batch);
+                    }
+                    Job::Close(reply) => {
+                        close = Some(reply);
+                        break;
+                    }
+                }
+                if size < MAX_GROUP {
+                    next = self.jobs.try_recv().ok();
+                }
+            }
+            self.commit(store, batches);
+            if close.is_some() {
+                return close;
+            }
+        }
+    }
+
+    fn commit(&self, store: &dyn Store, mut batches: Vec<Batch>) {
+        let sizes: Vec<usize> = batches.iter().map(|batch| batch.changes.len()).collect();
+        let group: Vec<Change> = batches.iter_mut().flat_map(|batch| batch.changes.drain(..)).collect();
+        let outcomes = self.commit_group(store, &group);
+        self.waiting.fetch_sub(group.len(), Ordering::Relaxed);
+        match outcomes {
+            Ok(outcomes) => {
+                let mut outcomes = outcomes.into_iter();
+                for (batch, size) in batches.into_iter().zip(sizes) {
+                    (batch.reply)(Ok(outcomes.by_ref().take(size).collect()));
+                }
+            }
+            Err(error) => batches.into_iter().for_each(|batch| (batch.reply)(Err(error.clone()))),
+        }
+    }
+
+    fn commit_group(&self, store: &dyn Store, group: &[Change]) -> Result<Vec<Outcome>> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
+        let committed = guarded(|| store.commit(group))?;
+        if let Err(error) = self.shared.observe(store, committed.revision) {
+            // The changes are safe; the caches catch up with the next commit or poll.
+            tracing::warn!(%error, "the catalog could not be read again");
+        }
+        Ok(committed.outcomes)
+    }
+
+    fn poll_revision(&self, store: &dyn Store) {
+        let observed = guarded(|| store.revision().and_then(|revision| self.shared.observe(store, revision)));
+        if let Err(error) = observed {
+            tracing::warn!(%error, "the store could not be asked for its revision");
+        }
+    }
+
+    /// Answers everything with why the store could not be opened, until told to close.
+    fn refuse(&self, why: &Error) -> Option<Reply<()>> {
+        for job in &self.jobs {
+            match job {
+                Job::Commit(batch) => (batch.reply)(Err(why.clone())),
+                Job::Ready(reply) => reply(Err(why.clone())),
+                Job::Close(reply) => return Some(reply),
+            }
+        }
+        None
+    }
+}
+
+/// A panic is a bug of ours; it must not take the thread with it and leave everyone waiting.
+fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(body))
+        .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a bug in Weighbridge; nothing was changed")))
+}
