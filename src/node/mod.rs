@@ -1,1 +1,13 @@
+//! The Node.js binding: conversions and nothing else.
+//!
+//! Everything here is internal to the package: the TypeScript in `lib/` is the public face and documents it. An
+//! operation takes a *ticket*, a number that `lib/tickets.ts` gave out, and returns at once; its answer comes back under
+//! that ticket through [`deliveries`], many at a time. So no operation needs a promise, a thread or a threadsafe
+//! function of its own, and the requests of one commit wake JavaScript once.
 
+mod deliveries;
+mod engine;
+mod error;
+mod gate;
+mod input;
+mod output;

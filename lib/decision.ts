@@ -1,0 +1,41 @@
+/** What the native side says about a request or a consumption: a tuple, because that is what crosses fastest. */
+export type DecisionTuple = [
+  code: DecisionCode,
+  customerId: string | undefined,
+  subscriptionId: string | undefined,
+  tier: string | undefined,
+  limit: number | undefined,
+  used: number,
+  periodStart: number,
+  periodEnd: number,
+  requiredTier: string | undefined,
+]
+
+export type DecisionCode =
+  | 'recorded'
+  | 'duplicate'
+  | 'unpriced'
+  | 'invalid_key'
+  | 'customer_suspended'
+  | 'tier_required'
+  | 'usage_limit_exceeded'
+  | 'unpriced_endpoint'
+  | 'idempotency_conflict'
+
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  limit: number | null
+  used: number
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+
+export function quotaOf([, , , , limit, used, , periodEnd]: DecisionTuple): Quota {
+  return {
+    limit: limit ?? null,
+    used,
+    remaining: limit == null ? null : Math.max(0, limit - used),
+    resetAt: periodEnd,
+  }
+}

@@ -1,0 +1,125 @@
+import { dirname, join, resolve } from 'node:path'
+import { ActionLog, type ActionLogger } from './actionLog.js'
+import type { NativeEngine, PriceInput } from './binding.js'
+import {
+  checkRequiredTiers,
+  endpointPricing,
+  priceInputs,
+  type PricingOptions,
+  type SubscriptionTier,
+  subscriptionTiers,
+  tierInputs,
+} from './catalog.js'
+import { type Clock, systemClock } from './clock.js'
+import { BillingError, fromNative, invalidArgument } from './errors.js'
+import { native } from './native.js'
+import { checkFunction } from './options.js'
+import { Tickets } from './tickets.js'
+
+/** What an engine needs of the options of `Billing`. */
+export interface EngineOptions {
+  dir?: string
+  path?: string
+  store?: string
+  tiers?: SubscriptionTier[]
+  pricing?: PricingOptions
+  timeZone?: string
+  actionLogger?: ActionLogger
+  clock?: Clock
+}
+
+/** The decision function of one middleware: see `NativeEngine.gate`. */
+export type Gate = ReturnType<NativeEngine['gate']>
+
+/**
+ * The native engine together with what it needs on this side: tickets for its answers, a clock, the action log.
+ * `Billing` and the classes of the seed are views of it.
+ */
+export class Engine {
+  readonly clock: Clock
+  readonly actionLog: ActionLog
+  /** The database file. */
+  readonly path: string
+  readonly tiers: SubscriptionTier[]
+  readonly #tickets = new Tickets()
+  readonly #native: NativeEngine
+  #closing: Promise<void> | undefined
+
+  constructor(options: EngineOptions = {}) {
+    this.clock = checkClock(options.clock)
+    this.actionLog = new ActionLog(checkActionLogger(options.actionLogger))
+    const { dir, path } = places(options)
+    this.path = path
+    this.tiers = options.tiers ?? subscriptionTiers
+    if (options.pricing !== undefined) checkRequiredTiers(options.pricing, this.tiers)
+    const nativeOptions = {
+      path,
+      legacyDir: dir,
+      defaultTiers: tierInputs(subscriptionTiers),
+      pricing: priceInputs(options.pricing ?? endpointPricing),
+      now: this.now(),
+      ...(options.tiers && { tiers: tierInputs(options.tiers) }),
+      ...(options.timeZone !== undefined && { timeZone: options.timeZone }),
+    }
+    try {
+      this.#native = new (native().NativeEngine)(nativeOptions, this.#tickets.deliver)
+    } catch (error) {
+      this.#tickets.dispose()
+      throw error instanceof BillingError ? error : fromNative(error)
+    }
+  }
+
+  now(): number {
+    return this.clock.now()
+  }
+
+  /** Runs an operation of the native engine. What is wrong with its arguments rejects the promise. */
+  call<T>(operation: (engine: NativeEngine, ticket: number) => void): Promise<T> {
+    return this.#tickets.promise<T>((ticket) => operation(this.#native, ticket))
+  }
+
+  /** A decision function, and the tickets for its answers. */
+  gate(pricing: PriceInput[] | undefined, refuseUnpriced: boolean): { gate: Gate; tickets: Tickets } {
+    try {
+      return { gate: this.#native.gate(pricing, refuseUnpriced), tickets: this.#tickets }
+    } catch (error) {
+      throw fromNative(error)
+    }
+  }
+
+  async close(timeoutMs?: number): Promise<void> {
+    this.#closing ??= this.call<void>((engine, ticket) => engine.close(ticket)).finally(() => this.#tickets.dispose())
+    if (timeoutMs === undefined) return this.#closing
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<never>((_, reject) => {
+      const error = new BillingError('close_timeout', `closing takes longer than ${timeoutMs} ms and goes on`)
+      timer = setTimeout(() => reject(error), timeoutMs)
+    })
+    return Promise.race([this.#closing, timeout]).finally(() => clearTimeout(timer))
+  }
+}
+
+function checkClock(clock: Clock = systemClock): Clock {
+  if (typeof clock?.now !== 'function') throw invalidArgument('`clock` must be an object with a function now()')
+  return clock
+}
+
+function checkActionLogger(logger: ActionLogger | undefined): ActionLogger | undefined {
+  if (logger === undefined) return undefined
+  checkFunction('actionLogger.startWork', logger?.startWork ?? null)
+  checkFunction('actionLogger.completeWork', logger?.completeWork ?? null)
+  return logger
+}
+
+function places({ dir, path, store }: EngineOptions): { dir: string; path: string } {
+  for (const [name, value] of Object.entries({ dir, path, store })) {
+    if (value !== undefined && (typeof value !== 'string' || value === '')) {
+      throw invalidArgument(`\`${name}\` must be a non-empty string`)
+    }
+  }
+  if (store !== undefined && store !== 'sqlite') {
+    throw invalidArgument('`store` must be "sqlite": this version has no other store. Use `dir` or `path` for its place')
+  }
+  const directory = resolve(dir ?? (path === undefined ? join('logs', 'usage') : dirname(path)))
+  return { dir: directory, path: path === undefined ? join(directory, 'weighbridge.db') : resolve(path) }
+}

@@ -1,0 +1,98 @@
+import type { Failure } from './binding.js'
+
+/**
+ * What went wrong, for a program. Codes never change their meaning.
+ *
+ * | code | what to do |
+ * |---|---|
+ * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
+ * | `invalid_catalog` | the tiers or the price list contradict themselves: the message names the place |
+ * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
+ * | `amount_overflow` | a sum of money no longer fits 28 digits |
+ * | `unknown_tier` | no tier has this id |
+ * | `unknown_key` | no API key has this id |
+ * | `key_exists` | the imported secret is an API key already |
+ * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
+ * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
+ * | `closed` | `close()` was called |
+ * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
+ * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
+ * | `store_busy` | another process held the database's lock for five seconds: try again |
+ * | `store_full` | the disk is full: make room and try again |
+ * | `store_read_only` | the database or its directory cannot be written |
+ * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
+ * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
+ * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
+ * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
+ * | `internal` | a bug in Weighbridge: please report it |
+ */
+export type BillingErrorCode =
+  | 'invalid_argument'
+  | 'invalid_catalog'
+  | 'metadata_too_large'
+  | 'amount_overflow'
+  | 'unknown_tier'
+  | 'unknown_key'
+  | 'key_exists'
+  | 'key_revoked'
+  | 'idempotency_conflict'
+  | 'closed'
+  | 'close_timeout'
+  | 'overloaded'
+  | 'store_busy'
+  | 'store_full'
+  | 'store_read_only'
+  | 'store_newer'
+  | 'store_foreign'
+  | 'store_corrupt'
+  | 'store_unavailable'
+  | 'stripe_key_missing'
+  | 'stripe_price_not_metered'
+  | 'native_load_failed'
+  | 'internal'
+
+/**
+ * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
+ * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
+ */
+export class BillingError extends Error {
+  override readonly name: string = 'BillingError'
+  /** Stable, for programs; the message is for people. */
+  readonly code: BillingErrorCode
+
+  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+export function invalidArgument(message: string): BillingError {
+  return new BillingError('invalid_argument', message)
+}
+
+/** What the native side delivered. */
+export function fromFailure(failure: Failure): BillingError {
+  return new BillingError(failure.code as BillingErrorCode, failure.message)
+}
+
+/**
+ * What the native side threw. Its errors belong to another realm inside Jest, so they are made anew here. An error
+ * without one of our codes (they are all lower case) comes from the conversion of an argument.
+ */
+export function fromNative(error: unknown): BillingError {
+  const { code, message } = error as { code?: unknown; message?: unknown }
+  const known = typeof code === 'string' && /^[a-z_]+$/.test(code)
+  return new BillingError(known ? (code as BillingErrorCode) : 'invalid_argument', readable(String(message)))
+}
+
+/** Says in JavaScript's words what napi says in Rust's. */
+export function readable(message: string): string {
+  const conversion = /Failed to convert JavaScript value `(.*)` into rust type `(.*?)`(?: on \w+\.(\w+))?/s.exec(message)
+  if (conversion === null) return message.replace(/ on \w+(?:Input|Options)\.(\w+)/, ' on `$1`')
+  const [, value, type = '', field] = conversion
+  const types: Record<string, string> = { String: 'a string', f64: 'a number', bool: 'a boolean' }
+  return `${field === undefined ? 'the argument' : `\`${field}\``} must be ${types[type] ?? type}, got ${value?.trim()}`
+}

@@ -1,0 +1,68 @@
+import { setInterval } from 'node:timers'
+import type { Failure } from './binding.js'
+import { type BillingError, fromFailure, fromNative } from './errors.js'
+
+/** Called once with the error or the value. */
+export type Settle = (error: BillingError | undefined, value: unknown) => void
+
+const LONGEST_INTERVAL = 2 ** 31 - 1
+
+/**
+ * Who waits for which answer of the native side. Answers come in batches, `[ticket, error, value, …]`, one call for as
+ * many as there are. While anyone waits the process is kept alive; nothing else here does that.
+ */
+export class Tickets {
+  readonly #waiting = new Map<number, Settle>()
+  readonly #keepAlive = setInterval(() => {}, LONGEST_INTERVAL).unref()
+  #last = 0
+
+  /** A ticket whose answer goes to `settle`. */
+  issue(settle: Settle): number {
+    const ticket = ++this.#last
+    if (this.#waiting.size === 0) this.#keepAlive.ref()
+    this.#waiting.set(ticket, settle)
+    return ticket
+  }
+
+  /** Nobody waits for this answer any more. */
+  withdraw(ticket: number): void {
+    this.#waiting.delete(ticket)
+    if (this.#waiting.size === 0) this.#keepAlive.unref()
+  }
+
+  /** A promise for the answer to an operation that takes a ticket. What the operation throws rejects it. */
+  promise<T>(operation: (ticket: number) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const ticket = this.issue((error, value) => (error === undefined ? resolve(value as T) : reject(error)))
+      try {
+        operation(ticket)
+      } catch (error) {
+        this.withdraw(ticket)
+        reject(fromNative(error))
+      }
+    })
+  }
+
+  /** No answer comes any more. */
+  dispose(): void {
+    clearInterval(this.#keepAlive)
+  }
+
+  readonly deliver = (batch: unknown[]): void => {
+    for (let index = 0; index < batch.length; index += 3) {
+      const ticket = batch[index] as number
+      const settle = this.#waiting.get(ticket)
+      if (settle === undefined) continue
+      this.withdraw(ticket)
+      const failure = batch[index + 1] as Failure | undefined
+      try {
+        settle(failure === undefined ? undefined : fromFailure(failure), batch[index + 2])
+      } catch (error) {
+        // What a handler of the caller's throws is his, whatever it is, and must not cost the others their answers.
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
+  }
+}

@@ -1,0 +1,246 @@
+//! What JavaScript hands in, made into domain types. Every check is the domain's.
+
+use napi::Either;
+use napi::bindgen_prelude::Null;
+use napi_derive::napi;
+
+use crate::domain::customer::{CustomerPatch, Patch};
+use crate::domain::{CustomerId, EventId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent};
+use crate::engine::Options;
+use crate::{Code, Error, Result};
+
+/// An amount: a number, or a decimal string.
+pub type Amount = Either<f64, String>;
+
+#[napi(object, object_to_js = false)]
+pub struct EngineOptions {
+    pub path: String,
+    pub legacy_dir: String,
+    pub tiers: Option<Vec<TierInput>>,
+    pub default_tiers: Vec<TierInput>,
+    pub pricing: Vec<PriceInput>,
+    pub time_zone: Option<String>,
+    pub now: f64,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct TierInput {
+    pub id: String,
+    /// Infinity for no limit.
+    pub api_requests_per_month: f64,
+    pub agent_executions_per_month: f64,
+    /// The tier as JSON.
+    pub definition: String,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct PriceInput {
+    pub route: String,
+    #[napi(ts_type = "number | string")]
+    pub price_per_request: Amount,
+    pub required_tier: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct EventInput {
+    pub customer_id: String,
+    pub id: Option<String>,
+    pub event_type: String,
+    pub units: Option<f64>,
+    #[napi(ts_type = "number | string")]
+    pub cost: Amount,
+    pub timestamp: f64,
+    pub subscription_id: Option<String>,
+    pub endpoint: Option<String>,
+    pub agent_type: Option<String>,
+    /// A JSON object.
+    pub metadata: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct ConsumeInput {
+    pub customer_id: String,
+    pub id: Option<String>,
+    pub event_type: String,
+    pub units: Option<f64>,
+    /// The price of the endpoint where it is left out.
+    #[napi(ts_type = "number | string")]
+    pub cost: Option<Amount>,
+    pub endpoint: Option<String>,
+    pub agent_type: Option<String>,
+    pub metadata: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct CustomerInput {
+    pub id: String,
+    pub tier: Option<Either<String, Null>>,
+    pub subscription_id: Option<Either<String, Null>>,
+    pub stripe_customer_id: Option<Either<String, Null>>,
+    pub suspended: Option<bool>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct QueryInput {
+    pub customer_id: Option<String>,
+    pub from: f64,
+    pub to: f64,
+    pub window: Option<String>,
+    pub group_by: Option<Vec<String>>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct KeyInput {
+    pub customer_id: String,
+    pub name: Option<String>,
+    pub expires_at: Option<f64>,
+    /// An existing secret to import.
+    pub key: Option<String>,
+}
+
+impl EngineOptions {
+    pub fn into_domain(self) -> Result<(Options, PriceList)> {
+        let default_tiers = tier_table(self.default_tiers)?;
+        let tiers = self.tiers.map(tier_table).transpose()?;
+        let options = Options {
+            path: self.path.into(),
+            legacy_dir: self.legacy_dir.into(),
+            tiers,
+            default_tiers,
+            time_zone: self.time_zone.as_deref().map(str::parse).transpose()?,
+            now: Timestamp::from_millis("now", self.now)?,
+        };
+        Ok((options, price_list(self.pricing)?))
+    }
+}
+
+fn tier_table(tiers: Vec<TierInput>) -> Result<TierTable> {
+    let tier = |(position, tier): (usize, TierInput)| {
+        let limit = |name, number| monthly_limit(&format!("tiers[{position}].features.{name}"), number);
+        Ok(Tier {
+            api_requests_per_month: limit("apiRequestsPerMonth", tier.api_requests_per_month)?,
+            agent_executions_per_month: limit("agentExecutionsPerMonth", tier.agent_executions_per_month)?,
+            id: tier.id,
+            definition: tier.definition,
+        })
+    };
+    TierTable::new(tiers.into_iter().enumerate().map(tier).collect::<Result<_>>()?)
+}
+
+fn monthly_limit(field: &str, number: f64) -> Result<Option<u64>> {
+    if number == f64::INFINITY {
+        Ok(None)
+    } else if number == 0.0 {
+        Ok(Some(0))
+    } else {
+        let units = Units::from_number(number).map_err(|_| {
+            let message = format!("`{field}` must be a whole number from 0, or Infinity for no limit; got {number}");
+            Error::new(Code::InvalidCatalog, message)
+        })?;
+        Ok(Some(units.get()))
+    }
+}
+
+pub fn price_list(prices: Vec<PriceInput>) -> Result<PriceList> {
+    let price = |price: PriceInput| {
+        let field = format!("pricing[{:?}].pricePerRequest", price.route);
+        Price::new(&price.route, amount(&field, price.price_per_request)?, price.required_tier)
+    };
+    PriceList::new(prices.into_iter().map(price).collect::<Result<_>>()?)
+}
+
+fn amount(field: &str, amount: Amount) -> Result<Money> {
+    match amount {
+        Either::A(number) => Money::from_number(field, number),
+        Either::B(text) => Money::parse(field, &text),
+    }
+}
+
+pub fn units(units: Option<f64>) -> Result<Units> {
+    units.map_or(Ok(Units::ONE), Units::from_number)
+}
+
+impl EventInput {
+    pub fn into_domain(self) -> Result<UsageEvent> {
+        let event = UsageEvent {
+            customer_id: CustomerId::new(self.customer_id)?,
+            id: self.id.map(EventId::new).transpose()?,
+            meter: self.event_type.parse()?,
+            units: units(self.units)?,
+            cost: amount("cost", self.cost)?,
+            timestamp: Timestamp::from_millis("timestamp", self.timestamp)?,
+            subscription_id: self.subscription_id,
+            endpoint: self.endpoint,
+            agent_type: self.agent_type,
+            metadata: self.metadata,
+        };
+        event.validate()?;
+        Ok(event)
+    }
+}
+
+impl ConsumeInput {
+    pub fn into_domain(self, prices: &PriceList, now: Timestamp) -> Result<UsageEvent> {
+        let units = units(self.units)?;
+        let cost = match (self.cost, &self.endpoint) {
+            (Some(cost), _) => amount("cost", cost)?,
+            (None, Some(endpoint)) => price_of(prices, endpoint, units)?,
+            (None, None) => Money::ZERO,
+        };
+        let event = UsageEvent {
+            customer_id: CustomerId::new(self.customer_id)?,
+            id: self.id.map(EventId::new).transpose()?,
+            meter: self.event_type.parse()?,
+            units,
+            cost,
+            timestamp: now,
+            subscription_id: None,
+            endpoint: self.endpoint,
+            agent_type: self.agent_type,
+            metadata: self.metadata,
+        };
+        event.validate()?;
+        Ok(event)
+    }
+}
+
+/// `endpoint` may name its method: `"POST /api/execute"`.
+fn price_of(prices: &PriceList, endpoint: &str, units: Units) -> Result<Money> {
+    let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
+    let price = prices.find(method, path, crate::domain::price::RoutingRules::default());
+    price.map_or(Ok(Money::ZERO), |price| price.price_per_request.checked_mul(units.get()))
+}
+
+impl CustomerInput {
+    pub fn into_domain(self) -> Result<(CustomerId, CustomerPatch)> {
+        let patch = CustomerPatch {
+            tier_id: patch(self.tier),
+            subscription_id: patch(self.subscription_id),
+            stripe_customer_id: patch(self.stripe_customer_id),
+            suspended: self.suspended,
+        };
+        patch.validate()?;
+        Ok((CustomerId::new(self.id)?, patch))
+    }
+}
+
+fn patch(value: Option<Either<String, Null>>) -> Patch<String> {
+    match value {
+        None => Patch::Keep,
+        Some(Either::A(text)) => Patch::Set(text),
+        Some(Either::B(Null)) => Patch::Clear,
+    }
+}
+
+/// The known name that a misspelt one was probably meant to be.
+#[napi(catch_unwind, ts_return_type = "string | null")]
+pub fn closest(name: String, known: Vec<String>) -> Option<String> {
+    const SIMILAR: f64 = 0.75;
+    let similarity = |candidate: &String| strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase());
+    known
+        .into_iter()
+        .map(|candidate| (similarity(&candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILAR)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,266 @@
+//! What JavaScript gets back. `lib/` documents the public types; those that it passes on as they are, are documented here.
+
+use napi::Either;
+use napi::bindgen_prelude::Null;
+use napi_derive::napi;
+
+use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, Timestamp};
+use crate::engine::gate::Passage;
+use crate::engine::takeover::TakeoverReport;
+use crate::engine::usage::{CustomerUsage, MeterUsage, QueryRow};
+use crate::store::{Charged, Verdict};
+
+/// `null` in JavaScript, where `Option` would be `undefined`.
+pub type Nullable<T> = Either<T, Null>;
+
+pub fn nullable<T>(value: Option<T>) -> Nullable<T> {
+    value.map_or(Either::B(Null), Either::A)
+}
+
+/// Instants and units are exact: both stay below 2^53.
+fn millis(at: Timestamp) -> f64 {
+    at.as_millis() as f64
+}
+
+fn units(units: u64) -> f64 {
+    units as f64
+}
+
+/// A customer as the store knows him.
+#[napi(object, js_name = "Customer", object_from_js = false)]
+pub struct CustomerOutput {
+    pub id: String,
+    /// The id of the customer's tier; `null` without one, with the limits of a customer without a tier.
+    #[napi(ts_type = "string | null")]
+    pub tier: Nullable<String>,
+    /// The id of his Stripe subscription.
+    #[napi(ts_type = "string | null")]
+    pub subscription_id: Nullable<String>,
+    /// His id at Stripe.
+    #[napi(ts_type = "string | null")]
+    pub stripe_customer_id: Nullable<String>,
+    /// A suspended customer's requests are answered 403.
+    pub suspended: bool,
+    /// When Weighbridge first saw him, milliseconds since the epoch.
+    pub created_at: f64,
+}
+
+impl From<Customer> for CustomerOutput {
+    fn from(customer: Customer) -> Self {
+        Self {
+            id: customer.id.as_str().to_owned(),
+            tier: nullable(customer.tier_id),
+            subscription_id: nullable(customer.subscription_id),
+            stripe_customer_id: nullable(customer.stripe_customer_id),
+            suspended: customer.suspended,
+            created_at: millis(customer.created_at),
+        }
+    }
+}
+
+/// What is known of an API key; never the key itself. Instants are milliseconds since the epoch.
+#[napi(object, js_name = "ApiKey", object_from_js = false)]
+pub struct KeyOutput {
+    /// Names the key in `rotate` and `revoke`; no secret.
+    pub id: String,
+    pub customer_id: String,
+    #[napi(ts_type = "string | null")]
+    pub name: Nullable<String>,
+    /// The first characters of the key, to recognise it by.
+    pub prefix: String,
+    pub created_at: f64,
+    /// From this instant on the key is refused.
+    #[napi(ts_type = "number | null")]
+    pub expires_at: Nullable<f64>,
+    /// Since when the key is refused.
+    #[napi(ts_type = "number | null")]
+    pub revoked_at: Nullable<f64>,
+}
+
+impl From<ApiKey> for KeyOutput {
+    fn from(key: ApiKey) -> Self {
+        Self {
+            id: key.id,
+            customer_id: key.customer_id.as_str().to_owned(),
+            name: nullable(key.name),
+            prefix: key.prefix,
+            created_at: millis(key.created_at),
+            expires_at: nullable(key.expires_at.map(millis)),
+            revoked_at: nullable(key.revoked_at.map(millis)),
+        }
+    }
+}
+
+#[napi(object, object_from_js = false)]
+pub struct VerificationOutput {
+    pub code: String,
+    pub customer_id: Option<String>,
+    pub key_id: Option<String>,
+}
+
+/// Limits and usage of one meter; `null` where there is no limit.
+#[napi(object, object_from_js = false)]
+pub struct MeterOutput {
+    pub event_type: String,
+    #[napi(ts_type = "number | null")]
+    pub limit: Nullable<f64>,
+    pub used: f64,
+    #[napi(ts_type = "number | null")]
+    pub remaining: Nullable<f64>,
+}
+
+impl From<MeterUsage> for MeterOutput {
+    fn from(MeterUsage { meter, standing }: MeterUsage) -> Self {
+        Self {
+            event_type: meter.as_str().to_owned(),
+            limit: nullable(standing.limit.map(units)),
+            used: units(standing.used),
+            remaining: nullable(standing.remaining().map(units)),
+        }
+    }
+}
+
+#[napi(object, object_from_js = false)]
+pub struct UsageOutput {
+    pub customer: CustomerOutput,
+    pub period_start: f64,
+    pub period_end: f64,
+    pub meters: Vec<MeterOutput>,
+    pub total_cost: String,
+    pub total_cost_number: f64,
+}
+
+impl From<CustomerUsage> for UsageOutput {
+    fn from(usage: CustomerUsage) -> Self {
+        Self {
+            customer: usage.customer.into(),
+            period_start: millis(usage.period.start),
+            period_end: millis(usage.period.end),
+            meters: usage.meters.into_iter().map(MeterOutput::from).collect(),
+            total_cost: usage.total_cost.to_string(),
+            total_cost_number: usage.total_cost.to_number(),
+        }
+    }
+}
+
+/// One row of a usage report. What the report was not grouped by is left out.
+#[napi(object, js_name = "UsageRow", object_from_js = false)]
+pub struct RowOutput {
+    /// `[windowStart, windowEnd)`, milliseconds since the epoch: the part of the window that lies between `from` and `to`.
+    pub window_start: f64,
+    pub window_end: f64,
+    pub customer_id: Option<String>,
+    #[napi(ts_type = "'api_request' | 'agent_execution' | 'data_access'")]
+    pub event_type: Option<String>,
+    /// The endpoint as the price list writes it; left out for events without one.
+    pub endpoint: Option<String>,
+    /// How many events.
+    pub events: f64,
+    /// How many units they took.
+    pub units: f64,
+    /// What they cost: an exact decimal.
+    pub cost: String,
+}
+
+impl From<QueryRow> for RowOutput {
+    fn from(row: QueryRow) -> Self {
+        Self {
+            window_start: millis(row.window.start),
+            window_end: millis(row.window.end),
+            customer_id: row.customer_id.map(|id| id.as_str().to_owned()),
+            event_type: row.meter.map(|meter| meter.as_str().to_owned()),
+            endpoint: row.endpoint,
+            events: units(row.events),
+            units: units(row.units),
+            cost: row.cost.to_string(),
+        }
+    }
+}
+
+/// What became of one event of a batch.
+#[napi(object, object_from_js = false)]
+pub struct RecordingOutput {
+    pub status: String,
+    pub code: Option<String>,
+    pub message: Option<String>,
+}
+
+/// What was taken over from the files that the seed's code left behind, at this opening.
+#[napi(object, js_name = "TakeoverReport", object_from_js = false)]
+pub struct TakeoverOutput {
+    /// How many events of `usage-events.json` were counted now. Those of earlier openings are not counted again.
+    pub events: f64,
+    /// How many of its lines could not be read.
+    pub rejected: f64,
+    /// The file that holds those lines, each with its reason.
+    pub rejected_file: Option<String>,
+    /// How many customers were taken from `customer-usage.json`, because the log has no event of theirs.
+    pub summaries: f64,
+    /// Why `customer-usage.json` could not be read.
+    pub summaries_error: Option<String>,
+}
+
+impl From<TakeoverReport> for TakeoverOutput {
+    fn from(report: TakeoverReport) -> Self {
+        Self {
+            events: units(report.events),
+            rejected: units(report.rejected),
+            rejected_file: report.rejected_file.map(|path| path.display().to_string()),
+            summaries: units(report.summaries),
+            summaries_error: report.summaries_error,
+        }
+    }
+}
+
+/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, requiredTier]`: a tuple, because
+/// an object with as many properties costs a microsecond more. `lib/decision.ts` names its places.
+pub type DecisionOutput =
+    (&'static str, Option<String>, Option<String>, Option<String>, Option<f64>, f64, f64, f64, Option<String>);
+
+pub fn decision(passage: Passage) -> DecisionOutput {
+    match passage {
+        Passage::Charged(charged) => charged_decision(charged),
+        Passage::Unpriced(customer) => about(customer, "unpriced", None, None),
+        Passage::Refused(refusal) => {
+            let (code, required_tier) = refusal_code(refusal);
+            (code, None, None, None, None, 0.0, 0.0, 0.0, required_tier)
+        }
+    }
+}
+
+pub fn charged_decision(charged: Charged) -> DecisionOutput {
+    let (code, required_tier) = match charged.verdict {
+        Verdict::Recorded => ("recorded", None),
+        Verdict::Duplicate => ("duplicate", None),
+        Verdict::Refused(refusal) => refusal_code(refusal),
+    };
+    about(charged.customer, code, Some((charged.standing, charged.period)), required_tier)
+}
+
+fn about(
+    customer: Customer,
+    code: &'static str,
+    quota: Option<(Standing, Period)>,
+    required_tier: Option<String>,
+) -> DecisionOutput {
+    let limit = quota.and_then(|(standing, _)| standing.limit).map(units);
+    let used = quota.map_or(0.0, |(standing, _)| units(standing.used));
+    let (start, end) = quota.map_or((0.0, 0.0), |(_, period)| (millis(period.start), millis(period.end)));
+    let id = customer.id.as_str().to_owned();
+    (code, Some(id), customer.subscription_id, customer.tier_id, limit, used, start, end, required_tier)
+}
+
+fn refusal_code(refusal: Refusal) -> (&'static str, Option<String>) {
+    match refusal {
+        Refusal::InvalidKey => ("invalid_key", None),
+        Refusal::Suspended => ("customer_suspended", None),
+        Refusal::TierTooLow { required } => ("tier_required", Some(required)),
+        Refusal::LimitExceeded(_) => ("usage_limit_exceeded", None),
+        Refusal::Unpriced => ("unpriced_endpoint", None),
+        Refusal::IdempotencyConflict => ("idempotency_conflict", None),
+    }
+}
+
+pub fn meter_has_room(usage: &CustomerUsage, meter: Meter) -> bool {
+    usage.standing(meter).admits(crate::domain::Units::ONE)
+}
