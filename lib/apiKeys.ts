@@ -51,9 +51,7 @@ export class ApiKeys {
   async create(options: ApiKeyOptions): Promise<CreatedApiKey> {
     checkOptions('keys.create', options, ['customerId', 'name', 'expiresAt', 'key'])
     const engine = this.#engine()
-    return created(
-      await engine.call((native, ticket) => native.createKey(ticket, engine.now(), options)),
-    )
+    return created(await engine.call((native, ticket) => native.createKey(ticket, engine.now(), options)))
   }
 
   /** Says whether a key would be accepted now. */

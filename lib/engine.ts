@@ -118,7 +118,9 @@ function places({ dir, path, store }: EngineOptions): { dir: string; path: strin
     }
   }
   if (store !== undefined && store !== 'sqlite') {
-    throw invalidArgument('`store` must be "sqlite": this version has no other store. Use `dir` or `path` for its place')
+    throw invalidArgument(
+      '`store` must be "sqlite": this version has no other store. Use `dir` or `path` for its place',
+    )
   }
   const directory = resolve(dir ?? (path === undefined ? join('logs', 'usage') : dirname(path)))
   return { dir: directory, path: path === undefined ? join(directory, 'weighbridge.db') : resolve(path) }

@@ -1,4 +1,4 @@
-import type { Failure } from './binding.js'
+import type { Failure, StripeFailure } from './binding.js'
 
 /**
  * What went wrong, for a program. Codes never change their meaning.
@@ -69,6 +69,37 @@ export class BillingError extends Error {
   }
 }
 
+/**
+ * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
+ *
+ * @see https://docs.stripe.com/api/errors
+ */
+export class StripeError extends Error {
+  override readonly name: string = 'StripeError'
+  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
+  readonly type: string
+  /** Stripe's code, such as `resource_missing`. */
+  readonly code: string | undefined
+  /** The parameter that it is about. */
+  readonly param: string | undefined
+  readonly decline_code: string | undefined
+  /** The HTTP status; `undefined` where no answer came. */
+  readonly statusCode: number | undefined
+  /** For Stripe's support. */
+  readonly requestId: string | undefined
+
+  /** @internal */
+  constructor(failure: StripeFailure) {
+    super(failure.message)
+    this.type = failure.type
+    this.code = failure.code
+    this.param = failure.param
+    this.decline_code = failure.declineCode
+    this.statusCode = failure.statusCode
+    this.requestId = failure.requestId
+  }
+}
+
 export function invalidArgument(message: string): BillingError {
   return new BillingError('invalid_argument', message)
 }
@@ -90,9 +121,11 @@ export function fromNative(error: unknown): BillingError {
 
 /** Says in JavaScript's words what napi says in Rust's. */
 export function readable(message: string): string {
-  const conversion = /Failed to convert JavaScript value `(.*)` into rust type `(.*?)`(?: on \w+\.(\w+))?/s.exec(message)
-  if (conversion === null) return message.replace(/ on \w+(?:Input|Options)\.(\w+)/, ' on `$1`')
-  const [, value, type = '', field] = conversion
+  const conversion =
+    /Failed to convert (?:JavaScript value `(?<shown>.*)`|napi value (?<kind>\w+)) into rust type `(?<type>.*?)`(?: on (?:\w+\.|`)(?<field>\w+))?/s
+  const { shown, kind, type = '', field } = conversion.exec(message)?.groups ?? {}
+  if (type === '') return message
   const types: Record<string, string> = { String: 'a string', f64: 'a number', bool: 'a boolean' }
-  return `${field === undefined ? 'the argument' : `\`${field}\``} must be ${types[type] ?? type}, got ${value?.trim()}`
+  const subject = field === undefined ? 'the argument' : `\`${field}\``
+  return `${subject} must be ${types[type] ?? type}, got ${(shown ?? kind)?.trim()}`
 }

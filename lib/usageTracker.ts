@@ -56,8 +56,7 @@ export interface CustomerUsage {
 
 /** What became of one event of a batch. */
 export type Recording =
-  | { status: 'recorded' | 'duplicate' }
-  | { status: 'rejected'; code: BillingErrorCode; message: string }
+  { status: 'recorded' | 'duplicate' } | { status: 'rejected'; code: BillingErrorCode; message: string }
 
 /** What to consume: one unit of the meter by default. */
 export interface Consumption {
@@ -244,7 +243,13 @@ function metadataText(metadata: Record<string, any> | null | undefined): string 
   }
 }
 
-export function customerUsage({ customer, periodStart, periodEnd, meters, totalCostNumber }: UsageOutput): CustomerUsage {
+export function customerUsage({
+  customer,
+  periodStart,
+  periodEnd,
+  meters,
+  totalCostNumber,
+}: UsageOutput): CustomerUsage {
   const meter = (eventType: EventType) => meters.find((meter) => meter.eventType === eventType)
   const used = (eventType: EventType) => meter(eventType)?.used ?? 0
   const limit = (eventType: EventType) => meter(eventType)?.limit ?? Infinity

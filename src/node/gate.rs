@@ -9,7 +9,7 @@ use crate::domain::price::RoutingRules;
 use crate::domain::{EventId, Timestamp, Units};
 use crate::engine::gate::{Gate, Request};
 
-/// `(ticket, now, key, method, path, rules, userAgent, id, units)` → the decision, or `undefined` where it will be delivered.
+/// `(ticket, now, key, method, path, rules, userAgent, id, units)` → the decision, or `null` where it will be delivered.
 pub type GateFunction<'env> = Function<'env, (), Option<DecisionOutput>>;
 
 /// Bits of `rules`, as `lib/middleware.ts` sets them.

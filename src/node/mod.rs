@@ -11,3 +11,4 @@ mod error;
 mod gate;
 mod input;
 mod output;
+mod stripe;

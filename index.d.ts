@@ -1,0 +1,730 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+
+/**
+ * Receives what Weighbridge does, operation by operation: `startWork` at the beginning, `completeWork` at the end, of
+ * success and failure alike. Nobody waits for it: a slow, failing or missing answer neither delays nor fails anything.
+ */
+export interface ActionLogger {
+  /** @returns the id for `completeWork`, or a promise of it. */
+  startWork(agent: string, action: string, description: string, kind: string): unknown
+  completeWork(id: never, summary: string, files: string[]): unknown
+}
+/** What is known of an API key; never the key itself. Instants are milliseconds since the epoch. */
+export interface ApiKey {
+  /** Names the key in `rotate` and `revoke`; no secret. */
+  id: string
+  customerId: string
+  name: string | null
+  /** The first characters of the key, to recognise it by. */
+  prefix: string
+  createdAt: number
+  /** From this instant on the key is refused. */
+  expiresAt: number | null
+  /** Since when the key is refused. */
+  revokedAt: number | null
+}
+/** A customer as the store knows him. */
+export interface Customer {
+  id: string
+  /** The id of the customer's tier; `null` without one, with the limits of a customer without a tier. */
+  tier: string | null
+  /** The id of his Stripe subscription. */
+  subscriptionId: string | null
+  /** His id at Stripe. */
+  stripeCustomerId: string | null
+  /** A suspended customer's requests are answered 403. */
+  suspended: boolean
+  /** When Weighbridge first saw him, milliseconds since the epoch. */
+  createdAt: number
+}
+/** What was taken over from the files that the seed's code left behind, at this opening. */
+export interface TakeoverReport {
+  /** How many events of `usage-events.json` were counted now. Those of earlier openings are not counted again. */
+  events: number
+  /** How many of its lines could not be read. */
+  rejected: number
+  /** The file that holds those lines, each with its reason. */
+  rejectedFile?: string
+  /** How many customers were taken from `customer-usage.json`, because the log has no event of theirs. */
+  summaries: number
+  /** Why `customer-usage.json` could not be read. */
+  summariesError?: string
+}
+/** One row of a usage report. What the report was not grouped by is left out. */
+export interface UsageRow {
+  /** `[windowStart, windowEnd)`, milliseconds since the epoch: the part of the window that lies between `from` and `to`. */
+  windowStart: number
+  windowEnd: number
+  customerId?: string
+  eventType?: 'api_request' | 'agent_execution' | 'data_access'
+  /** The endpoint as the price list writes it; left out for events without one. */
+  endpoint?: string
+  /** How many events. */
+  events: number
+  /** How many units they took. */
+  units: number
+  /** What they cost: an exact decimal. */
+  cost: string
+}
+/** What a new key is to be. */
+export interface ApiKeyOptions {
+  /** A customer never seen comes into being. */
+  customerId: string
+  /** For people, 1 to 255 bytes. */
+  name?: string
+  /** From this instant on, milliseconds since the epoch, the key is refused. */
+  expiresAt?: number
+  /** A secret that clients already use, to be imported: 8 to 255 letters, digits or `-._~+/`. */
+  key?: string
+}
+/** A key that was just made. */
+export interface CreatedApiKey extends ApiKey {
+  /** The secret. It is shown here once and stored nowhere: only its SHA-256 is. */
+  key: string
+}
+/** What a key is worth. */
+export interface KeyVerification {
+  valid: boolean
+  /**
+   * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
+   */
+  code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
+  customerId?: string
+  keyId?: string
+}
+/**
+ * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
+ * key holds for the next priced request in every process; requests without a price follow within a quarter of a second.
+ */
+export declare class ApiKeys {
+  #private
+  /**
+   * Makes a key, or imports one.
+   *
+   * @throws BillingError `invalid_argument`, or `key_exists` where the imported secret is a key already.
+   */
+  create(options: ApiKeyOptions): Promise<CreatedApiKey>
+  /** Says whether a key would be accepted now. */
+  verify(key: string): Promise<KeyVerification>
+  /** A customer's keys, the oldest first, revoked and expired ones too. */
+  list(customerId: string): Promise<ApiKey[]>
+  /**
+   * Gives the customer a new key in the place of an old one, with its name and expiry. The old key goes on working for
+   * `overlapMs` milliseconds: by default not at all.
+   *
+   * @throws BillingError `unknown_key`, or `key_revoked` where the old key was revoked or has expired.
+   */
+  rotate(
+    id: string,
+    options?: {
+      overlapMs?: number
+    },
+  ): Promise<CreatedApiKey>
+  /**
+   * Ends a key. To revoke it again changes nothing.
+   *
+   * @throws BillingError `unknown_key`.
+   */
+  revoke(id: string): Promise<ApiKey>
+}
+/** A subscription tier. The limits are for a billing period: a calendar month in the configured time zone. */
+export interface SubscriptionTier {
+  /** Names the tier in `customers.upsert({ tier })`, `requiredTier` and `createSubscription`. */
+  id: string
+  /** For people. */
+  name: string
+  /** The id of the tier's price at Stripe. */
+  priceId: string
+  /** In the currency's major unit. For display: Stripe's price is what is charged. */
+  monthlyPrice: number
+  features: {
+    /** Whole units from 0; `Infinity` for no limit. */
+    apiRequestsPerMonth: number
+    /** Whole units from 0; `Infinity` for no limit. */
+    agentExecutionsPerMonth: number
+    dataAccessLevel: 'basic' | 'professional' | 'enterprise'
+    supportLevel: 'community' | 'email' | 'priority'
+  }
+}
+/**
+ * What the endpoints cost. A key is a full path (`/api/execute`), a pattern as Express writes it (`/api/agents/:id`,
+ * `/files/*path`), or one of them after a method (`POST /api/execute`). Paths match as Express routes them: in any
+ * case and with or without a slash at the end, unless the app's settings say otherwise. Of several that match, plain text
+ * wins over parameters and these over wildcards.
+ */
+export interface EndpointPricing {
+  [endpoint: string]: {
+    /** In the currency's major unit: a number, exact to 12 decimal places, or a decimal string. */
+    pricePerRequest: number
+    /** The lowest tier that may call it; others are answered 403. */
+    requiredTier?: string
+  }
+}
+/** Like {@link EndpointPricing}, where a price may also be a decimal string. */
+export interface PricingOptions {
+  [endpoint: string]: {
+    pricePerRequest: number | string
+    requiredTier?: string
+  }
+}
+/** The tiers that apply where none are configured, from the lowest to the highest. Replace the price ids by your own. */
+export declare const subscriptionTiers: SubscriptionTier[]
+/** The price list that applies where none is configured. */
+export declare const endpointPricing: EndpointPricing
+/** What time it is, wherever Weighbridge decides something by it. */
+export interface Clock {
+  /** Milliseconds since 1970-01-01T00:00:00Z, a whole number, as `Date.now()` gives it. */
+  now(): number
+}
+/**
+ * A clock that stands still until it is told otherwise, for tests that cross a month's end.
+ *
+ * ```ts
+ * const clock = new ManualClock(Date.UTC(2026, 0, 31, 23, 59, 59, 999))
+ * const billing = new Billing({ dir, clock })
+ * clock.advance(1) // February
+ * ```
+ */
+export declare class ManualClock implements Clock {
+  #private
+  /** @param now Milliseconds since the epoch; the machine's time by default. */
+  constructor(now?: number)
+  now(): number
+  /** Moves the clock to an instant, forwards or backwards. */
+  set(now: number): void
+  /** Moves the clock forwards, or backwards by a negative number. */
+  advance(milliseconds: number): void
+}
+/** What to change of a customer: what is left out stays, `null` clears. */
+export interface CustomerUpdate {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  id: string
+  /** The id of a tier. */
+  tier?: string | null
+  subscriptionId?: string | null
+  stripeCustomerId?: string | null
+  /** A suspended customer's requests are answered 403. */
+  suspended?: boolean
+}
+/** One page of customers. */
+export interface CustomerPage {
+  data: Customer[]
+  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
+  hasMore: boolean
+}
+/** The customers. One comes into being with the first key, event or `upsert`. */
+export declare class Customers {
+  #private
+  /**
+   * Makes or changes a customer. A new tier's limits hold from the next check on; what was used in the period stays used.
+   *
+   * @throws BillingError `invalid_argument`, or `unknown_tier`.
+   */
+  upsert(update: CustomerUpdate): Promise<Customer>
+  /** `null` for a customer never seen. */
+  get(id: string): Promise<Customer | null>
+  /**
+   * The customers in the order of their ids, a page at a time.
+   *
+   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
+   */
+  list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
+}
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  limit: number | null
+  used: number
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+/** What a middleware leaves on the request about the customer's quota. */
+export interface RequestBilling extends Quota {
+  /** `recorded`: counted. `duplicate`: its idempotency key was counted before. `unpriced`: it costs nothing. */
+  code: 'recorded' | 'duplicate' | 'unpriced'
+}
+declare global {
+  namespace Express {
+    interface Request {
+      /** Whose API key the request came with. Set by Weighbridge. */
+      customerId?: string
+      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
+      subscriptionId?: string
+      /** The customer's tier, where he has one. Set by Weighbridge. */
+      billingTier?: string
+      /** Where the customer stands. Set by Weighbridge. */
+      billing?: RequestBilling
+    }
+  }
+}
+/** A request of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingRequest extends IncomingMessage, Express.Request {
+  baseUrl: string
+  originalUrl: string
+  path: string
+  body?: any
+  customerId?: string
+  subscriptionId?: string
+  billingTier?: string
+  billing?: RequestBilling
+}
+/** A response of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingResponse extends ServerResponse {
+  status(code: number): this
+  json(body: unknown): this
+}
+/** Goes on to the next handler, or with an error to the error handlers. */
+export type Next = (error?: any) => void
+/** A handler for `app.use` of Express 4 or 5. */
+export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
+/**
+ * What went wrong, for a program. Codes never change their meaning.
+ *
+ * | code | what to do |
+ * |---|---|
+ * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
+ * | `invalid_catalog` | the tiers or the price list contradict themselves: the message names the place |
+ * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
+ * | `amount_overflow` | a sum of money no longer fits 28 digits |
+ * | `unknown_tier` | no tier has this id |
+ * | `unknown_key` | no API key has this id |
+ * | `key_exists` | the imported secret is an API key already |
+ * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
+ * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
+ * | `closed` | `close()` was called |
+ * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
+ * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
+ * | `store_busy` | another process held the database's lock for five seconds: try again |
+ * | `store_full` | the disk is full: make room and try again |
+ * | `store_read_only` | the database or its directory cannot be written |
+ * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
+ * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
+ * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
+ * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
+ * | `internal` | a bug in Weighbridge: please report it |
+ */
+export type BillingErrorCode =
+  | 'invalid_argument'
+  | 'invalid_catalog'
+  | 'metadata_too_large'
+  | 'amount_overflow'
+  | 'unknown_tier'
+  | 'unknown_key'
+  | 'key_exists'
+  | 'key_revoked'
+  | 'idempotency_conflict'
+  | 'closed'
+  | 'close_timeout'
+  | 'overloaded'
+  | 'store_busy'
+  | 'store_full'
+  | 'store_read_only'
+  | 'store_newer'
+  | 'store_foreign'
+  | 'store_corrupt'
+  | 'store_unavailable'
+  | 'stripe_key_missing'
+  | 'stripe_price_not_metered'
+  | 'native_load_failed'
+  | 'internal'
+/**
+ * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
+ * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
+ */
+export declare class BillingError extends Error {
+  readonly name: string
+  /** Stable, for programs; the message is for people. */
+  readonly code: BillingErrorCode
+  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
+}
+/**
+ * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
+ *
+ * @see https://docs.stripe.com/api/errors
+ */
+export declare class StripeError extends Error {
+  readonly name: string
+  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
+  readonly type: string
+  /** Stripe's code, such as `resource_missing`. */
+  readonly code: string | undefined
+  /** The parameter that it is about. */
+  readonly param: string | undefined
+  readonly decline_code: string | undefined
+  /** The HTTP status; `undefined` where no answer came. */
+  readonly statusCode: number | undefined
+  /** For Stripe's support. */
+  readonly requestId: string | undefined
+}
+/** Why a request was not let through. */
+export type RefusalCode =
+  | 'api_key_required'
+  | 'invalid_key'
+  | 'customer_suspended'
+  | 'tier_required'
+  | 'usage_limit_exceeded'
+  | 'unpriced_endpoint'
+  | 'invalid_idempotency_key'
+  | 'idempotency_conflict'
+  | 'internal'
+/** The answer to a request that is not let through. */
+export interface Refusal {
+  code: RefusalCode
+  status: number
+  body: Record<string, unknown>
+}
+/** How a middleware behaves. Every function may also return a promise. */
+export interface MiddlewareOptions {
+  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
+  skip?: (req: BillingRequest, res: BillingResponse) => boolean | Promise<boolean>
+  /** Where the API key is. By default in `Authorization: Bearer …`. */
+  keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
+  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
+  units?: (req: BillingRequest) => number | Promise<number>
+  /** Answers a request that is not let through, in the place of the built-in answer; headers are set already. */
+  handler?: (req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal) => void
+  /** The price list of this middleware, in the place of the engine's. */
+  pricing?: PricingOptions
+  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
+  unpriced?: 'pass' | 'refuse'
+  /**
+   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
+   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
+   */
+  idempotencyKey?: boolean
+  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
+  standardHeaders?: boolean
+  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
+  legacyHeaders?: boolean
+  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
+  problemDetails?: boolean
+  /** Where on the request the quota is left: `billing` by default. */
+  requestPropertyName?: string
+  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
+  logger?: {
+    error(error: unknown): void
+  }
+  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
+  caseSensitive?: boolean
+  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
+  strict?: boolean
+}
+/** How to reach Stripe. Everything has a default. */
+export interface StripeServiceOptions {
+  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
+  secretKey?: string
+  /** By default `https://api.stripe.com`. */
+  baseUrl?: string
+  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
+  apiVersion?: string
+  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
+  timeoutMs?: number
+  /** How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. */
+  maxNetworkRetries?: number
+  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
+  tiers?: SubscriptionTier[]
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock. */
+  clock?: Clock
+}
+/** An object of Stripe's API, as Stripe sent it. */
+export interface StripeObject {
+  id: string
+  object: string
+  [property: string]: any
+}
+/**
+ * Customers, subscriptions and usage at Stripe. Making one reads nothing and connects to nothing; the first call rejects
+ * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
+ * stays the same over all attempts.
+ */
+export declare class StripeService {
+  #private
+  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
+  constructor(options?: StripeServiceOptions)
+  /**
+   * Makes a customer.
+   *
+   * @param name By default what stands before the `@` of the e-mail address.
+   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
+   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  createCustomer(email: string, name?: string): Promise<StripeObject>
+  /**
+   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
+   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
+   * `latest_invoice.confirmation_secret` on newer ones.
+   *
+   * @param customerId Stripe's id of the customer.
+   * @param tierId The id of a tier: its `priceId` is subscribed to.
+   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
+   */
+  createSubscription(customerId: string, tierId: string): Promise<StripeObject>
+  /**
+   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
+   * meter, usage record summaries where the API version has them.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  getUsage(
+    customerId: string,
+    subscriptionId: string,
+  ): Promise<{
+    subscription: StripeObject
+    usage: StripeObject[]
+  }>
+  /**
+   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
+   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
+   *
+   * @param quantity Whole units from 0.
+   * @param timestamp Seconds since the epoch: by default now.
+   * @returns Stripe's meter event or usage record.
+   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
+   * silently dropped. StripeError.
+   */
+  recordUsage(subscriptionId: string, quantity: number, timestamp?: number): Promise<StripeObject>
+}
+/** How a usage handler finds out who asks. */
+export interface UsageHandlerOptions {
+  /** Where the API key is. By default in `Authorization: Bearer …`. */
+  keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
+}
+/** What is counted. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for good. The same id with
+   * other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  subscriptionId?: string
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  endpoint?: string
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   */
+  cost: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
+/** How to open a {@link Billing}. Everything has a default. */
+export interface BillingOptions {
+  /**
+   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
+   * opening: by default `logs/usage` below the working directory. It is made on first use.
+   */
+  dir?: string
+  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
+  path?: string
+  /** Which store: `'sqlite'`. */
+  store?: 'sqlite'
+  /**
+   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
+   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
+   * longer listed stays for the customers who have it, below the listed ones.
+   */
+  tiers?: SubscriptionTier[]
+  /** The price list of this process: by default {@link endpointPricing}. */
+  pricing?: PricingOptions
+  /**
+   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
+   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
+   */
+  timeZone?: string
+  /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
+  stripe?: StripeServiceOptions
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
+  clock?: Clock
+}
+/**
+ * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
+ *
+ * ```ts
+ * const billing = new Billing()
+ * app.use('/api', billing.middleware())
+ * app.get('/usage', billing.usageHandler())
+ * ```
+ *
+ * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
+ *
+ * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
+ * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
+ */
+export declare class Billing {
+  #private
+  /** Recording and asking. */
+  readonly usage: UsageTracker
+  /** API keys. */
+  readonly keys: ApiKeys
+  /** Customers. */
+  readonly customers: Customers
+  /** Stripe, with this Billing's tiers. */
+  readonly stripe: StripeService
+  constructor(options?: BillingOptions)
+  /** The database file. */
+  get path(): string
+  /**
+   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
+   * is no need to wait for it: everything else waits by itself.
+   *
+   * @throws BillingError a `store_*` code that says why the store cannot be opened.
+   */
+  ready(): Promise<TakeoverReport>
+  /**
+   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
+   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * without a price passes unbilled. An event is durable before `next()` runs.
+   */
+  middleware(options?: MiddlewareOptions): BillingHandler
+  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
+  usageHandler(options?: UsageHandlerOptions): BillingHandler
+  /** Resolves when everything asked for before is durable. */
+  flush(): Promise<void>
+  /**
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
+   * harmless.
+   *
+   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
+}
+/** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
+export declare function createBillingMiddleware(options?: MiddlewareOptions): BillingHandler
+/** The middleware over the default engine, ready for `app.use`. */
+export declare const billingMiddleware: BillingHandler
+/** The tracker over the default engine. */
+export declare const usageTracker: UsageTracker
+/** Stripe, with the key in `STRIPE_SECRET_KEY`, which is read on the first call. */
+export declare const stripeService: StripeService
+
+export {}

@@ -1,0 +1,17 @@
+// The package is CommonJS; this names its exports for ESM, so that both see the same classes.
+export {
+  ApiKeys,
+  Billing,
+  BillingError,
+  Customers,
+  ManualClock,
+  StripeError,
+  StripeService,
+  UsageTracker,
+  billingMiddleware,
+  createBillingMiddleware,
+  endpointPricing,
+  stripeService,
+  subscriptionTiers,
+  usageTracker,
+} from './dist/index.js'

@@ -1,0 +1,145 @@
+import type { ActionLogger } from './actionLog.js'
+import { ApiKeys } from './apiKeys.js'
+import type { TakeoverReport } from './binding.js'
+import type { PricingOptions, SubscriptionTier } from './catalog.js'
+import type { Clock } from './clock.js'
+import { Customers } from './customers.js'
+import { Engine } from './engine.js'
+import { invalidArgument } from './errors.js'
+import type { BillingHandler } from './express.js'
+import { createMiddleware, type MiddlewareOptions } from './middleware.js'
+import { checkOptions } from './options.js'
+import { StripeService, type StripeServiceOptions } from './stripeService.js'
+import { createUsageHandler, type UsageHandlerOptions } from './usageHandler.js'
+import { UsageTracker } from './usageTracker.js'
+
+/** How to open a {@link Billing}. Everything has a default. */
+export interface BillingOptions {
+  /**
+   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
+   * opening: by default `logs/usage` below the working directory. It is made on first use.
+   */
+  dir?: string
+  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
+  path?: string
+  /** Which store: `'sqlite'`. */
+  store?: 'sqlite'
+  /**
+   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
+   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
+   * longer listed stays for the customers who have it, below the listed ones.
+   */
+  tiers?: SubscriptionTier[]
+  /** The price list of this process: by default {@link endpointPricing}. */
+  pricing?: PricingOptions
+  /**
+   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
+   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
+   */
+  timeZone?: string
+  /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
+  stripe?: StripeServiceOptions
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
+  clock?: Clock
+}
+
+const OPTIONS: (keyof BillingOptions)[] = [
+  'dir',
+  'path',
+  'store',
+  'tiers',
+  'pricing',
+  'timeZone',
+  'stripe',
+  'actionLogger',
+  'clock',
+]
+
+/**
+ * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
+ *
+ * ```ts
+ * const billing = new Billing()
+ * app.use('/api', billing.middleware())
+ * app.get('/usage', billing.usageHandler())
+ * ```
+ *
+ * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
+ *
+ * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
+ * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
+ */
+export class Billing {
+  /** Recording and asking. */
+  readonly usage: UsageTracker
+  /** API keys. */
+  readonly keys: ApiKeys
+  /** Customers. */
+  readonly customers: Customers
+  /** Stripe, with this Billing's tiers. */
+  readonly stripe: StripeService
+  readonly #engine: Engine
+
+  constructor(options: BillingOptions = {}) {
+    checkOptions('new Billing', options, OPTIONS)
+    const { stripe, ...engineOptions } = options
+    const stripeOptions = { ...(options.tiers && { tiers: options.tiers }), ...stripe }
+    this.stripe = new StripeService({ actionLogger: options.actionLogger, clock: options.clock, ...stripeOptions })
+    this.#engine = new Engine(engineOptions)
+    const source = (): Engine => this.#engine
+    this.usage = new UsageTracker(source)
+    this.keys = new ApiKeys(source)
+    this.customers = new Customers(source)
+  }
+
+  /** The database file. */
+  get path(): string {
+    return this.#engine.path
+  }
+
+  /**
+   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
+   * is no need to wait for it: everything else waits by itself.
+   *
+   * @throws BillingError a `store_*` code that says why the store cannot be opened.
+   */
+  async ready(): Promise<TakeoverReport> {
+    return this.#engine.call((native, ticket) => native.ready(ticket))
+  }
+
+  /**
+   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
+   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * without a price passes unbilled. An event is durable before `next()` runs.
+   */
+  middleware(options: MiddlewareOptions = {}): BillingHandler {
+    return createMiddleware(() => this.#engine, options)
+  }
+
+  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
+  usageHandler(options: UsageHandlerOptions = {}): BillingHandler {
+    return createUsageHandler(this.#engine, options)
+  }
+
+  /** Resolves when everything asked for before is durable. */
+  async flush(): Promise<void> {
+    return this.#engine.call((native, ticket) => native.flush(ticket))
+  }
+
+  /**
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
+   * harmless.
+   *
+   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
+   */
+  async close(options: { timeoutMs?: number } = {}): Promise<void> {
+    checkOptions('close', options, ['timeoutMs'])
+    const { timeoutMs } = options
+    if (timeoutMs !== undefined && !(Number.isFinite(timeoutMs) && timeoutMs >= 0)) {
+      throw invalidArgument(`\`timeoutMs\` must be a number from 0, got ${timeoutMs}`)
+    }
+    return this.#engine.close(timeoutMs)
+  }
+}

@@ -1,0 +1,51 @@
+import { Billing } from './billing.js'
+import { defaultEngine } from './defaultEngine.js'
+import type { BillingHandler } from './express.js'
+import { createMiddleware, type MiddlewareOptions } from './middleware.js'
+import { StripeService } from './stripeService.js'
+import { UsageTracker } from './usageTracker.js'
+
+export type { ActionLogger } from './actionLog.js'
+export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
+export { type BillingOptions } from './billing.js'
+export type { ApiKey, Customer, TakeoverReport, UsageRow } from './binding.js'
+export {
+  type EndpointPricing,
+  endpointPricing,
+  type PricingOptions,
+  type SubscriptionTier,
+  subscriptionTiers,
+} from './catalog.js'
+export { type Clock, ManualClock } from './clock.js'
+export { type CustomerPage, Customers, type CustomerUpdate } from './customers.js'
+export type { Quota } from './decision.js'
+export { BillingError, type BillingErrorCode, StripeError } from './errors.js'
+export type { BillingHandler, BillingRequest, BillingResponse, Next, RequestBilling } from './express.js'
+export type { MiddlewareOptions } from './middleware.js'
+export type { Refusal, RefusalCode } from './refusals.js'
+export type { StripeObject, StripeServiceOptions } from './stripeService.js'
+export type { UsageHandlerOptions } from './usageHandler.js'
+export type {
+  Consumption,
+  ConsumptionResult,
+  CustomerUsage,
+  EventType,
+  Recording,
+  UsageEvent,
+  UsageQuery,
+} from './usageTracker.js'
+export { Billing, StripeService, UsageTracker }
+
+/** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
+export function createBillingMiddleware(options: MiddlewareOptions = {}): BillingHandler {
+  return createMiddleware(defaultEngine, options)
+}
+
+/** The middleware over the default engine, ready for `app.use`. */
+export const billingMiddleware: BillingHandler = createBillingMiddleware()
+
+/** The tracker over the default engine. */
+export const usageTracker: UsageTracker = new UsageTracker()
+
+/** Stripe, with the key in `STRIPE_SECRET_KEY`, which is read on the first call. */
+export const stripeService: StripeService = new StripeService()

@@ -1,0 +1,155 @@
+//! Stripe as a class. Each method takes a ticket and returns at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi::Either;
+use napi::bindgen_prelude::Error as JsError;
+use napi_derive::napi;
+
+use super::deliveries::{Deliver, Deliveries};
+use super::error::Result;
+use crate::domain::Timestamp;
+use crate::stripe::{ClientOptions, Failure, StripeError, StripeService};
+use crate::{Code, Error};
+
+#[napi(object, object_to_js = false)]
+pub struct StripeOptions {
+    pub secret_key: String,
+    pub base_url: Option<String>,
+    pub api_version: Option<String>,
+    pub timeout_ms: Option<f64>,
+    pub max_network_retries: Option<f64>,
+}
+
+/// What Stripe refused, or why it could not be asked.
+#[napi(object, object_from_js = false)]
+pub struct StripeFailure {
+    #[napi(js_name = "type")]
+    pub kind: String,
+    pub message: String,
+    pub code: Option<String>,
+    pub param: Option<String>,
+    pub decline_code: Option<String>,
+    pub status_code: Option<u32>,
+    pub request_id: Option<String>,
+}
+
+impl From<StripeError> for StripeFailure {
+    fn from(error: StripeError) -> Self {
+        Self {
+            kind: error.kind.as_str().to_owned(),
+            message: error.message,
+            code: error.code,
+            param: error.param,
+            decline_code: error.decline_code,
+            status_code: error.status_code.map(u32::from),
+            request_id: error.request_id,
+        }
+    }
+}
+
+#[napi]
+pub struct NativeStripe {
+    service: Arc<StripeService>,
+    deliveries: Deliveries,
+}
+
+/// Each method answers with Stripe's JSON as text, or with a [`StripeFailure`].
+#[napi]
+impl NativeStripe {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        options: StripeOptions,
+        #[napi(ts_arg_type = "(batch: unknown[]) => void")] deliver: Deliver<'_>,
+    ) -> Result<Self> {
+        let service = Arc::new(StripeService::new(client_options(options)?)?);
+        let deliveries =
+            Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
+        Ok(Self { service, deliveries })
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_customer(&self, ticket: f64, now: f64, email: String, name: Option<String>) -> Result<()> {
+        let now = Timestamp::from_millis("clock.now()", now)?;
+        self.service.spawn(
+            move |service| async move { service.create_customer(&email, name.as_deref(), now).await },
+            self.reply(ticket),
+        );
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_subscription(&self, ticket: f64, customer_id: String, price_id: String) {
+        self.service.spawn(
+            move |service| async move { service.create_subscription(&customer_id, &price_id).await },
+            self.reply(ticket),
+        );
+    }
+
+    #[napi(catch_unwind)]
+    pub fn get_usage(&self, ticket: f64, now: f64, subscription_id: String) -> Result<()> {
+        let now = Timestamp::from_millis("clock.now()", now)?;
+        self.service
+            .spawn(move |service| async move { service.get_usage(&subscription_id, now).await }, self.reply(ticket));
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn record_usage(
+        &self,
+        ticket: f64,
+        now: f64,
+        subscription_id: String,
+        quantity: f64,
+        timestamp_seconds: Option<f64>,
+    ) -> Result<()> {
+        let now = Timestamp::from_millis("clock.now()", now)?;
+        let quantity = whole("quantity", quantity)?;
+        let seconds = timestamp_seconds.map(|seconds| whole("timestamp", seconds)).transpose()?;
+        // Below 2^53, so it fits.
+        let seconds = seconds.map(|seconds| seconds as i64);
+        self.service.spawn(
+            move |service| async move { service.record_usage(&subscription_id, quantity, seconds, now).await },
+            self.reply(ticket),
+        );
+        Ok(())
+    }
+
+    fn reply(&self, ticket: f64) -> impl FnOnce(crate::stripe::Result<String>) + Send + 'static {
+        let reply = self.deliveries.reply(ticket, |answer: Either<String, StripeFailure>| answer);
+        move |result| {
+            reply(match result {
+                Ok(json) => Ok(Either::A(json)),
+                Err(Failure::Stripe(error)) => Ok(Either::B((*error).into())),
+                Err(Failure::Weighbridge(error)) => Err(error),
+            });
+        }
+    }
+}
+
+fn client_options(options: StripeOptions) -> crate::Result<ClientOptions> {
+    let mut client = ClientOptions::new(options.secret_key);
+    if let Some(base_url) = options.base_url {
+        client.base_url = base_url;
+    }
+    if let Some(api_version) = options.api_version {
+        client.api_version = api_version;
+    }
+    if let Some(timeout_ms) = options.timeout_ms {
+        client.timeout = Duration::from_millis(whole("timeoutMs", timeout_ms)?);
+    }
+    if let Some(retries) = options.max_network_retries {
+        client.max_network_retries = u32::try_from(whole("maxNetworkRetries", retries)?)
+            .map_err(|_| Error::invalid("`maxNetworkRetries` is too large"))?;
+    }
+    Ok(client)
+}
+
+fn whole(field: &str, number: f64) -> crate::Result<u64> {
+    let max = crate::domain::Units::MAX;
+    if number.fract() != 0.0 || !(0.0..=max as f64).contains(&number) {
+        return Err(Error::invalid(format!("`{field}` must be a whole number from 0, got {number}")));
+    }
+    Ok(number as u64)
+}
