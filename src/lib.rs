@@ -18,6 +18,8 @@
 //! Time is an argument. No module below `node` reads a clock to decide something: the caller says what time it is,
 //! so that a test can cross a month's end and a replay decides as the original did.
 
+// A panic must not cross into Node: where one of these is allowed, the line above says why it cannot happen.
+#![deny(clippy::expect_used, clippy::panic, clippy::todo, clippy::unreachable, clippy::unwrap_used)]
 #![deny(unsafe_code)]
 
 pub mod domain;

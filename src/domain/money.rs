@@ -70,7 +70,7 @@ impl Money {
         Ok(Self(amount.abs()))
     }
 
-    /// For totals that [`Money::to_string`] wrote, such as a database column.
+    /// For totals that [`Money`]'s `Display` wrote, such as a database column.
     pub fn from_stored(text: &str) -> Result<Self> {
         Decimal::from_str_exact(text)
             .map(Self)

@@ -18,7 +18,7 @@ use crate::domain::{
 };
 use crate::store::{Admission, Change, Charge, Charged};
 
-/// A user agent longer than this is cut: it is kept for people to read.
+/// A user agent of more characters than these is cut: it is kept for people to read.
 const MAX_USER_AGENT: usize = 512;
 
 /// A gate for one price list.
@@ -67,7 +67,7 @@ pub enum Passage {
 struct Metadata<'a> {
     method: &'a str,
     #[serde(rename = "userAgent", skip_serializing_if = "Option::is_none")]
-    user_agent: Option<&'a str>,
+    user_agent: Option<String>,
 }
 
 impl Gate {
@@ -154,7 +154,7 @@ impl Step {
 }
 
 fn charge(price: &Price, key: &ApiKey, request: Request) -> Result<Charge> {
-    let user_agent = request.user_agent.as_deref().map(|text| &text[..text.floor_char_boundary(MAX_USER_AGENT)]);
+    let user_agent = request.user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect());
     let metadata = serde_json::to_string(&Metadata { method: &request.method, user_agent });
     Ok(Charge {
         event: UsageEvent {

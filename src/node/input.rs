@@ -231,16 +231,3 @@ fn patch(value: Option<Either<String, Null>>) -> Patch<String> {
         Some(Either::B(Null)) => Patch::Clear,
     }
 }
-
-/// The known name that a misspelt one was probably meant to be.
-#[napi(catch_unwind, ts_return_type = "string | null")]
-pub fn closest(name: String, known: Vec<String>) -> Option<String> {
-    const SIMILAR: f64 = 0.75;
-    let similarity = |candidate: &String| strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase());
-    known
-        .into_iter()
-        .map(|candidate| (similarity(&candidate), candidate))
-        .filter(|(similarity, _)| *similarity >= SIMILAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
-}

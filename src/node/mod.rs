@@ -12,3 +12,4 @@ mod gate;
 mod input;
 mod output;
 mod stripe;
+mod suggestion;
