@@ -64,7 +64,7 @@ export function routingRules(req: BillingRequest, caseSensitive?: boolean, stric
  * only where the URL is unusual: an absolute one, or one with a fragment or white space, which Express parses away.
  */
 export function fullPath(req: BillingRequest): string {
-  const url = req.url ?? '/'
+  const url = req.url ?? req.path
   const mount = req.baseUrl ?? ''
   const plain = /^(\/[^?#\s]*)(?:\?[^#\s]*)?$/.exec(url)
   const path = plain?.[1] ?? req.path

@@ -13,13 +13,13 @@ const LONGEST_INTERVAL = 2 ** 31 - 1
  */
 export class Tickets {
   readonly #waiting = new Map<number, Settle>()
-  readonly #keepAlive = setInterval(() => {}, LONGEST_INTERVAL).unref()
+  #keepAlive: NodeJS.Timeout | undefined
   #last = 0
 
   /** A ticket whose answer goes to `settle`. */
   issue(settle: Settle): number {
     const ticket = ++this.#last
-    if (this.#waiting.size === 0) this.#keepAlive.ref()
+    if (this.#waiting.size === 0) this.#holdProcess()
     this.#waiting.set(ticket, settle)
     return ticket
   }
@@ -27,7 +27,7 @@ export class Tickets {
   /** Nobody waits for this answer any more. */
   withdraw(ticket: number): void {
     this.#waiting.delete(ticket)
-    if (this.#waiting.size === 0) this.#keepAlive.unref()
+    if (this.#waiting.size === 0) this.#keepAlive?.unref()
   }
 
   /** A promise for the answer to an operation that takes a ticket. What the operation throws rejects it. */
@@ -46,6 +46,12 @@ export class Tickets {
   /** No answer comes any more. */
   dispose(): void {
     clearInterval(this.#keepAlive)
+    this.#keepAlive = undefined
+  }
+
+  #holdProcess(): void {
+    this.#keepAlive ??= setInterval(() => {}, LONGEST_INTERVAL)
+    this.#keepAlive.ref()
   }
 
   readonly deliver = (batch: unknown[]): void => {

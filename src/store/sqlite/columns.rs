@@ -7,11 +7,23 @@ use rusqlite::types::Type;
 
 use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Timestamp};
 
-/// The columns that [`customer`] reads, in its order.
-pub const CUSTOMER: &str = "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at";
+/// The columns that [`customer`] reads, in its order; a literal, so that statements are put together when compiled.
+macro_rules! customer_columns {
+    () => {
+        "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at"
+    };
+}
+
 /// The columns that [`key`] reads, in its order.
-pub const KEY: &str = "k.id, k.customer_id, k.name, k.prefix, k.created_at, k.expires_at, k.revoked_at";
-/// How many columns [`KEY`] has: where another list may begin.
+macro_rules! key_columns {
+    () => {
+        "k.id, k.customer_id, k.name, k.prefix, k.created_at, k.expires_at, k.revoked_at"
+    };
+}
+
+pub(super) use {customer_columns, key_columns};
+
+/// How many columns a key has: where another list may begin.
 pub const KEY_COLUMNS: usize = 7;
 
 pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::columns::{self, CUSTOMER, KEY, KEY_COLUMNS};
+use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::error::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, Period, Tier, TierTable, Timestamp};
 use crate::store::{Catalog, Counter, UsageRow, Visitor};
@@ -31,34 +31,46 @@ pub fn catalog(connection: &Connection) -> Result<Catalog> {
 }
 
 pub fn identify(connection: &Connection, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {KEY}, {CUSTOMER} FROM api_keys k JOIN customers c ON c.id = k.customer_id WHERE k.hash = ?"
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        key_columns!(),
+        ", ",
+        customer_columns!(),
+        " FROM api_keys k JOIN customers c ON c.id = k.customer_id WHERE k.hash = ?"
     ))?;
     let found = statement.query_row([&hash.0], |row| Ok((columns::key(row)?, columns::customer(row, KEY_COLUMNS)?)));
     Ok(found.optional()?)
 }
 
 pub fn key(connection: &Connection, id: &str) -> Result<Option<ApiKey>> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {KEY} FROM api_keys k WHERE k.id = ?"))?;
+    let mut statement =
+        connection.prepare_cached(concat!("SELECT ", key_columns!(), " FROM api_keys k WHERE k.id = ?"))?;
     Ok(statement.query_row([id], columns::key).optional()?)
 }
 
 pub fn customer(connection: &Connection, id: &str) -> Result<Option<Customer>> {
-    let mut statement = connection.prepare_cached(&format!("SELECT {CUSTOMER} FROM customers c WHERE c.id = ?"))?;
+    let mut statement =
+        connection.prepare_cached(concat!("SELECT ", customer_columns!(), " FROM customers c WHERE c.id = ?"))?;
     Ok(statement.query_row([id], |row| columns::customer(row, 0)).optional()?)
 }
 
 pub fn customers(connection: &Connection, after: Option<&str>, limit: usize) -> Result<Vec<Customer>> {
-    let mut statement = connection
-        .prepare_cached(&format!("SELECT {CUSTOMER} FROM customers c WHERE c.id > ? ORDER BY c.id LIMIT ?"))?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        customer_columns!(),
+        " FROM customers c WHERE c.id > ? ORDER BY c.id LIMIT ?"
+    ))?;
     // No id is empty, so every id comes after the empty string.
     let rows = statement.query_map(params![after.unwrap_or_default(), limit], |row| columns::customer(row, 0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub fn keys(connection: &Connection, customer_id: &CustomerId) -> Result<Vec<ApiKey>> {
-    let mut statement = connection
-        .prepare_cached(&format!("SELECT {KEY} FROM api_keys k WHERE k.customer_id = ? ORDER BY k.created_at, k.id"))?;
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        key_columns!(),
+        " FROM api_keys k WHERE k.customer_id = ? ORDER BY k.created_at, k.id"
+    ))?;
     let rows = statement.query_map([customer_id.as_str()], columns::key)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
