@@ -237,7 +237,8 @@ mod tests {
             let month = local.first_of_month().unwrap().start_of_day().unwrap();
             let next_month = local.date().first_of_month().checked_add(jiff::Span::new().months(1)).unwrap()
                 .to_zoned(local.time_zone().clone()).unwrap().start_of_day().unwrap();
-            let expected = (month.timestamp().as_millisecond(), next_month.timestamp().as_millisecond());
+            // A `Timestamp` begins with 1970, and so does the local month or day that began before it.
+            let expected = (month.timestamp().as_millisecond().max(0), next_month.timestamp().as_millisecond());
             let period = Period::month(instant, zone);
             prop_assert_eq!((period.start.as_millis(), period.end.as_millis()), expected);
             let day = local.start_of_day().unwrap().timestamp().as_millisecond();

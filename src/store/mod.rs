@@ -1,7 +1,7 @@
 //! What is remembered, and the one contract for remembering it.
 //!
 //! A [`Store`] is synchronous: the engine calls it from threads of its own. Writing happens in groups, one transaction
-//! for each, on one thread; reading never waits for writing. `tests/store.rs` holds every implementation to the same
+//! for each, on one thread; reading never waits for writing. `tests/store` holds every implementation to the same
 //! conformance suite.
 
 use crate::domain::customer::CustomerPatch;
@@ -197,6 +197,7 @@ pub struct UsageRow {
     pub at: Timestamp,
     pub customer_id: CustomerId,
     pub meter: Meter,
+    /// An empty one counts as none.
     pub endpoint: Option<String>,
     pub events: u64,
     pub units: u64,

@@ -84,8 +84,11 @@ impl Group<'_> {
         } else {
             key.expires_at = Some(key.expires_at.map_or(until, |expires_at| expires_at.min(until)));
         }
-        self.end_key(&key)?;
-        self.create_key(&successor, hash)
+        let created = self.create_key(&successor, hash)?;
+        if created.is_ok() {
+            self.end_key(&key)?;
+        }
+        Ok(created)
     }
 
     pub(super) fn end_key(&mut self, key: &ApiKey) -> Result<()> {

@@ -97,7 +97,7 @@ pub fn hourly_rollups(
 }
 
 pub fn events(connection: &Connection, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
-    let sql = "SELECT timestamp, customer_id, meter, endpoint, 1, units, cost FROM events
+    let sql = "SELECT timestamp, customer_id, meter, nullif(endpoint, ''), 1, units, cost FROM events
                WHERE timestamp >= :from AND timestamp < :to";
     visit_usage(connection, sql, customer, span, visit)
 }

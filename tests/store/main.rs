@@ -1,0 +1,7 @@
+//! The stores, held to their contract.
+
+#[macro_use]
+mod conformance;
+mod sqlite;
+#[path = "../support/mod.rs"]
+mod support;
