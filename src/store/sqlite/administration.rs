@@ -20,7 +20,7 @@ impl Group<'_> {
         now: Timestamp,
     ) -> Result<Outcome> {
         if let Some(tier) = patch.tier_id.value()
-            && let Err(error) = self.catalog.tiers.require(tier)
+            && let Err(error) = self.memory.catalog.tiers.require(tier)
         {
             return Ok(Err(error));
         }
@@ -95,6 +95,7 @@ impl Group<'_> {
         self.connection.prepare_cached("UPDATE api_keys SET expires_at = ?, revoked_at = ? WHERE id = ?")?.execute(
             params![key.expires_at.map(Timestamp::as_millis), key.revoked_at.map(Timestamp::as_millis), key.id],
         )?;
+        self.memory.set_key(key);
         self.revised = true;
         Ok(())
     }
@@ -102,17 +103,17 @@ impl Group<'_> {
     pub(super) fn configure(&mut self, tiers: Option<&TierTable>, time_zone: Option<TimeZone>) -> Result<Outcome> {
         if let Some(tiers) = tiers {
             let tiers = self.with_tiers_in_use(tiers)?;
-            if tiers != self.catalog.tiers {
+            if tiers != self.memory.catalog.tiers {
                 self.write_tiers(&tiers)?;
-                self.catalog.tiers = tiers;
+                self.memory.catalog.tiers = tiers;
                 self.revised = true;
             }
         }
         if let Some(time_zone) = time_zone
-            && time_zone != self.catalog.time_zone
+            && time_zone != self.memory.catalog.time_zone
         {
             self.connection.execute("UPDATE settings SET value = ? WHERE name = 'time_zone'", [time_zone.name()])?;
-            self.catalog.time_zone = time_zone;
+            self.memory.catalog.time_zone = time_zone;
             self.recount()?;
             self.revised = true;
         }
@@ -122,7 +123,7 @@ impl Group<'_> {
     /// Tiers that are no longer listed but still held by a customer keep their limits and rank below the listed ones.
     pub(super) fn with_tiers_in_use(&self, tiers: &TierTable) -> Result<TierTable> {
         let unlisted: Vec<_> =
-            self.catalog.tiers.iter().filter(|tier| tiers.get(&tier.id).is_none()).cloned().collect();
+            self.memory.catalog.tiers.iter().filter(|tier| tiers.get(&tier.id).is_none()).cloned().collect();
         if unlisted.is_empty() {
             return Ok(tiers.clone());
         }
@@ -152,7 +153,8 @@ impl Group<'_> {
 
     /// Sorts all events into the billing periods of a new time zone.
     pub(super) fn recount(&mut self) -> Result<()> {
-        self.tallies.write()?;
+        self.memory.tallies.write(self.connection)?;
+        self.memory.tallies.forget_counters();
         self.period = None;
         self.connection.execute("DELETE FROM period_counters", [])?;
         let mut statement = self.connection.prepare("SELECT customer_id, timestamp, meter, units, cost FROM events")?;
@@ -160,12 +162,12 @@ impl Group<'_> {
         while let Some(row) = rows.next()? {
             let timestamp = columns::timestamp(row, 1)?;
             let key = (CustomerId::from_stored(row.get(0)?), self.period_of(timestamp).start, columns::meter(row, 2)?);
-            let mut tally = self.tallies.counter(&key)?;
+            let mut tally = self.memory.tallies.counter(self.connection, &key)?;
             tally.units += row.get::<_, u64>(3)?;
             tally.cost = tally.cost.checked_add(columns::money(row, 4)?)?;
-            self.tallies.set_counter(key, tally);
+            self.memory.tallies.set_counter(key, tally);
         }
-        self.tallies.write()
+        self.memory.tallies.write(self.connection)
     }
 }
 

@@ -5,25 +5,25 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Result;
+use super::memory::Memory;
 use super::read;
-use super::tallies::Tallies;
 use crate::domain::{ApiKey, Customer, Period, Refusal, Standing, Timestamp, UsageEvent, decide_access};
-use crate::store::{Admission, Applied, Catalog, Change, Charge, Charged, Outcome, Takeover, Verdict};
+use crate::store::{Admission, Applied, Change, Charge, Charged, Outcome, Takeover, Verdict};
 
 const HOUR: i64 = 3_600_000;
 
 pub struct Group<'c> {
     pub(super) connection: &'c Connection,
-    pub(super) catalog: Catalog,
-    pub(super) tallies: Tallies<'c>,
+    pub(super) memory: Memory,
     /// The billing period of the last event: most often the next one's too.
     pub(super) period: Option<Period>,
     pub(super) revised: bool,
 }
 
 impl<'c> Group<'c> {
-    pub fn new(connection: &'c Connection, catalog: Catalog) -> Self {
-        Self { connection, catalog, tallies: Tallies::new(connection), period: None, revised: false }
+    /// In a transaction that has just begun; `known` is what was remembered after the last one.
+    pub fn begin(connection: &'c Connection, known: Option<Memory>) -> Result<Self> {
+        Ok(Self { connection, memory: Memory::recall(connection, known)?, period: None, revised: false })
     }
 
     /// The outer error ends the whole group; the outcome is this change's own.
@@ -47,20 +47,24 @@ impl<'c> Group<'c> {
         }
     }
 
-    /// Writes what was kept in memory. Returns the catalog, and whether anything changed that caches depend on.
-    pub fn finish(mut self) -> Result<(Catalog, bool)> {
-        self.tallies.write()?;
-        Ok((self.catalog, self.revised))
+    /// Writes what was kept in memory. What it returns is true once the transaction is committed.
+    pub fn finish(mut self) -> Result<Memory> {
+        self.memory.tallies.write(self.connection)?;
+        if self.revised {
+            self.memory.revision = bump_revision(self.connection)?;
+        }
+        Ok(self.memory)
     }
 
     fn charge(&mut self, charge: &Charge) -> Result<Outcome> {
         let event = &charge.event;
-        let known = read::customer(self.connection, event.customer_id.as_str())?;
+        let known = self.memory.customer(self.connection, &event.customer_id)?;
         let is_new = known.is_none();
         let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), charge.now));
         let period = self.period_of(event.timestamp);
-        let used = self.tallies.counter(&(event.customer_id.clone(), period.start, event.meter))?.units;
-        let mut standing = Standing { limit: self.catalog.tiers.limit(Some(&customer), event.meter), used };
+        let counter_key = (event.customer_id.clone(), period.start, event.meter);
+        let used = self.memory.tallies.counter(self.connection, &counter_key)?.units;
+        let mut standing = Standing { limit: self.memory.catalog.tiers.limit(Some(&customer), event.meter), used };
 
         let verdict = self.judge(charge, &customer, standing)?;
         if verdict == Verdict::Recorded {
@@ -75,22 +79,20 @@ impl<'c> Group<'c> {
         Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })))
     }
 
-    fn judge(&self, charge: &Charge, customer: &Customer, standing: Standing) -> Result<Verdict> {
+    fn judge(&mut self, charge: &Charge, customer: &Customer, standing: Standing) -> Result<Verdict> {
         let Charge { event, admission, now } = charge;
         if let Some(Admission { key_id, required_tier }) = admission {
             let key = match key_id {
-                Some(id) => match read::key(self.connection, id)? {
-                    Some(key) => Some(key),
-                    None => return Ok(Verdict::Refused(Refusal::InvalidKey)),
-                },
+                Some(id) => {
+                    self.memory.learn_key(self.connection, id)?;
+                    match self.memory.key(id) {
+                        Some(key) => Some((key, *now)),
+                        None => return Ok(Verdict::Refused(Refusal::InvalidKey)),
+                    }
+                }
                 None => None,
             };
-            let access = decide_access(
-                key.as_ref().map(|key| (key, *now)),
-                customer,
-                &self.catalog.tiers,
-                required_tier.as_deref(),
-            );
+            let access = decide_access(key, customer, &self.memory.catalog.tiers, required_tier.as_deref());
             if let Err(refusal) = access {
                 return Ok(Verdict::Refused(refusal));
             }
@@ -128,14 +130,14 @@ impl<'c> Group<'c> {
         let hour = Timestamp::from_stored(event.timestamp.as_millis() / HOUR * HOUR);
         let endpoint = event.endpoint.clone().unwrap_or_default();
         let rollup_key = (event.customer_id.clone(), hour, event.meter, endpoint);
-        let counter = self.tallies.counter(&counter_key)?.plus(event);
-        let rollup = self.tallies.rollup(&rollup_key)?.plus(event);
+        let counter = self.memory.tallies.counter(self.connection, &counter_key)?.plus(event);
+        let rollup = self.memory.tallies.rollup(self.connection, &rollup_key)?.plus(event);
         let (counter, rollup) = match (counter, rollup) {
             (Ok(counter), Ok(rollup)) => (counter, rollup),
             (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
         };
-        self.tallies.set_counter(counter_key, counter);
-        self.tallies.set_rollup(rollup_key, rollup);
+        self.memory.tallies.set_counter(counter_key, counter);
+        self.memory.tallies.set_rollup(rollup_key, rollup);
 
         let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref());
         self.connection
@@ -170,11 +172,11 @@ impl<'c> Group<'c> {
     pub(super) fn period_of(&mut self, at: Timestamp) -> Period {
         match self.period {
             Some(period) if period.contains(at) => period,
-            _ => *self.period.insert(Period::month(at, self.catalog.time_zone)),
+            _ => *self.period.insert(Period::month(at, self.memory.catalog.time_zone)),
         }
     }
 
-    pub(super) fn insert_customer(&self, customer: &Customer) -> Result<()> {
+    pub(super) fn insert_customer(&mut self, customer: &Customer) -> Result<()> {
         self.connection
             .prepare_cached(
                 "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
@@ -190,6 +192,7 @@ impl<'c> Group<'c> {
                 customer.suspended,
                 customer.created_at.as_millis(),
             ])?;
+        self.memory.set_customer(customer);
         Ok(())
     }
 
@@ -217,7 +220,7 @@ impl<'c> Group<'c> {
     }
 }
 
-pub fn bump_revision(connection: &Connection) -> Result<u64> {
+fn bump_revision(connection: &Connection) -> Result<u64> {
     let mut statement =
         connection.prepare_cached("UPDATE settings SET value = value + 1 WHERE name = 'revision' RETURNING value")?;
     Ok(statement.query_row([], |row| row.get(0))?)

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, TransactionBehavior};
 
 use self::group::Group;
+use self::memory::Memory;
 use super::{Catalog, Change, Committed, Counter, Store, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, Period, Timestamp};
@@ -18,6 +19,7 @@ mod columns;
 mod connection;
 mod error;
 mod group;
+mod memory;
 mod migrate;
 mod read;
 mod tallies;
@@ -29,11 +31,10 @@ pub struct SqliteStore {
     readers: Mutex<Vec<Connection>>,
 }
 
-/// The writing connection, and the catalog as of the revision that it last saw.
+/// The writing connection, and what it remembers of the last transaction, if that was committed.
 struct Writer {
     connection: Connection,
-    revision: u64,
-    catalog: Catalog,
+    memory: Option<Memory>,
 }
 
 impl SqliteStore {
@@ -44,11 +45,9 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self> {
         let mut connection = connection::open_writer(path)?;
         migrate::run(&mut connection, path).map_err(|error| error.at(path))?;
-        let catalog = read::catalog(&connection).map_err(|error| error.at(path))?;
-        let revision = read::revision(&connection).map_err(|error| error.at(path))?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(Writer { connection, revision, catalog }),
+            writer: Mutex::new(Writer { connection, memory: None }),
             readers: Mutex::default(),
         })
     }
@@ -73,17 +72,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Writer {
     fn commit(&mut self, changes: &[Change]) -> error::Result<Committed> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let revision = read::revision(&transaction)?;
-        if revision != self.revision {
-            self.catalog = read::catalog(&transaction)?;
-            self.revision = revision;
-        }
-        let mut group = Group::new(&transaction, self.catalog.clone());
+        let mut group = Group::begin(&transaction, self.memory.take())?;
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<error::Result<_>>()?;
-        let (catalog, revised) = group.finish()?;
-        let revision = if revised { group::bump_revision(&transaction)? } else { revision };
+        let memory = group.finish()?;
         transaction.commit()?;
-        (self.catalog, self.revision) = (catalog, revision);
+        let revision = memory.revision;
+        self.memory = Some(memory);
         Ok(Committed { revision, outcomes })
     }
 }

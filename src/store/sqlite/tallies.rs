@@ -1,10 +1,9 @@
 //! The sums that events are counted into: period counters and hourly rollups.
 //!
-//! They are read once, kept in memory while a group lasts, and written back at its end: a thousand events of one customer
-//! cost one update of his counter. The transaction holds the database's write lock from its beginning, so nobody else can
-//! change them meanwhile.
+//! What was read or written once stays known, so a thousand events of one customer cost one update of his counter, and the
+//! next group need not read it again. The owner forgets everything as soon as anybody else has written.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -12,10 +11,12 @@ use super::columns::money;
 use super::error::Result;
 use crate::domain::{CustomerId, Meter, Money, Standing, Timestamp, UsageEvent};
 
-pub struct Tallies<'c> {
-    connection: &'c Connection,
+#[derive(Default)]
+pub struct Tallies {
     counters: HashMap<CounterKey, Tally>,
     rollups: HashMap<RollupKey, Tally>,
+    changed_counters: HashSet<CounterKey>,
+    changed_rollups: HashSet<RollupKey>,
 }
 
 /// Customer, start of the billing period, meter.
@@ -40,42 +41,48 @@ impl Tally {
     }
 }
 
-impl<'c> Tallies<'c> {
-    pub fn new(connection: &'c Connection) -> Self {
-        Self { connection, counters: HashMap::new(), rollups: HashMap::new() }
+impl Tallies {
+    pub fn len(&self) -> usize {
+        self.counters.len() + self.rollups.len()
+    }
+
+    pub fn forget_counters(&mut self) {
+        self.counters.clear();
+        self.changed_counters.clear();
     }
 
     pub fn set_counter(&mut self, key: CounterKey, tally: Tally) {
+        self.changed_counters.insert(key.clone());
         self.counters.insert(key, tally);
     }
 
     pub fn set_rollup(&mut self, key: RollupKey, tally: Tally) {
+        self.changed_rollups.insert(key.clone());
         self.rollups.insert(key, tally);
     }
 
-    pub fn counter(&self, key: &CounterKey) -> Result<Tally> {
+    pub fn counter(&mut self, connection: &Connection, key: &CounterKey) -> Result<Tally> {
         if let Some(tally) = self.counters.get(key) {
             return Ok(*tally);
         }
         let (customer_id, period_start, meter) = key;
-        let tally = self
-            .connection
+        let tally = connection
             .prepare_cached(
                 "SELECT 0, units, cost FROM period_counters WHERE customer_id = ? AND period_start = ? AND meter = ?",
             )?
             .query_row(params![customer_id.as_str(), period_start.as_millis(), meter.as_str()], tally)
             .optional()?
             .unwrap_or_default();
+        self.counters.insert(key.clone(), tally);
         Ok(tally)
     }
 
-    pub fn rollup(&self, key: &RollupKey) -> Result<Tally> {
+    pub fn rollup(&mut self, connection: &Connection, key: &RollupKey) -> Result<Tally> {
         if let Some(tally) = self.rollups.get(key) {
             return Ok(*tally);
         }
         let (customer_id, hour, meter, endpoint) = key;
-        let tally = self
-            .connection
+        let tally = connection
             .prepare_cached(
                 "SELECT events, units, cost FROM hourly_rollups
                  WHERE customer_id = ? AND hour = ? AND meter = ? AND endpoint = ?",
@@ -83,15 +90,19 @@ impl<'c> Tallies<'c> {
             .query_row(params![customer_id.as_str(), hour.as_millis(), meter.as_str(), endpoint], tally)
             .optional()?
             .unwrap_or_default();
+        self.rollups.insert(key.clone(), tally);
         Ok(tally)
     }
 
-    pub fn write(&mut self) -> Result<()> {
-        let mut statement = self.connection.prepare_cached(
+    /// Writes what has changed.
+    pub fn write(&mut self, connection: &Connection) -> Result<()> {
+        let mut statement = connection.prepare_cached(
             "INSERT INTO period_counters (customer_id, period_start, meter, units, cost) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET units = excluded.units, cost = excluded.cost",
         )?;
-        for ((customer_id, period_start, meter), tally) in self.counters.drain() {
+        for key in self.changed_counters.drain() {
+            let Some(tally) = self.counters.get(&key) else { continue };
+            let (customer_id, period_start, meter) = key;
             statement.execute(params![
                 customer_id.as_str(),
                 period_start.as_millis(),
@@ -100,12 +111,14 @@ impl<'c> Tallies<'c> {
                 tally.cost.to_string(),
             ])?;
         }
-        let mut statement = self.connection.prepare_cached(
+        let mut statement = connection.prepare_cached(
             "INSERT INTO hourly_rollups (customer_id, hour, meter, endpoint, events, units, cost)
              VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET events = excluded.events, units = excluded.units, cost = excluded.cost",
         )?;
-        for ((customer_id, hour, meter, endpoint), tally) in self.rollups.drain() {
+        for key in self.changed_rollups.drain() {
+            let Some(tally) = self.rollups.get(&key) else { continue };
+            let (customer_id, hour, meter, endpoint) = key;
             statement.execute(params![
                 customer_id.as_str(),
                 hour.as_millis(),

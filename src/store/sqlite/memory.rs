@@ -1,0 +1,88 @@
+//! What the writing connection knows without reading it again.
+//!
+//! SQLite counts the commits of all other connections in `PRAGMA data_version`. While that stands still only this
+//! connection has written, so what it read or wrote is still true; when it moves, everything is forgotten. It is asked
+//! inside the write transaction, where nobody else can move it.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::error::Result;
+use super::read;
+use super::tallies::Tallies;
+use crate::domain::{ApiKey, Customer, CustomerId};
+use crate::store::Catalog;
+
+/// The most that is remembered, in entries of some hundred bytes; past it everything is forgotten and learnt anew.
+const MAX_ENTRIES: usize = 200_000;
+
+pub struct Memory {
+    data_version: i64,
+    pub revision: u64,
+    pub catalog: Catalog,
+    customers: HashMap<CustomerId, Customer>,
+    keys: HashMap<String, ApiKey>,
+    pub tallies: Tallies,
+}
+
+impl Memory {
+    fn new(connection: &Connection, data_version: i64) -> Result<Self> {
+        Ok(Self {
+            data_version,
+            revision: read::revision(connection)?,
+            catalog: read::catalog(connection)?,
+            customers: HashMap::new(),
+            keys: HashMap::new(),
+            tallies: Tallies::default(),
+        })
+    }
+
+    /// The memory for the transaction that has just begun: `known` if it is still true.
+    pub fn recall(connection: &Connection, known: Option<Memory>) -> Result<Self> {
+        let mut statement = connection.prepare_cached("PRAGMA data_version")?;
+        let data_version = statement.query_row([], |row| row.get(0))?;
+        match known {
+            Some(memory) if memory.data_version == data_version && memory.len() < MAX_ENTRIES => Ok(memory),
+            _ => Self::new(connection, data_version),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.customers.len() + self.keys.len() + self.tallies.len()
+    }
+
+    pub fn customer(&mut self, connection: &Connection, id: &CustomerId) -> Result<Option<Customer>> {
+        if let Some(customer) = self.customers.get(id) {
+            return Ok(Some(customer.clone()));
+        }
+        let customer = read::customer(connection, id.as_str())?;
+        if let Some(customer) = &customer {
+            self.customers.insert(id.clone(), customer.clone());
+        }
+        Ok(customer)
+    }
+
+    pub fn set_customer(&mut self, customer: &Customer) {
+        self.customers.insert(customer.id.clone(), customer.clone());
+    }
+
+    /// Learns a key, for [`Memory::key`].
+    pub fn learn_key(&mut self, connection: &Connection, id: &str) -> Result<()> {
+        if !self.keys.contains_key(id)
+            && let Some(key) = read::key(connection, id)?
+        {
+            self.keys.insert(id.to_owned(), key);
+        }
+        Ok(())
+    }
+
+    /// A key that was learnt, if there is one.
+    pub fn key(&self, id: &str) -> Option<&ApiKey> {
+        self.keys.get(id)
+    }
+
+    pub fn set_key(&mut self, key: &ApiKey) {
+        self.keys.insert(key.id.clone(), key.clone());
+    }
+}
