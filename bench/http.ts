@@ -2,6 +2,7 @@
 // rotated, medians of the ratios to the bare server of the same round.
 import autocannon from 'autocannon'
 import { type ChildProcess, fork, spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join } from 'node:path'
 
@@ -18,6 +19,8 @@ interface Server {
 
 interface Sample {
   rate: number
+  /** Of all of the server's threads, where the system tells. */
+  cpuMicroseconds: number
   p50: number
   p99: number
 }
@@ -55,12 +58,29 @@ function pin(pid: number | undefined, core: number): void {
   if (cpus().length > 1) spawnSync('taskset', ['-a', '-p', '-c', String(core), String(pid)], { stdio: 'ignore' })
 }
 
-async function load({ port, keys }: Server, duration: number): Promise<Sample> {
+async function load({ process: server, port, keys }: Server, duration: number): Promise<Sample> {
   const requests = keys.map((key) => ({ headers: { authorization: `Bearer ${key}` } }))
   const url = `http://127.0.0.1:${port}/api/execute`
+  const before = cpuTime(server.pid)
   const result = await autocannon({ url, method: 'POST', connections: CONNECTIONS, duration, requests })
   if (result.non2xx > 0 || result.errors > 0) throw new Error(`${result.non2xx} refused, ${result.errors} failed`)
-  return { rate: result['2xx'] / result.duration, p50: result.latency.p50, p99: result.latency.p99 }
+  return {
+    rate: result['2xx'] / result.duration,
+    cpuMicroseconds: (cpuTime(server.pid) - before) / 1_000 / result['2xx'],
+    p50: result.latency.p50,
+    p99: result.latency.p99,
+  }
+}
+
+/** Nanoseconds that a process's threads have run. */
+function cpuTime(pid: number | undefined): number {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`)
+    const times = threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0])
+    return times.reduce((sum, time) => sum + Number(time), 0)
+  } catch {
+    return NaN
+  }
 }
 
 function print(samples: Map<string, Sample[]>): void {
@@ -74,6 +94,7 @@ function print(samples: Map<string, Sample[]>): void {
         variant,
         'requests/s': Math.round(median(own.map(({ rate }) => rate))),
         'of bare': Number(median(ratios).toFixed(3)),
+        'CPU µs/request': Math.round(median(own.map(({ cpuMicroseconds }) => cpuMicroseconds))),
         'p50 ms': median(own.map(({ p50 }) => p50)),
         'p99 ms': median(own.map(({ p99 }) => p99)),
       }
