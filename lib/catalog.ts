@@ -1,5 +1,5 @@
 import type { PriceInput, TierInput } from './binding.js'
-import { invalidArgument } from './errors.js'
+import { BillingError, invalidArgument } from './errors.js'
 
 /** A subscription tier. The limits are for a billing period: a calendar month in the configured time zone. */
 export interface SubscriptionTier {
@@ -118,7 +118,8 @@ export function priceInputs(pricing: PricingOptions): PriceInput[] {
 export function checkRequiredTiers(pricing: PricingOptions, tiers: SubscriptionTier[]): void {
   for (const [route, { requiredTier }] of Object.entries(pricing)) {
     if (requiredTier !== undefined && !tiers.some((tier) => tier.id === requiredTier)) {
-      throw invalidArgument(
+      throw new BillingError(
+        'invalid_catalog',
         `pricing[${JSON.stringify(route)}] requires the tier ${JSON.stringify(requiredTier)}, which is not among the ` +
           `tiers: ${tiers.map((tier) => tier.id).join(', ')}`,
       )

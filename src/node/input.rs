@@ -108,7 +108,7 @@ impl EngineOptions {
             tiers,
             default_tiers,
             time_zone: self.time_zone.as_deref().map(str::parse).transpose()?,
-            now: Timestamp::from_millis("now", self.now)?,
+            now: Timestamp::from_millis("clock.now()", self.now)?,
         };
         Ok((options, price_list(self.pricing)?))
     }
