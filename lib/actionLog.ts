@@ -30,6 +30,8 @@ export class ActionLog {
     if (logger === undefined || this.#outstanding >= MAX_OUTSTANDING) return ignore
     this.#outstanding += 1
     const started = attempt(() => logger.startWork(agent, action, description, 'system'))
+    // It may fail long before the operation ends.
+    started.catch(ignore)
     return (summary, files = []) => {
       started
         .then((id) => logger.completeWork(id as never, summary, files))
