@@ -30,6 +30,21 @@ fn ten_openers_of_the_same_new_file_all_succeed() {
     }
 }
 
+#[test]
+fn a_file_that_stays_locked_is_busy_and_nothing_of_the_group_happens() {
+    let place = SqliteFixture::new();
+    let store = place.open();
+    let other_process = rusqlite::Connection::open(place.path()).unwrap();
+    other_process.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // It waits for as long as it says it does.
+    let error = store.commit(&[record(event("ann"))]).unwrap_err();
+    assert_eq!(error.code, weighbridge::Code::StoreBusy, "{error}");
+    // Reading goes on meanwhile.
+    assert_eq!(used(&*store, "ann"), 0);
+    other_process.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(charge(&*store, record(event("ann"))).standing.used, 1);
+}
+
 const GROUP: usize = 5;
 
 /// A group of events whose endpoints are their ids.
