@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::key_cache::Identity;
+use super::recorder::{closed, guarded};
 use super::{Engine, Reply};
 use crate::Result;
 use crate::domain::price::RoutingRules;
@@ -77,6 +78,9 @@ impl Gate {
 
     /// Answers at once where the cached key decides; otherwise returns `None` and calls `reply` later.
     pub fn decide(&self, request: Request, reply: Reply<Passage>) -> Option<Result<Passage>> {
+        if self.engine.is_closed() {
+            return Some(Err(closed()));
+        }
         if api_key::is_malformed(&request.key) {
             return Some(Ok(Passage::Refused(Refusal::InvalidKey)));
         }
@@ -101,7 +105,7 @@ impl Gate {
             let keys = &gate.engine.shared.keys;
             // Read before the store is asked: a change in between makes the entry out of date, never wrongly fresh.
             let revision = keys.revision();
-            let identity = match store.and_then(|store| store.identify(&hash)) {
+            let identity = match store.and_then(|store| guarded(|| store.identify(&hash))) {
                 Ok(found) => found.map(|(key, customer)| Arc::new(Identity { key, customer })),
                 Err(error) => return reply(Err(error)),
             };

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use self::key_cache::KeyCache;
 use self::readers::Readers;
-use self::recorder::{Recorder, closed};
+use self::recorder::{Recorder, closed, guarded};
 use self::takeover::TakeoverReport;
 use crate::domain::{TierTable, TimeZone};
 use crate::store::{Applied, Catalog, Change, Outcome, SqliteStore, Store};
@@ -108,7 +108,7 @@ impl Engine {
     ) {
         let shared = Arc::clone(&self.shared);
         self.readers.submit(Box::new(move |store| {
-            reply(store.and_then(|store| read(store, &shared.catalog())));
+            reply(store.and_then(|store| guarded(|| read(store, &shared.catalog()))));
         }));
     }
 
@@ -117,9 +117,11 @@ impl Engine {
         self.commit(Vec::new(), Box::new(|outcomes| reply(outcomes.map(|_| ()))));
     }
 
-    /// Finishes what was asked for before, refuses everything after (`closed`), and closes the store.
+    /// Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Asked for again, it
+    /// answers then too.
     pub fn close(&self, reply: Reply<()>) {
-        if self.closed.swap(true, Ordering::AcqRel) { reply(Ok(())) } else { self.recorder.close(reply) }
+        self.closed.store(true, Ordering::Release);
+        self.recorder.close(reply);
     }
 
     fn is_closed(&self) -> bool {

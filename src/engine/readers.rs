@@ -59,6 +59,7 @@ impl Readers {
     /// Answers the waiting reads with an error, where there are no threads to do them.
     pub fn refuse(&self, why: &Error) {
         self.stop(why);
-        self.receiver.try_iter().for_each(|job| job(Err(why.clone())));
+        // Ends when the last one who was about to submit a read has done so.
+        self.receiver.iter().for_each(|job| job(Err(why.clone())));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ const REVISION_POLL: Duration = Duration::from_millis(250);
 
 pub struct Recorder {
     jobs: Sender<Job>,
+    /// The worker's queue, to answer what is left in it when the worker has ended.
+    queue: Receiver<Job>,
+    ended: Arc<AtomicBool>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -55,11 +58,18 @@ impl Recorder {
         readers: Readers,
         open: impl FnOnce() -> Result<Open> + Send + 'static,
     ) -> Result<Self> {
-        let (jobs, receiver) = unbounded();
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let worker = Worker { jobs: receiver, waiting: Arc::clone(&waiting), shared, readers };
+        let (jobs, queue) = unbounded();
+        let (ended, waiting) = (Arc::default(), Arc::default());
+        let recorder = Self { jobs, queue, ended, waiting };
+        let worker = Worker {
+            jobs: recorder.queue.clone(),
+            ended: Arc::clone(&recorder.ended),
+            waiting: Arc::clone(&recorder.waiting),
+            shared,
+            readers,
+        };
         spawn("weighbridge-recorder".to_owned(), move || worker.run(open))?;
-        Ok(Self { jobs, waiting })
+        Ok(recorder)
     }
 
     pub fn ready(&self, reply: Reply<TakeoverReport>) {
@@ -80,18 +90,29 @@ impl Recorder {
         self.submit(Job::Close(reply));
     }
 
-    /// Nobody asks for anything after `close()`, so the worker that would answer is there.
+    /// A job is sent first and the worker's end looked for second; the worker ends first and empties its queue second. So
+    /// one of the two finds the job, and it is answered.
     fn submit(&self, job: Job) {
+        // Cannot fail while `self.queue` lives.
         drop(self.jobs.send(job));
+        if self.ended.load(Ordering::SeqCst) {
+            self.queue.try_iter().for_each(Job::refuse_closed);
+        }
     }
 }
 
 impl Job {
-    fn into_batch(self) -> Option<Batch> {
+    fn refuse(self, why: &Error) {
         match self {
-            Job::Commit(batch) => Some(batch),
-            Job::Ready(_) | Job::Close(_) => None,
+            Job::Commit(batch) => (batch.reply)(Err(why.clone())),
+            Job::Ready(reply) => reply(Err(why.clone())),
+            Job::Close(reply) => reply(Ok(())),
         }
+    }
+
+    /// To be told to close once more is no mistake.
+    fn refuse_closed(self) {
+        self.refuse(&closed());
     }
 }
 
@@ -101,6 +122,7 @@ pub fn closed() -> Error {
 
 struct Worker {
     jobs: Receiver<Job>,
+    ended: Arc<AtomicBool>,
     waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
     readers: Readers,
@@ -112,30 +134,37 @@ impl Worker {
             self.shared.observe(store.as_ref(), store.revision()?)?;
             Ok((self.readers.start(&store)?, store, report))
         });
-        let close = match opened {
+        // What is answered when all is done and the store is closed.
+        let mut last = Vec::new();
+        match opened {
             Ok((threads, store, report)) => {
-                let close = self.serve(store.as_ref(), &report);
+                last.extend(self.serve(store.as_ref(), &report));
                 self.readers.stop(&closed());
                 for thread in threads {
                     // A reader that panicked has nothing left to wait for.
                     let _ = thread.join();
                 }
                 // What the readers asked for at last.
-                self.commit(store.as_ref(), self.jobs.try_iter().filter_map(Job::into_batch).collect());
-                close
+                let mut batches = Vec::new();
+                for job in self.jobs.try_iter() {
+                    match job {
+                        Job::Commit(batch) => batches.push(batch),
+                        other => last.push(other),
+                    }
+                }
+                self.commit(store.as_ref(), batches);
             }
             Err(error) => {
                 self.readers.refuse(&error);
-                self.refuse(&error)
+                last.extend(self.refuse(&error));
             }
-        };
-        if let Some(reply) = close {
-            reply(Ok(()));
         }
+        self.ended.store(true, Ordering::SeqCst);
+        last.into_iter().chain(self.jobs.try_iter()).for_each(Job::refuse_closed);
     }
 
     /// Works until it is told to close, or until nobody is left to ask for anything.
-    fn serve(&self, store: &dyn Store, report: &TakeoverReport) -> Option<Reply<()>> {
+    fn serve(&self, store: &dyn Store, report: &TakeoverReport) -> Option<Job> {
         loop {
             let mut batches = Vec::new();
             let mut size = 0;
@@ -155,8 +184,8 @@ impl Worker {
                         size += batch.changes.len();
                         batches.push(batch);
                     }
-                    Job::Close(reply) => {
-                        close = Some(reply);
+                    Job::Close(_) => {
+                        close = Some(job);
                         break;
                     }
                 }
@@ -207,20 +236,19 @@ impl Worker {
     }
 
     /// Answers everything with why the store could not be opened, until told to close.
-    fn refuse(&self, why: &Error) -> Option<Reply<()>> {
+    fn refuse(&self, why: &Error) -> Option<Job> {
         for job in &self.jobs {
-            match job {
-                Job::Commit(batch) => (batch.reply)(Err(why.clone())),
-                Job::Ready(reply) => reply(Err(why.clone())),
-                Job::Close(reply) => return Some(reply),
+            if matches!(job, Job::Close(_)) {
+                return Some(job);
             }
+            job.refuse(why);
         }
         None
     }
 }
 
 /// A panic is a bug of ours; it must not take the thread with it and leave everyone waiting.
-fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a bug in Weighbridge; nothing was changed")))
 }

@@ -179,10 +179,14 @@ fn set_aside(dir: &Path, rejected: &[Rejected]) -> Result<PathBuf> {
     let write = || -> std::io::Result<()> {
         let mut file = File::options().read(true).append(true).create(true).open(&path)?;
         file.lock()?;
-        let last = BufReader::new(&file)
-            .lines()
-            .map_while(std::result::Result::ok)
-            .filter_map(|line| serde_json::from_str::<Rejected>(&line).ok())
+        let mut written = Vec::new();
+        file.read_to_end(&mut written)?;
+        // A line that a crash has torn is written again.
+        let whole = written.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        file.set_len(whole as u64)?;
+        let last = written[..whole]
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Rejected>(line).ok())
             .map(|rejected| rejected.position)
             .max();
         let mut text = Vec::new();

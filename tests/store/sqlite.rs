@@ -7,6 +7,10 @@ use weighbridge::store::{SqliteStore, Store};
 
 use crate::conformance::Fixture;
 
+mod disks;
+mod files;
+mod processes;
+
 struct SqliteFixture {
     dir: TempDir,
 }

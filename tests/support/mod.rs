@@ -1,6 +1,8 @@
 //! Building blocks for the tests of the store and of the engine.
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
+pub mod child;
+
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::{
     ApiKey, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp, Units, UsageEvent,

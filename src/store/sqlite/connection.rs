@@ -17,7 +17,17 @@ pub fn open_writer(path: &Path) -> Result<Connection> {
     if let Some(dir) = path.parent() {
         make_dir(dir)?;
     }
-    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE).map_err(|error| {
+    // What another program left in its log must stay there, even if we are the last to close its file. Whose file this
+    // is, `migrate` finds out.
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let has_log = Path::new(&log).exists();
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let opened = open(path, flags).and_then(|connection| {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
+        Ok(connection)
+    });
+    opened.map_err(|error| {
         // SQLite says "unable to open" where the directory may not be written, and that is what a user can mend.
         let cannot_open = error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen);
         match SqliteError::from(error).at(path) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::{Code, Error};
 
@@ -34,12 +34,14 @@ impl SqliteError {
             SqliteError::Other(error) => return error,
         };
         let path = path.display();
+        // The file of shared memory cannot grow: SQLite says "I/O error".
+        let no_room = error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE);
         let (code, message) = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
                 Code::StoreBusy,
                 format!("another process held the lock of {path} for more than five seconds; try again"),
             ),
-            Some(ErrorCode::DiskFull) => {
+            Some(code) if no_room || code == ErrorCode::DiskFull => {
                 (Code::StoreFull, format!("the disk that holds {path} is full; make room, then try again"))
             }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::Result;
 use crate::{Code, Error};
@@ -16,18 +17,13 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_foundation.sql")];
 const APPLICATION_ID: i64 = 0x5742_5247;
 
 pub fn run(connection: &mut Connection, path: &Path) -> Result<()> {
-    refuse_foreign(connection, path)?;
+    known_version(&connection.transaction()?, path)?;
+    // It is ours: see `connection::open_writer`.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+
     enter_wal_mode(connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version > MIGRATIONS.len() {
-        let message = format!(
-            "{} was written by a newer Weighbridge (schema {version}, this one knows {}); upgrade this one",
-            path.display(),
-            MIGRATIONS.len()
-        );
-        return Err(Error::new(Code::StoreNewer, message).into());
-    }
+    let version = known_version(&transaction, path)?;
     for migration in &MIGRATIONS[version..] {
         transaction.execute_batch(migration)?;
     }
@@ -38,16 +34,30 @@ pub fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
-/// Only an empty file or one of ours may be written to, not even to enter WAL mode.
-fn refuse_foreign(connection: &Connection, path: &Path) -> Result<()> {
-    let application_id: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application_id == APPLICATION_ID || (application_id == 0 && objects == 0) {
-        return Ok(());
+/// How many migrations the file has had. Only an empty file, or one of ours that is not newer than we are, may be written
+/// to, not even to enter WAL mode.
+///
+/// It takes a transaction, because another process may be making the very same file.
+fn known_version(transaction: &Transaction<'_>, path: &Path) -> Result<usize> {
+    let application_id: i64 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let objects: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let path = path.display();
+    match usize::try_from(version) {
+        Ok(version) if application_id == APPLICATION_ID && version <= MIGRATIONS.len() => Ok(version),
+        Ok(0) if application_id == 0 && objects == 0 => Ok(0),
+        _ if application_id == APPLICATION_ID => {
+            let message = format!(
+                "{path} was written by a newer Weighbridge (schema {version}, this one knows {}); upgrade this one",
+                MIGRATIONS.len()
+            );
+            Err(Error::new(Code::StoreNewer, message).into())
+        }
+        _ => {
+            let message = format!("{path} is the database of another program; choose another `dir` or move it away");
+            Err(Error::new(Code::StoreForeign, message).into())
+        }
     }
-    let message =
-        format!("{} is the database of another program; choose another `dir` or move it away", path.display());
-    Err(Error::new(Code::StoreForeign, message).into())
 }
 
 /// Changing the journal mode needs the file to itself for a moment and does not wait for it on its own.
