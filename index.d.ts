@@ -708,7 +708,7 @@ export declare class Billing {
   middleware(options?: MiddlewareOptions): BillingHandler
   /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
   usageHandler(options?: UsageHandlerOptions): BillingHandler
-  /** Resolves when everything asked for before is durable. */
+  /** Resolves when every event that was handed over before is durable. */
   flush(): Promise<void>
   /**
    * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is

@@ -123,7 +123,7 @@ export class Billing {
     return createUsageHandler(this.#engine, options)
   }
 
-  /** Resolves when everything asked for before is durable. */
+  /** Resolves when every event that was handed over before is durable. */
   async flush(): Promise<void> {
     return this.#engine.call((native, ticket) => native.flush(ticket))
   }

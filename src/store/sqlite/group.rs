@@ -86,8 +86,8 @@ impl<'c> Group<'c> {
                 Some(id) => {
                     self.memory.learn_key(self.connection, id)?;
                     match self.memory.key(id) {
-                        Some(key) => Some((key, *now)),
-                        None => return Ok(Verdict::Refused(Refusal::InvalidKey)),
+                        Some(key) if key.customer_id == event.customer_id => Some((key, *now)),
+                        _ => return Ok(Verdict::Refused(Refusal::InvalidKey)),
                     }
                 }
                 None => None,

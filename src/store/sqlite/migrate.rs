@@ -70,9 +70,14 @@ fn enter_wal_mode(connection: &Connection) -> Result<()> {
             Err(error) if is_busy(&error) && attempt < ATTEMPTS => {
                 std::thread::sleep(std::time::Duration::from_millis(20));
             }
-            other => {
-                other?;
-                break;
+            Err(error) => return Err(error.into()),
+            Ok(mode) if mode.eq_ignore_ascii_case("wal") => break,
+            Ok(mode) => {
+                let message = format!(
+                    "SQLite cannot use its write-ahead log here (it stays in mode {mode:?}), most likely because the \
+                     database lies on a network file system; choose a `dir` on a local disk"
+                );
+                return Err(Error::new(Code::StoreUnavailable, message).into());
             }
         }
     }

@@ -45,9 +45,11 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self> {
         let mut connection = connection::open_writer(path)?;
         migrate::run(&mut connection, path).map_err(|error| error.at(path))?;
+        // Also the first look at the tables: a damaged file is told now and not with the first request.
+        let memory = Memory::recall(&connection, None).map_err(|error| error.at(path))?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(Writer { connection, memory: None }),
+            writer: Mutex::new(Writer { connection, memory: Some(memory) }),
             readers: Mutex::default(),
         })
     }
