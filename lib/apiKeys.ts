@@ -33,7 +33,8 @@ export interface KeyVerification {
 
 /**
  * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
- * key holds for the next priced request in every process; requests without a price follow within a quarter of a second.
+ * key holds at once in this Billing. In others on the same store no priced request passes with a revoked or expired key
+ * either; whatever else changed there is seen within a quarter of a second.
  */
 export class ApiKeys {
   readonly #engine: EngineSource

@@ -27,6 +27,8 @@ export interface BillingRequest extends IncomingMessage, Express.Request {
   baseUrl: string
   originalUrl: string
   path: string
+  params: any
+  query: any
   body?: any
   customerId?: string
   subscriptionId?: string
