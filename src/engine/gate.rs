@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::key_cache::Identity;
+use super::recorder::closed;
 use super::{Engine, Reply};
 use crate::Result;
 use crate::domain::price::RoutingRules;
@@ -77,6 +78,9 @@ impl Gate {
 
     /// Answers at once where the cached key decides; otherwise returns `None` and calls `reply` later.
     pub fn decide(&self, request: Request, reply: Reply<Passage>) -> Option<Result<Passage>> {
+        if self.engine.is_closed() {
+            return Some(Err(closed()));
+        }
         if api_key::is_malformed(&request.key) {
             return Some(Ok(Passage::Refused(Refusal::InvalidKey)));
         }
