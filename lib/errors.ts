@@ -119,13 +119,22 @@ export function fromNative(error: unknown): BillingError {
   return new BillingError(known ? (code as BillingErrorCode) : 'invalid_argument', readable(String(message)))
 }
 
+const TYPES: Record<string, string> = { String: 'a string', f64: 'a number', bool: 'a boolean', null: 'null' }
+
 /** Says in JavaScript's words what napi says in Rust's. */
 export function readable(message: string): string {
-  const conversion =
-    /Failed to convert (?:JavaScript value `(?<shown>.*)`|napi value (?<kind>\w+)) into rust type `(?<type>.*?)`(?: on (?:\w+\.|`)(?<field>\w+))?/s
-  const { shown, kind, type = '', field } = conversion.exec(message)?.groups ?? {}
-  if (type === '') return message
-  const types: Record<string, string> = { String: 'a string', f64: 'a number', bool: 'a boolean' }
+  const field = / on (?:\w+\.|`)(\w+)/.exec(message)?.[1]
   const subject = field === undefined ? 'the argument' : `\`${field}\``
-  return `${subject} must be ${types[type] ?? type}, got ${(shown ?? kind)?.trim()}`
+  if (message.startsWith('Failed to get Array length')) return `${subject} must be an array`
+  const either = /^Value is none of these types (.*)/s.exec(message)?.[1]
+  if (either !== undefined) {
+    const types = [...either.matchAll(/`(\w+)`/g)].map(([, type = '']) => TYPES[type] ?? type)
+    return `${subject} must be ${types.join(' or ')}`
+  }
+  const conversion =
+    /Failed to convert (?:JavaScript value `(?<shown>.*)`|napi value(?: (?<kind>\w+))?) into rust type `(?<type>.*?)`/s
+  const { shown, kind, type } = conversion.exec(message)?.groups ?? {}
+  if (type === undefined) return message
+  const got = (shown ?? kind)?.trim()
+  return `${subject} must be ${TYPES[type] ?? type}${got === undefined ? '' : `, got ${got}`}`
 }

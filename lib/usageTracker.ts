@@ -2,7 +2,7 @@ import type { EventInput, RecordingOutput, UsageOutput, UsageRow } from './bindi
 import { type DecisionTuple, type Quota, quotaOf } from './decision.js'
 import { defaultEngine, type EngineSource } from './defaultEngine.js'
 import { BillingError, type BillingErrorCode, invalidArgument, readable } from './errors.js'
-import { checkOptions, checkString } from './options.js'
+import { checkNumber, checkOptions, checkString } from './options.js'
 
 /** What is counted. */
 export type EventType = 'api_request' | 'agent_execution' | 'data_access'
@@ -176,6 +176,7 @@ export class UsageTracker {
   async getCustomerUsage(customerId: string, options: { at?: number } = {}): Promise<CustomerUsage | null> {
     checkString('customerId', customerId)
     checkOptions('getCustomerUsage', options, ['at'])
+    checkNumber('at', options.at)
     const engine = this.#engine()
     const usage = await engine.call<UsageOutput | null>((native, ticket) =>
       native.customerUsage(ticket, customerId, options.at ?? engine.now()),
@@ -236,11 +237,14 @@ function eventInput(event: UsageEvent): EventInput | BillingError {
 function metadataText(metadata: Record<string, any> | null | undefined): string | undefined {
   if (metadata === undefined || metadata === null) return undefined
   if (typeof metadata !== 'object' || Array.isArray(metadata)) throw invalidArgument('`metadata` must be an object')
+  let text: string | undefined
   try {
-    return JSON.stringify(metadata)
+    text = JSON.stringify(metadata)
   } catch (error) {
     throw invalidArgument(`\`metadata\` must be an object that JSON can hold: ${(error as Error).message}`)
   }
+  if (text === undefined) throw invalidArgument('`metadata` must be an object that JSON can hold')
+  return text
 }
 
 export function customerUsage({
