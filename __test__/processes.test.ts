@@ -1,0 +1,80 @@
+import { writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { join } from 'node:path'
+import { keyOf, limitedTo, openBilling, temporaryDirectory, totals } from './support/billing'
+import { byStatus, call, callOften } from './support/http'
+import { run, start } from './support/processes'
+
+/** A directory with one customer, who may make so many API requests. */
+async function directoryWith(limit: number): Promise<{ dir: string; key: string }> {
+  const dir = temporaryDirectory()
+  const billing = openBilling({ dir, tiers: limitedTo(limit) })
+  const key = await keyOf(billing, 'customer-1', 'limited')
+  await billing.close()
+  return { dir, key }
+}
+
+test('two processes that consume at once admit exactly the limit', async () => {
+  const { dir } = await directoryWith(1000)
+  const starter = join(temporaryDirectory(), 'go')
+  const programs = [1, 2].map(() => start('consume.cjs', { dir, times: 1000, starter }))
+  for (const { next } of programs) expect(await next()).toBe('ready')
+  writeFileSync(starter, '')
+  const allowed = await Promise.all(programs.map(({ next }) => next()))
+  expect(Number(allowed[0]) + Number(allowed[1])).toBe(1000)
+  for (const { ended } of programs) expect(await ended).toEqual({ code: 0, signal: null, errors: '' })
+  expect(await totals(openBilling({ dir }))).toMatchObject({ events: 1000, units: 1000 })
+})
+
+test('two servers on one directory admit exactly the limit', async () => {
+  const { dir, key } = await directoryWith(700)
+  const servers = [1, 2].map(() => start('server.cjs', { dir }))
+  const ports = await Promise.all(servers.map(({ next }) => next()))
+  const answers = await Promise.all(ports.map((port) => callOften(Number(port), '/api/execute', 700, { key })))
+  expect(byStatus(answers.flat())).toEqual({ 200: 700, 429: 700 })
+  expect(await totals(openBilling({ dir }))).toEqual({ events: 700, units: 700, cost: '70' })
+})
+
+test('what a server answered 200 is recorded, though it was killed the moment after, and nothing twice', async () => {
+  const { dir, key } = await directoryWith(1_000_000)
+  const server = start('server.cjs', { dir })
+  const port = Number(await server.next())
+  const agent = new Agent({ keepAlive: true, maxSockets: 32 })
+  let sent = 0
+  let acknowledged = 0
+  const hammer = async (): Promise<void> => {
+    for (;;) {
+      sent += 1
+      const answer = await call(port, '/api/execute', { key, agent }).catch(() => undefined)
+      if (answer === undefined) return
+      expect(answer.status).toBe(200)
+      acknowledged += 1
+      if (acknowledged === 500) server.process.kill('SIGKILL')
+    }
+  }
+  await Promise.all(Array.from({ length: 32 }, hammer))
+  agent.destroy()
+  expect(await server.ended).toMatchObject({ signal: 'SIGKILL' })
+  expect(acknowledged).toBeGreaterThanOrEqual(500)
+  const { events, units } = await totals(openBilling({ dir }))
+  expect(events).toBeGreaterThanOrEqual(acknowledged)
+  expect(events).toBeLessThanOrEqual(sent)
+  expect(units).toBe(events)
+})
+
+test('worker threads with a Billing each admit exactly the limit', async () => {
+  const { dir } = await directoryWith(500)
+  expect(await run('workers.cjs', { dir, times: 300, workers: 3 })).toBe(500)
+  expect((await totals(openBilling({ dir }))).events).toBe(500)
+})
+
+test('a key revoked in one process is refused with the next priced request in another', async () => {
+  const { dir, key } = await directoryWith(10)
+  const port = Number(await start('server.cjs', { dir }).next())
+  expect((await call(port, '/api/execute', { key })).status).toBe(200)
+  const billing = openBilling({ dir })
+  const [known] = await billing.keys.list('customer-1')
+  await billing.keys.revoke(known?.id ?? '')
+  expect((await call(port, '/api/execute', { key })).status).toBe(401)
+  expect((await totals(billing)).events).toBe(1)
+})
