@@ -64,7 +64,8 @@ export class StripeService {
     this.#options = options
     this.#clock = checkClock(options.clock)
     this.#actionLog = new ActionLog(options.actionLogger)
-    if (options.secretKey !== undefined) this.#connect()
+    // Without a key, an empty one included, it is the first call that rejects.
+    if (options.secretKey !== undefined && options.secretKey !== '') this.#connect()
   }
 
   /**
@@ -185,7 +186,7 @@ export class StripeService {
   #connect(): NativeStripe {
     if (this.#native !== undefined) return this.#native
     const { baseUrl, apiVersion, timeoutMs, maxNetworkRetries } = this.#options
-    const secretKey = this.#options.secretKey ?? process.env['STRIPE_SECRET_KEY'] ?? ''
+    const secretKey = this.#options.secretKey || process.env['STRIPE_SECRET_KEY'] || ''
     try {
       const options = { secretKey, baseUrl, apiVersion, timeoutMs, maxNetworkRetries }
       this.#native = new (native().NativeStripe)(options, this.#tickets.deliver)

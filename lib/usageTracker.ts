@@ -206,12 +206,22 @@ export class UsageTracker {
     checkOptions('consume', consumption, CONSUMPTION)
     const engine = this.#engine()
     const { metadata, ...rest } = consumption
-    const decision = await engine.call<DecisionTuple>((native, ticket) =>
-      native.consume(ticket, engine.now(), { ...rest, metadata: metadataText(metadata) }),
+    const complete = engine.actionLog.start(
+      'UsageTracker',
+      'Consume usage',
+      `Consuming ${rest.eventType} of customer ${rest.customerId}`,
     )
-    const allowed = decision[0] === 'recorded' || decision[0] === 'duplicate'
-    const code = decision[0] === 'recorded' ? 'allowed' : (decision[0] as ConsumptionResult['code'])
-    return { allowed, code, ...quotaOf(decision) }
+    return engine.actionLog.report(
+      complete,
+      async () => {
+        const decision = await engine.call<DecisionTuple>((native, ticket) =>
+          native.consume(ticket, engine.now(), { ...rest, metadata: metadataText(metadata) }),
+        )
+        return consumptionResult(decision)
+      },
+      ({ code }) => `Usage consumed: ${code}`,
+      'Failed to consume usage',
+    )
   }
 
   /**
@@ -222,6 +232,12 @@ export class UsageTracker {
     checkOptions('query', query, QUERY)
     return this.#engine().call((native, ticket) => native.query(ticket, query))
   }
+}
+
+function consumptionResult(decision: DecisionTuple): ConsumptionResult {
+  const allowed = decision[0] === 'recorded' || decision[0] === 'duplicate'
+  const code = decision[0] === 'recorded' ? 'allowed' : (decision[0] as ConsumptionResult['code'])
+  return { allowed, code, ...quotaOf(decision) }
 }
 
 /** An event whose metadata has no JSON stays an error in its place, so that only it is rejected. */
