@@ -46,7 +46,8 @@ test('the tracker reports success and failure', async () => {
   await usage.recordEvent(event())
   await expect(usage.recordEvent(event({ cost: -1 }))).rejects.toThrow()
   await usage.recordEvents([event(), event({ cost: -1 })])
-  expect(await actionLogger.reported(3)).toEqual([
+  await usage.consume({ customerId: 'customer-1', eventType: 'data_access' })
+  expect(await actionLogger.reported(4)).toEqual([
     {
       agent: 'UsageTracker',
       action: 'Record usage event',
@@ -69,6 +70,14 @@ test('the tracker reports success and failure', async () => {
       description: 'Recording 2 events',
       kind: 'system',
       summary: 'Usage events recorded: 1',
+      files: [],
+    },
+    {
+      agent: 'UsageTracker',
+      action: 'Consume usage',
+      description: 'Consuming data_access of customer customer-1',
+      kind: 'system',
+      summary: 'Usage consumed: allowed',
       files: [],
     },
   ])
