@@ -31,6 +31,7 @@ export class ManualClock implements Clock {
     this.#now = whole(now)
   }
 
+  /** What it was last told. */
   now(): number {
     return this.#now
   }
