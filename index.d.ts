@@ -190,6 +190,7 @@ export declare class ManualClock implements Clock {
   #private
   /** @param now Milliseconds since the epoch; the machine's time by default. */
   constructor(now?: number)
+  /** What it was last told. */
   now(): number
   /** Moves the clock to an instant, forwards or backwards. */
   set(now: number): void

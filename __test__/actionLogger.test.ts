@@ -1,71 +1,179 @@
 import express from 'express'
-import { type ActionLogger, Billing } from 'weighbridge'
-import { openBilling } from './support/billing'
-import { serve } from './support/server'
+import { type ActionLogger, StripeService } from 'weighbridge'
+import { event, keyOf, limitedTo, openBilling } from './support/billing'
+import { call, serve } from './support/http'
 
-type Entry = [agent: string, action: string, kind: string, summary: string]
+interface Report {
+  agent: string
+  action: string
+  description: string
+  kind: string
+  summary?: string
+  files?: string[]
+}
 
-/** A logger as the dashboard has one, and what it was told. */
-function recorder(): { entries: Entry[]; logger: ActionLogger } {
-  const entries: Entry[] = []
-  const started = new Map<string, [string, string, string]>()
-  return {
-    entries,
-    logger: {
-      async startWork(agent: string, action: string, _description: string, kind: string) {
-        const id = `work-${started.size}`
-        started.set(id, [agent, action, kind])
-        return id
-      },
-      async completeWork(id: string, summary: string) {
-        const [agent, action, kind] = started.get(id) ?? ['', '', '']
-        entries.push([agent, action, kind, summary])
-      },
-    },
+/** Keeps what it is told. `reported` resolves when so many operations are complete. */
+class Reporter implements ActionLogger {
+  readonly reports: Report[] = []
+  #completed = 0
+  #waiting: [count: number, resolve: () => void] | undefined
+
+  async startWork(agent: string, action: string, description: string, kind: string): Promise<number> {
+    this.reports.push({ agent, action, description, kind })
+    return this.reports.length - 1
+  }
+
+  completeWork(id: number, summary: string, files: string[]): void {
+    Object.assign(this.reports[id] ?? {}, { summary, files })
+    this.#completed += 1
+    if (this.#waiting !== undefined && this.#completed >= this.#waiting[0]) this.#waiting[1]()
+  }
+
+  async reported(count: number): Promise<Report[]> {
+    await new Promise<void>((resolve) => {
+      this.#waiting = [count, resolve]
+      if (this.#completed >= count) resolve()
+    })
+    return this.reports
   }
 }
 
-async function traffic(billing: Billing): Promise<number[]> {
-  const { key } = await billing.keys.create({ customerId: 'acme' })
-  const app = express()
-  app.use(billing.middleware())
-  app.use((_req, res) => {
-    res.json({})
-  })
-  const client = await serve(app)
-  const answers = [await client.call(key, '/api/execute'), await client.send('GET', '/api/execute')]
-  const event = { customerId: 'acme', eventType: 'data_access', timestamp: Date.now(), cost: 0 } as const
-  await billing.usage.recordEvent(event)
-  await expect(billing.usage.recordEvent({ ...event, cost: -1 })).rejects.toThrow('cost')
-  await expect(billing.stripe.createCustomer('someone@example.test')).rejects.toThrow('STRIPE_SECRET_KEY')
-  return answers.map(({ status }) => status)
-}
+const app = (handler: express.RequestHandler) => express().use(handler, (_req, res) => void res.json({ ok: true }))
 
-test("every operation is reported with the seed's agent names, success and failure alike", async () => {
-  const { entries, logger } = recorder()
-  expect(await traffic(openBilling({ actionLogger: logger }))).toEqual([200, 401])
-  expect(entries).toEqual([
-    ['BillingMiddleware', 'Process API billing', 'system', 'Billing processed for /api/execute'],
-    ['BillingMiddleware', 'Process API billing', 'system', 'Billing refused for /api/execute: API key required'],
-    ['UsageTracker', 'Record usage event', 'system', 'Usage event recorded: data_access'],
-    ['UsageTracker', 'Record usage event', 'system', expect.stringMatching(/^Failed to record usage: `cost`/)],
-    [
-      'StripeService',
-      'Create Stripe customer',
-      'system',
-      'Failed to create customer: STRIPE_SECRET_KEY environment variable is required',
-    ],
+test('the tracker reports success and failure', async () => {
+  const actionLogger = new Reporter()
+  const { usage } = openBilling({ actionLogger })
+  await usage.recordEvent(event())
+  await expect(usage.recordEvent(event({ cost: -1 }))).rejects.toThrow()
+  await usage.recordEvents([event(), event({ cost: -1 })])
+  await usage.consume({ customerId: 'customer-1', eventType: 'data_access' })
+  expect(await actionLogger.reported(4)).toEqual([
+    {
+      agent: 'UsageTracker',
+      action: 'Record usage event',
+      description: 'Recording api_request for customer customer-1',
+      kind: 'system',
+      summary: 'Usage event recorded: api_request',
+      files: [],
+    },
+    {
+      agent: 'UsageTracker',
+      action: 'Record usage event',
+      description: 'Recording api_request for customer customer-1',
+      kind: 'system',
+      summary: expect.stringMatching(/^Failed to record usage: `cost` must not be negative/),
+      files: [],
+    },
+    {
+      agent: 'UsageTracker',
+      action: 'Record usage events',
+      description: 'Recording 2 events',
+      kind: 'system',
+      summary: 'Usage events recorded: 1',
+      files: [],
+    },
+    {
+      agent: 'UsageTracker',
+      action: 'Consume usage',
+      description: 'Consuming data_access of customer customer-1',
+      kind: 'system',
+      summary: 'Usage consumed: allowed',
+      files: [],
+    },
   ])
 })
 
-const boom = () => {
-  throw new Error('the logger is broken')
-}
-test.each<[string, ActionLogger]>([
-  ['throws at the start', { startWork: boom, completeWork: () => {} }],
-  ['throws at the end', { startWork: () => 1, completeWork: boom }],
-  ['rejects', { startWork: async () => boom(), completeWork: async () => boom() }],
-  ['never answers', { startWork: () => new Promise(() => {}), completeWork: () => {} }],
-])('a logger that %s neither delays nor fails anything', async (_name, actionLogger) => {
-  expect(await traffic(openBilling({ actionLogger }))).toEqual([200, 401])
+test('the middleware reports what it let through, what it refused and what failed', async () => {
+  const actionLogger = new Reporter()
+  const billing = openBilling({ actionLogger, tiers: limitedTo(1) })
+  const key = await keyOf(billing, 'customer-1', 'limited')
+  const port = await serve(app(billing.middleware({ logger: { error: () => {} } })))
+  await call(port, '/api/execute', { key })
+  await call(port, '/api/execute', { key })
+  await call(port, '/api/execute')
+  await billing.close()
+  await call(port, '/api/execute', { key })
+  const reports = await actionLogger.reported(4)
+  for (const { agent, action, description, kind } of reports) {
+    expect([agent, action, description, kind]).toEqual([
+      'BillingMiddleware',
+      'Process API billing',
+      'Processing billing for /api/execute',
+      'system',
+    ])
+  }
+  expect(reports.map(({ summary }) => summary)).toEqual([
+    'Billing processed for /api/execute',
+    'Billing refused for /api/execute: Usage limit exceeded',
+    'Billing refused for /api/execute: API key required',
+    expect.stringMatching(/^Billing failed: this Billing was closed/),
+  ])
+})
+
+test('the Stripe service reports success and failure', async () => {
+  const actionLogger = new Reporter()
+  const port = await serve((request, response) => {
+    const found = request.url === '/v1/customers'
+    response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' })
+    response.end(JSON.stringify(found ? { id: 'cus_1', object: 'customer' } : { error: { message: 'No such thing' } }))
+  })
+  const stripe = new StripeService({ secretKey: 'sk_test_1', baseUrl: `http://127.0.0.1:${port}`, actionLogger })
+  await stripe.createCustomer('ada@example.com')
+  await expect(stripe.createSubscription('cus_1', 'gold')).rejects.toThrow()
+  await expect(stripe.getUsage('cus_1', 'sub_1')).rejects.toThrow()
+  await expect(stripe.recordUsage('sub_1', 5)).rejects.toThrow()
+  const reports = await actionLogger.reported(4)
+  expect(reports.map(({ agent, action, summary }) => [agent, action, summary])).toEqual([
+    ['StripeService', 'Create Stripe customer', 'Customer created: cus_1'],
+    ['StripeService', 'Create Stripe subscription', 'Failed to create subscription: Invalid subscription tier: gold'],
+    ['StripeService', 'Get Stripe usage', 'Failed to get usage: No such thing'],
+    ['StripeService', 'Record Stripe usage', 'Failed to record usage: No such thing'],
+  ])
+  expect(reports[0]).toMatchObject({ description: 'Creating customer for ada@example.com', kind: 'system', files: [] })
+})
+
+test('the Stripe service of a Billing reports to its logger', async () => {
+  const actionLogger = new Reporter()
+  const { stripe } = openBilling({ actionLogger })
+  await expect(stripe.createSubscription('cus_1', 'gold')).rejects.toThrow('Invalid subscription tier: gold')
+  expect((await actionLogger.reported(1))[0]).toMatchObject({ agent: 'StripeService' })
+})
+
+const difficult: [what: string, logger: ActionLogger][] = [
+  [
+    'throws',
+    {
+      startWork: () => {
+        throw new Error('no log')
+      },
+      completeWork: () => {
+        throw new Error('no log')
+      },
+    },
+  ],
+  [
+    'throws at the end only',
+    {
+      startWork: () => 1,
+      completeWork: () => {
+        throw 'no log'
+      },
+    },
+  ],
+  ['rejects', { startWork: () => Promise.reject(new Error('no log')), completeWork: () => Promise.reject(undefined) }],
+  ['rejects at the end only', { startWork: () => 1, completeWork: () => Promise.reject(new Error('no log')) }],
+  ['never answers', { startWork: () => new Promise(() => {}), completeWork: () => new Promise(() => {}) }],
+  ['answers with nothing', { startWork: () => undefined, completeWork: () => undefined }],
+]
+
+test.each(difficult)('a logger that %s neither delays nor fails anything', async (_, actionLogger) => {
+  const billing = openBilling({ actionLogger })
+  const key = await keyOf(billing, 'customer-1')
+  const port = await serve(app(billing.middleware()))
+  expect((await call(port, '/api/execute', { key })).status).toBe(200)
+  expect((await call(port, '/api/execute')).status).toBe(401)
+  await billing.usage.recordEvent(event())
+  await expect(billing.usage.recordEvent(event({ cost: -1 }))).rejects.toThrow('`cost`')
+  await expect(billing.stripe.createSubscription('cus_1', 'gold')).rejects.toThrow('gold')
+  expect((await billing.usage.getCustomerUsage('customer-1'))?.usage.apiRequests).toBe(2)
 })

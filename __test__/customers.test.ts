@@ -1,65 +1,121 @@
 import { ManualClock } from 'weighbridge'
-import { openBilling } from './support/billing'
+import { event, limitedTo, openBilling, temporaryDirectory } from './support/billing'
 
-const NOW = Date.UTC(2026, 0, 1)
+const now = Date.UTC(2026, 0, 15)
 
-test('an upsert makes a customer, changes what it names, and null clears', async () => {
-  const { customers } = openBilling({ clock: new ManualClock(NOW) })
-  expect(await customers.get('acme')).toBeNull()
-  const made = {
-    id: 'acme',
+test('a customer comes into being with the first event, key or upsert', async () => {
+  const { usage, keys, customers } = openBilling({ clock: new ManualClock(now) })
+  await usage.recordEvent(event({ customerId: 'by-event' }))
+  await usage.consume({ customerId: 'by-consumption', eventType: 'data_access' })
+  await keys.create({ customerId: 'by-key' })
+  await customers.upsert({ id: 'by-upsert' })
+  for (const id of ['by-event', 'by-consumption', 'by-key', 'by-upsert']) {
+    expect(await customers.get(id)).toEqual({
+      id,
+      tier: null,
+      subscriptionId: null,
+      stripeCustomerId: null,
+      suspended: false,
+      createdAt: now,
+    })
+  }
+  expect(await customers.get('nobody')).toBeNull()
+})
+
+test('asking about a customer does not make him', async () => {
+  const { usage, keys, customers } = openBilling()
+  await usage.checkLimits('nobody', 'api_request')
+  await usage.getCustomerUsage('nobody')
+  await keys.list('nobody')
+  expect(await customers.list()).toEqual({ data: [], hasMore: false })
+})
+
+test('an upsert changes what it names, clears what it sets to null, and leaves the rest', async () => {
+  const clock = new ManualClock(now)
+  const { customers } = openBilling({ clock })
+  const everything = {
+    id: 'customer-1',
     tier: 'starter',
     subscriptionId: 'sub_1',
-    stripeCustomerId: null,
-    suspended: false,
-    createdAt: NOW,
-  }
-  expect(await customers.upsert({ id: 'acme', tier: 'starter', subscriptionId: 'sub_1' })).toEqual(made)
-  expect(await customers.upsert({ id: 'acme', stripeCustomerId: 'cus_1', suspended: true })).toEqual({
-    ...made,
     stripeCustomerId: 'cus_1',
     suspended: true,
+  }
+  expect(await customers.upsert(everything)).toEqual({ ...everything, createdAt: now })
+  clock.advance(5)
+  expect(await customers.upsert({ id: 'customer-1' })).toEqual({ ...everything, createdAt: now })
+  expect(await customers.upsert({ id: 'customer-1', tier: 'enterprise', subscriptionId: null })).toEqual({
+    ...everything,
+    tier: 'enterprise',
+    subscriptionId: null,
+    createdAt: now,
   })
-  const cleared = await customers.upsert({ id: 'acme', tier: null, subscriptionId: null, suspended: false })
-  expect(cleared).toEqual({ ...made, tier: null, subscriptionId: null, stripeCustomerId: 'cus_1' })
-  expect(await customers.get('acme')).toEqual(cleared)
+  expect(await customers.upsert({ id: 'customer-1', tier: null, stripeCustomerId: null, suspended: false })).toEqual({
+    id: 'customer-1',
+    tier: null,
+    subscriptionId: null,
+    stripeCustomerId: null,
+    suspended: false,
+    createdAt: now,
+  })
 })
 
-test('a customer comes into being with a key or an event', async () => {
-  const { customers, keys, usage } = openBilling({ clock: new ManualClock(NOW) })
-  await keys.create({ customerId: 'by-key' })
-  await usage.recordEvent({ customerId: 'by-event', eventType: 'data_access', cost: 0, timestamp: NOW })
-  const { data } = await customers.list()
-  expect(data.map(({ id }) => id)).toEqual(['by-event', 'by-key'])
-  expect(await usage.getCustomerUsage('by-key')).toMatchObject({ usage: { apiRequests: 0 } })
-})
-
-test('customers come a page at a time', async () => {
+test('a tier that is not there is refused, and the customer stays as he is', async () => {
   const { customers } = openBilling()
-  for (const id of ['d', 'a', 'c', 'b', 'e']) await customers.upsert({ id })
-  const first = await customers.list({ limit: 2 })
-  expect([first.data.map(({ id }) => id), first.hasMore]).toEqual([['a', 'b'], true])
-  const rest = await customers.list({ limit: 3, startingAfter: 'b' })
-  expect([rest.data.map(({ id }) => id), rest.hasMore]).toEqual([['c', 'd', 'e'], false])
+  const before = await customers.upsert({ id: 'customer-1', tier: 'starter' })
+  const update = customers.upsert({ id: 'customer-1', tier: 'gold', suspended: true })
+  await expect(update).rejects.toMatchObject({ code: 'unknown_tier', message: expect.stringContaining('gold') })
+  await expect(customers.upsert({ id: 'customer-2', tier: 'gold' })).rejects.toMatchObject({ code: 'unknown_tier' })
+  expect(await customers.get('customer-1')).toEqual(before)
+  expect(await customers.get('customer-2')).toBeNull()
 })
 
-test("a tier's limits hold at once, and what was used stays used", async () => {
-  const { customers, usage } = openBilling({ clock: new ManualClock(NOW) })
-  await usage.consume({ customerId: 'acme', eventType: 'api_request', units: 1000 })
-  expect(await usage.checkLimits('acme', 'api_request')).toBe(false)
-  await customers.upsert({ id: 'acme', tier: 'professional' })
-  expect(await usage.consume({ customerId: 'acme', eventType: 'api_request' })).toMatchObject({
-    allowed: true,
-    limit: 10_000,
-    used: 1001,
-  })
-})
-
-test('an unknown tier is refused and nothing is changed', async () => {
+test('pages follow each other in the order of the ids', async () => {
   const { customers } = openBilling()
-  await expect(customers.upsert({ id: 'acme', tier: 'gold' })).rejects.toMatchObject({
-    code: 'unknown_tier',
-    message: expect.stringContaining('starter, professional, enterprise'),
-  })
-  expect(await customers.get('acme')).toBeNull()
+  const ids = Array.from({ length: 250 }, (_, index) => `customer-${String(index).padStart(3, '0')}`)
+  await Promise.all([...ids].reverse().map((id) => customers.upsert({ id })))
+
+  const first = await customers.list()
+  expect(first.data.map(({ id }) => id)).toEqual(ids.slice(0, 100))
+  expect(first.hasMore).toBe(true)
+
+  const seen: string[] = []
+  for (let startingAfter: string | undefined; ; startingAfter = seen.at(-1)) {
+    const page = await customers.list({ limit: 50, startingAfter })
+    seen.push(...page.data.map(({ id }) => id))
+    if (!page.hasMore) break
+  }
+  expect(seen).toEqual(ids)
+  expect(await customers.list({ startingAfter: ids.at(-1) })).toEqual({ data: [], hasMore: false })
+  expect((await customers.list({ limit: 1000 })).data).toHaveLength(250)
+})
+
+test('ids may be any text of up to 255 bytes', async () => {
+  const { customers, usage } = openBilling()
+  for (const id of ['ü'.repeat(127), '😀', '__proto__', 'constructor', "'; DROP TABLE customers; --", ' ', 'a/b?c#d']) {
+    await customers.upsert({ id })
+    await usage.recordEvent(event({ customerId: id, id }))
+    expect((await customers.get(id))?.id).toBe(id)
+    expect((await usage.getCustomerUsage(id))?.usage.apiRequests).toBe(1)
+  }
+})
+
+test('what one Billing changes another on the directory sees', async () => {
+  const dir = temporaryDirectory()
+  const [first, second] = [openBilling({ dir, tiers: limitedTo(1) }), openBilling({ dir })]
+  await first.customers.upsert({ id: 'customer-1', tier: 'limited' })
+  expect((await second.customers.get('customer-1'))?.tier).toBe('limited')
+  const consume = () => second.usage.consume({ customerId: 'customer-1', eventType: 'api_request' })
+  expect(await consume()).toMatchObject({ allowed: true, limit: 1 })
+  expect(await consume()).toMatchObject({ allowed: false })
+  await first.customers.upsert({ id: 'customer-1', tier: 'starter' })
+  expect(await consume()).toMatchObject({ allowed: true, limit: 1000 })
+})
+
+test('a tier that is listed no longer stays for the customers who have it', async () => {
+  const dir = temporaryDirectory()
+  const first = openBilling({ dir, tiers: limitedTo(7) })
+  await first.customers.upsert({ id: 'customer-1', tier: 'limited' })
+  await first.close()
+  const second = openBilling({ dir, tiers: limitedTo(7).slice(1) })
+  expect((await second.usage.getCustomerUsage('customer-1'))?.limits.apiRequests).toBe(7)
 })

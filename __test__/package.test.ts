@@ -1,134 +1,152 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { freshDirectory } from './support/directory'
-import { runNode } from './support/programs'
+import { cpSync, mkdtempSync, readdirSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import * as weighbridge from 'weighbridge'
+import { devDependencies } from '../package.json'
 
-const root = join(__dirname, '..')
+const repository = resolve(__dirname, '..')
+const programs = join(__dirname, 'programs')
+const typescript = require.resolve('typescript/bin/tsc')
 
-/** Packs the package as it is built and installs it into an empty project. */
-function installPacked(): string {
-  const project = freshDirectory()
-  const npm = (cwd: string, ...command: string[]) =>
-    execFileSync('npm', command, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
-  const [{ filename }] = JSON.parse(npm(root, 'pack', '--ignore-scripts', '--json', '--pack-destination', project))
+/** Where the packed package is installed. */
+let project: string
+
+function run(command: string, args: string[], directory = project): string {
+  return execFileSync(command, args, { cwd: directory, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+beforeAll(() => {
+  project = mkdtempSync(join(tmpdir(), 'weighbridge-project-'))
+  // What the tests run on is what is packed: nothing is built anew.
+  run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', project], repository)
+  const [tarball = ''] = readdirSync(project).filter((file) => file.endsWith('.tgz'))
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'dashboard', private: true }))
-  npm(project, 'install', '--no-audit', '--no-fund', join(project, filename))
-  return project
-}
-
-test('the packed package installs, loads from CommonJS and ESM, bills, and type-checks', () => {
-  const project = installPacked()
-  const exported = `Object.keys(loaded).filter((name) => name !== 'default' && name !== 'module.exports').sort().join()`
-  const commonjs = runNode(project, '-e', `const loaded = require('weighbridge'); console.log(${exported})`)
-  const esm = runNode(
-    project,
-    '--input-type=module',
-    '-e',
-    `import * as loaded from 'weighbridge'; console.log(${exported})`,
+  const others = (['express', '@types/express', '@types/node'] as const).map(
+    (name) => `${name}@${devDependencies[name]}`,
   )
-  expect(esm).toBe(commonjs)
-  for (const name of ['Billing', 'billingMiddleware', 'createBillingMiddleware', 'usageTracker', 'stripeService']) {
-    expect(commonjs).toContain(name)
-  }
+  run('npm', ['install', '--ignore-scripts=false', '--no-audit', '--no-fund', `./${tarball}`, ...others])
+}, 180_000)
 
-  const program = `
-    import { Billing, BillingError } from 'weighbridge'
-    import { createRequire } from 'node:module'
-    const billing = new Billing()
-    await billing.usage.recordEvent({ customerId: 'acme', eventType: 'api_request', timestamp: Date.now(), cost: 0.1 })
-    const same = createRequire(import.meta.url)('weighbridge').BillingError === BillingError
-    console.log(same, (await billing.usage.getCustomerUsage('acme')).usage.totalCost)
-    await billing.close()`
-  expect(runNode(project, '--input-type=module', '-e', program)).toBe('true 0.1\n')
+afterAll(() => rmSync(project, { recursive: true, force: true }))
 
-  typeCheck(project)
-}, 300_000)
+const names = Object.keys(weighbridge).filter((name) => name !== '__esModule')
 
-/** The dashboard's own code, with its import lines changed, and the new API, under strict settings. */
-const dashboard = `
-import express, { type NextFunction, type Request, type Response } from 'express'
-import {
-  Billing, BillingError, ManualClock, StripeError, billingMiddleware, createBillingMiddleware, endpointPricing,
-  stripeService, subscriptionTiers, usageTracker, UsageTracker, StripeService,
-  type BillingRequest, type CustomerUsage, type EndpointPricing, type SubscriptionTier, type UsageEvent,
-} from 'weighbridge'
-
-const app = express()
-const billing = new Billing({ clock: new ManualClock(), timeZone: 'Europe/Berlin' })
-app.use(billingMiddleware)
-app.use('/api', billing.middleware({ skip: (req) => req.method === 'OPTIONS' }), createBillingMiddleware())
-app.get('/usage', billing.usageHandler())
-app.post('/api/execute', async (req: Request, res: Response, _next: NextFunction) => {
-  const customer: string | undefined = req.customerId
-  const tier: string | undefined = req.billingTier
-  const remaining: number | null | undefined = req.billing?.remaining
-  const usage: CustomerUsage | null = customer === undefined ? null : await usageTracker.getCustomerUsage(customer)
-  res.json({ customer, tier, remaining, subscription: req.subscriptionId, used: usage?.usage.apiRequests })
+test('has every export for CommonJS', () => {
+  const script = `console.log(JSON.stringify(Object.keys(require('weighbridge'))))`
+  expect(JSON.parse(run('node', ['-e', script])).sort()).toEqual([...names].sort())
 })
-app.get('/typed', (req: BillingRequest, res) => { res.json({ body: req.body, customer: req.customerId }) })
 
-const event: UsageEvent = { customerId: 'a', eventType: 'api_request', timestamp: 0, cost: 0.1, metadata: { a: 1 } }
-const tiers: SubscriptionTier[] = subscriptionTiers
-const prices: EndpointPricing = endpointPricing
-const first: number | undefined = prices['/api/execute']?.pricePerRequest
-export const code = (error: unknown) => error instanceof BillingError ? error.code : error instanceof StripeError ? error.type : first
-export const trackers: [UsageTracker, StripeService] = [new UsageTracker(), stripeService]
-export { event, tiers }
-// @ts-expect-error: an event needs a customer.
-export const wrong: UsageEvent = { eventType: 'api_request', timestamp: 0, cost: 0 }
-`
+test('has every export by its name for ESM', () => {
+  const script = `import * as weighbridge from 'weighbridge'; console.log(JSON.stringify(Object.keys(weighbridge)))`
+  expect(JSON.parse(run('node', ['--input-type=module', '-e', script])).sort()).toEqual([...names].sort())
+})
 
-function typeCheck(project: string): void {
-  for (const name of ['@types', 'express', 'undici-types', 'csstype']) {
-    const source = join(root, 'node_modules', name)
-    try {
-      cpSync(source, join(project, 'node_modules', name), { recursive: true })
-    } catch {
-      // Not every one of them is there: they are what the types of Express and Node may want.
-    }
-  }
-  writeFileSync(join(project, 'dashboard.ts'), dashboard)
-  writeFileSync(join(project, 'dashboard.mts'), dashboard)
-  writeFileSync(join(project, 'dashboard.cts'), dashboard)
-  const compilerOptions = {
-    strict: true,
-    noEmit: true,
-    module: 'node16',
-    target: 'es2022',
-    esModuleInterop: true,
-    skipLibCheck: false,
-    types: ['node', 'express'],
-  }
-  writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['dashboard.*'] }))
-  const compiler = join(dirname(require.resolve('typescript/package.json')), 'bin', 'tsc')
-  let errors = ''
-  try {
-    runNode(project, compiler, '-p', project)
-  } catch (error) {
-    errors = String((error as { stdout: unknown }).stdout)
-  }
-  expect(errors).toBe('')
-}
+test('is the same for CommonJS and ESM', () => {
+  const script = `
+    import { createRequire } from 'node:module'
+    import { Billing, BillingError } from 'weighbridge'
+    const required = createRequire(import.meta.url)('weighbridge')
+    console.log(required.Billing === Billing && required.BillingError === BillingError)`
+  writeFileSync(join(project, 'same.mjs'), script)
+  expect(run('node', ['same.mjs'])).toBe('true\n')
+})
 
-test('an addon that cannot be loaded is one message that says what was tried and what to do', () => {
-  const directory = freshDirectory()
-  const copy = join(directory, 'node_modules', 'weighbridge')
-  mkdirSync(copy, { recursive: true })
-  for (const part of ['package.json', 'dist']) cpSync(join(root, part), join(copy, part), { recursive: true })
-  const addons = readdirSync(join(copy, 'dist')).filter((file) => file.endsWith('.node'))
-  expect(addons).not.toEqual([])
-  const program = `
+test('counts in a project of its own', () => {
+  const script = `
     const { Billing } = require('weighbridge')
-    try { new Billing() } catch ({ code, message }) { console.log(JSON.stringify({ code, message })) }`
-  const failure = () => JSON.parse(runNode(directory, '-e', program)) as { code: string; message: string }
+    const billing = new Billing()
+    billing.usage
+      .recordEvent({ customerId: 'c', eventType: 'api_request', timestamp: Date.now(), cost: 0.1 })
+      .then(() => billing.usage.getCustomerUsage('c'))
+      .then(({ usage }) => console.log(usage.apiRequests, billing.path))`
+  expect(run('node', ['-e', script])).toBe(`1 ${join(project, 'logs', 'usage', 'weighbridge.db')}\n`)
+})
 
-  for (const addon of addons) writeFileSync(join(copy, 'dist', addon), 'no addon')
-  const damaged = failure()
-  expect(damaged.code).toBe('native_load_failed')
-  for (const part of [process.platform, process.arch, 'libc', addons[0] ?? '', 'Reason:', 'npm rebuild weighbridge']) {
-    expect(damaged.message).toContain(part)
+test.each(['dashboard.mts', 'dashboard.cts'])(
+  'type-checks and runs a dashboard in strict TypeScript (%s)',
+  (dashboard) => {
+    cpSync(join(programs, dashboard), join(project, dashboard))
+    const strict = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--skipLibCheck', 'false']
+    const target = ['--module', 'node16', '--moduleResolution', 'node16', '--target', 'es2022', '--esModuleInterop']
+    run('node', [typescript, ...target, ...strict, '--types', 'node', dashboard])
+    const answer = run('node', [dashboard.replace('ts', 'js')])
+    expect(JSON.parse(answer)).toEqual({
+      status: 200,
+      body: { customerId: 'customer-1', tier: 'starter', remaining: expect.any(Number) },
+      cost: expect.any(Number),
+      code: 'unknown_tier',
+      tracker: 'function',
+    })
+  },
+  60_000,
+)
+
+test('type-checks where Express and its types are not there', () => {
+  const bare = mkdtempSync(join(project, 'bare-'))
+  const modules = join(bare, 'node_modules')
+  for (const name of ['weighbridge', '@types/node', 'undici-types']) {
+    cpSync(join(project, 'node_modules', name), join(modules, name), { recursive: true })
   }
-  for (const addon of addons) rmSync(join(copy, 'dist', addon))
-  expect(failure().message).toContain('there is none')
+  const source = `
+    import { Billing, type CustomerUsage } from 'weighbridge'
+    export const usage: Promise<CustomerUsage | null> = new Billing().usage.getCustomerUsage('customer-1')\n`
+  writeFileSync(join(bare, 'tracker.mts'), source)
+  // Outside of the project, whose node_modules would be found.
+  const elsewhere = mkdtempSync(join(tmpdir(), 'weighbridge-bare-'))
+  try {
+    cpSync(bare, elsewhere, { recursive: true })
+    const options = ['--module', 'node16', '--target', 'es2022', '--strict', '--skipLibCheck', 'false', '--noEmit']
+    run('node', [typescript, ...options, '--types', 'node', 'tracker.mts'], elsewhere)
+  } finally {
+    rmSync(elsewhere, { recursive: true, force: true })
+  }
+}, 60_000)
+
+test('an addon that does not load is one error that says where, what was tried and what to do', () => {
+  const broken = mkdtempSync(join(tmpdir(), 'weighbridge-broken-'))
+  try {
+    const copy = join(broken, 'node_modules', 'weighbridge')
+    cpSync(join(project, 'node_modules', 'weighbridge'), copy, { recursive: true })
+    const dist = join(copy, 'dist')
+    const addon = join(dist, readdirSync(dist).find((file) => file.endsWith('.node')) ?? '')
+    const script = `
+      const { Billing, BillingError } = require('weighbridge')
+      try {
+        new Billing()
+      } catch (error) {
+        const { code, message } = error
+        console.log(JSON.stringify({ code, message, ours: error instanceof BillingError }))
+      }`
+    const failure = (): { code: string; message: string; ours: boolean } =>
+      JSON.parse(run('node', ['-e', script], broken))
+
+    writeFileSync(addon, 'no shared library')
+    const damaged = failure()
+    expect(damaged).toMatchObject({ code: 'native_load_failed', ours: true })
+    expect(damaged.message).toContain(addon.slice(dist.length + 1))
+    expect(damaged.message).toMatch(/Reason: .+/)
+
+    unlinkSync(addon)
+    const missing = failure()
+    expect(missing).toMatchObject({ code: 'native_load_failed', ours: true })
+    for (const { message } of [damaged, missing]) {
+      for (const part of [
+        process.platform,
+        process.arch,
+        process.version,
+        dist,
+        'Tried:',
+        'What to do:',
+        'npm rebuild',
+      ]) {
+        expect(message).toContain(part)
+      }
+      if (process.platform === 'linux') expect(message).toMatch(/glibc [\d.]+|musl/)
+    }
+    expect(missing.message).toContain('there is none')
+    expect(readdirSync(broken)).toEqual(['node_modules'])
+  } finally {
+    rmSync(broken, { recursive: true, force: true })
+  }
 })

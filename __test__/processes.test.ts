@@ -1,94 +1,80 @@
-import { Agent, request } from 'node:http'
-import { Worker } from 'node:worker_threads'
-import { openBilling } from './support/billing'
-import { freshDirectory } from './support/directory'
-import { endOf, messageOf, startProgram } from './support/programs'
+import { writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { join } from 'node:path'
+import { keyOf, limitedTo, openBilling, temporaryDirectory, totals } from './support/billing'
+import { byStatus, call, callOften } from './support/http'
+import { run, start } from './support/processes'
 
-test('two processes on one directory admit exactly the limit between them', async () => {
-  const dir = freshDirectory()
-  const billing = openBilling({ dir })
-  await billing.ready()
-  const admitted = await Promise.all([1, 2].map(() => messageOf<number>(startProgram('consumer', dir))))
-  expect((admitted[0] ?? 0) + (admitted[1] ?? 0)).toBe(1000)
-  expect(await billing.usage.getCustomerUsage('acme')).toMatchObject({ usage: { apiRequests: 1000 } })
-}, 60_000)
+/** A directory with one customer, who may make so many API requests. */
+async function directoryWith(limit: number): Promise<{ dir: string; key: string }> {
+  const dir = temporaryDirectory()
+  const billing = openBilling({ dir, tiers: limitedTo(limit) })
+  const key = await keyOf(billing, 'customer-1', 'limited')
+  await billing.close()
+  return { dir, key }
+}
 
-test('a server that is killed loses no request that it answered, and counts none twice', async () => {
-  const dir = freshDirectory()
-  const billing = openBilling({ dir })
-  await billing.customers.upsert({ id: 'acme', tier: 'enterprise' })
-  const { key } = await billing.keys.create({ customerId: 'acme' })
-  const server = startProgram('server', dir)
-  const port = await messageOf<number>(server)
-  const ended = endOf(server)
+test('two processes that consume at once admit exactly the limit', async () => {
+  const { dir } = await directoryWith(1000)
+  const starter = join(temporaryDirectory(), 'go')
+  const programs = [1, 2].map(() => start('consume.cjs', { dir, times: 1000, starter }))
+  for (const { next } of programs) expect(await next()).toBe('ready')
+  writeFileSync(starter, '')
+  const allowed = await Promise.all(programs.map(({ next }) => next()))
+  expect(Number(allowed[0]) + Number(allowed[1])).toBe(1000)
+  for (const { ended } of programs) expect(await ended).toEqual({ code: 0, signal: null, errors: '' })
+  expect(await totals(openBilling({ dir }))).toMatchObject({ events: 1000, units: 1000 })
+})
 
+test('two servers on one directory admit exactly the limit', async () => {
+  const { dir, key } = await directoryWith(700)
+  const servers = [1, 2].map(() => start('server.cjs', { dir }))
+  const ports = await Promise.all(servers.map(({ next }) => next()))
+  const answers = await Promise.all(ports.map((port) => callOften(Number(port), '/api/execute', 700, { key })))
+  expect(byStatus(answers.flat())).toEqual({ 200: 700, 429: 700 })
+  expect(await totals(openBilling({ dir }))).toEqual({ events: 700, units: 700, cost: '70' })
+})
+
+test('what a server answered 200 is recorded, though it was killed the moment after, and nothing twice', async () => {
+  const { dir, key } = await directoryWith(1_000_000)
+  const server = start('server.cjs', { dir })
+  const port = Number(await server.next())
   const agent = new Agent({ keepAlive: true, maxSockets: 32 })
-  const answered: string[] = []
   let sent = 0
-  const send = async (): Promise<void> => {
-    while (server.exitCode === null && server.signalCode === null) {
-      const id = `request-${(sent += 1)}`
-      if ((await status(port, key, id, agent)) === 200) answered.push(id)
-      if (answered.length === 300) server.kill('SIGKILL')
+  let acknowledged = 0
+  const hammer = async (): Promise<void> => {
+    for (;;) {
+      sent += 1
+      const answer = await call(port, '/api/execute', { key, agent }).catch(() => undefined)
+      if (answer === undefined) return
+      expect(answer.status).toBe(200)
+      acknowledged += 1
+      if (acknowledged === 500) server.process.kill('SIGKILL')
     }
   }
-  await Promise.all(Array.from({ length: 32 }, send))
-  await ended
+  await Promise.all(Array.from({ length: 32 }, hammer))
   agent.destroy()
+  expect(await server.ended).toMatchObject({ signal: 'SIGKILL' })
+  expect(acknowledged).toBeGreaterThanOrEqual(500)
+  const { events, units } = await totals(openBilling({ dir }))
+  expect(events).toBeGreaterThanOrEqual(acknowledged)
+  expect(events).toBeLessThanOrEqual(sent)
+  expect(units).toBe(events)
+})
 
-  const recorded = async () => (await billing.usage.getCustomerUsage('acme'))?.usage.apiRequests ?? 0
-  const afterKill = await recorded()
-  expect(answered.length).toBeGreaterThanOrEqual(300)
-  expect(afterKill).toBeGreaterThanOrEqual(answered.length)
-  expect(afterKill).toBeLessThanOrEqual(sent)
-  // Each one sent again must be known: had it been lost, it would be counted now.
-  const again = startProgram('server', dir)
-  const nextPort = await messageOf<number>(again)
-  const nextAgent = new Agent({ keepAlive: true, maxSockets: 32 })
-  const statuses = await Promise.all(answered.map((id) => status(nextPort, key, id, nextAgent)))
-  nextAgent.destroy()
-  expect(new Set(statuses)).toEqual(new Set([200]))
-  expect(await recorded()).toBe(afterKill)
-}, 60_000)
+test('worker threads with a Billing each admit exactly the limit', async () => {
+  const { dir } = await directoryWith(500)
+  expect(await run('workers.cjs', { dir, times: 300, workers: 3 })).toBe(500)
+  expect((await totals(openBilling({ dir }))).events).toBe(500)
+})
 
-test('worker threads each have their own Billing, on one directory', async () => {
-  const dir = freshDirectory()
-  const program = `
-    const { workerData, parentPort } = require('node:worker_threads')
-    const { Billing } = require('weighbridge')
-    const billing = new Billing({ dir: workerData })
-    const event = { customerId: 'acme', eventType: 'api_request', timestamp: Date.now(), cost: 0.1 }
-    Promise.all(Array.from({ length: 200 }, () => billing.usage.recordEvent(event)))
-      .then(() => billing.close())
-      .then(() => parentPort.postMessage('done'))
-  `
-  await Promise.all(
-    [1, 2, 3].map(
-      () =>
-        new Promise<void>((resolve, reject) => {
-          const worker = new Worker(program, { eval: true, workerData: dir })
-          worker.once('error', reject)
-          worker.once('exit', () => resolve())
-        }),
-    ),
-  )
-  const { usage } = openBilling({ dir })
-  expect(await usage.getCustomerUsage('acme')).toMatchObject({ usage: { apiRequests: 600, totalCost: 60 } })
-}, 60_000)
-
-/** The status of a request, or `undefined` where the connection broke. */
-function status(port: number, key: string, id: string, agent: Agent): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const headers = { authorization: `Bearer ${key}`, 'idempotency-key': id }
-    const outgoing = request(
-      { port, host: '127.0.0.1', method: 'POST', path: '/api/execute', headers, agent },
-      (answer) => {
-        answer.resume()
-        answer.once('end', () => resolve(answer.statusCode))
-        answer.once('error', () => resolve(undefined))
-      },
-    )
-    outgoing.once('error', () => resolve(undefined))
-    outgoing.end()
-  })
-}
+test('a key revoked in one process is refused with the next priced request in another', async () => {
+  const { dir, key } = await directoryWith(10)
+  const port = Number(await start('server.cjs', { dir }).next())
+  expect((await call(port, '/api/execute', { key })).status).toBe(200)
+  const billing = openBilling({ dir })
+  const [known] = await billing.keys.list('customer-1')
+  await billing.keys.revoke(known?.id ?? '')
+  expect((await call(port, '/api/execute', { key })).status).toBe(401)
+  expect((await totals(billing)).events).toBe(1)
+})

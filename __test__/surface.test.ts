@@ -7,19 +7,19 @@ import {
   billingMiddleware,
   type BillingRequest,
   createBillingMiddleware,
+  type CustomerUsage,
   type EndpointPricing,
   endpointPricing,
-  ManualClock,
   stripeService,
   StripeService,
   type SubscriptionTier,
   subscriptionTiers,
+  type UsageEvent,
   usageTracker,
   UsageTracker,
 } from 'weighbridge'
-import { openBilling } from './support/billing'
-import { freshDirectory } from './support/directory'
-import { serve } from './support/server'
+import { openBilling, temporaryDirectory } from './support/billing'
+import { call, serve } from './support/http'
 
 describe("the seed's tables", () => {
   test('the tiers have the very values of the seed', () => {
@@ -76,12 +76,64 @@ describe("the seed's tables", () => {
   })
 })
 
+describe('usage in the shape of the seed', () => {
+  const now = Date.UTC(2026, 1, 14, 9, 30)
+
+  test('an event may have every field of the seed', async () => {
+    const { usage } = openBilling({ clock: { now: () => now } })
+    const everything: UsageEvent = {
+      customerId: 'customer-1',
+      subscriptionId: 'sub_1',
+      eventType: 'agent_execution',
+      endpoint: '/api/execute',
+      agentType: 'researcher',
+      timestamp: now,
+      cost: 0.25,
+      metadata: { method: 'POST', nested: { list: [1, null, 'ü'] } },
+    }
+    await expect(usage.recordEvent(everything)).resolves.toBeUndefined()
+    const [row] = await usage.query({ from: now, to: now + 1, groupBy: ['customerId', 'eventType', 'endpoint'] })
+    expect(row).toEqual({
+      windowStart: now,
+      windowEnd: now + 1,
+      customerId: 'customer-1',
+      eventType: 'agent_execution',
+      endpoint: '/api/execute',
+      events: 1,
+      units: 1,
+      cost: '0.25',
+    })
+  })
+
+  test('a customer who was never seen has no usage', async () => {
+    expect(await openBilling().usage.getCustomerUsage('nobody')).toBeNull()
+  })
+
+  test('usage and limits of a customer have exactly the fields of the seed', async () => {
+    const { usage } = openBilling({ clock: { now: () => now } })
+    const record = (eventType: UsageEvent['eventType'], cost: number) =>
+      usage.recordEvent({ customerId: 'customer-1', eventType, timestamp: now, cost })
+    await record('api_request', 0.1)
+    await record('api_request', 0.2)
+    await record('agent_execution', 1.5)
+    await record('data_access', 0)
+    const report: CustomerUsage | null = await usage.getCustomerUsage('customer-1')
+    expect(report).toEqual({
+      customerId: 'customer-1',
+      currentPeriodStart: Date.UTC(2026, 1, 1),
+      currentPeriodEnd: Date.UTC(2026, 2, 1),
+      usage: { apiRequests: 2, agentExecutions: 1, dataAccessQueries: 1, totalCost: 1.8 },
+      limits: { apiRequests: 1000, agentExecutions: 50 },
+    })
+  })
+})
+
 describe('the default engine', () => {
   const startedIn = process.cwd()
   afterAll(() => process.chdir(startedIn))
 
   test('it opens in logs/usage below the working directory, on the first use and not before', async () => {
-    const directory = freshDirectory()
+    const directory = temporaryDirectory()
     process.chdir(directory)
     const created: BillingHandler = createBillingMiddleware()
     expect(billingMiddleware).toBeInstanceOf(Function)
@@ -109,17 +161,17 @@ describe('the default engine', () => {
       const billingTier: string | undefined = req.billingTier
       res.json({ customerId, subscriptionId, billingTier, code: req.billing?.code, used: req.billing?.used })
     })
-    const client = await serve(app)
+    const port = await serve(app)
     await billing.customers.upsert({ id: 'customer-123', tier: 'starter', subscriptionId: 'sub_123' })
     await billing.keys.create({ customerId: 'customer-123', key: 'test-key-123' })
-    expect((await client.call('test-key-123', '/api/execute')).body).toEqual({
+    expect((await call(port, '/api/execute', { key: 'test-key-123' })).body).toEqual({
       customerId: 'customer-123',
       subscriptionId: 'sub_123',
       billingTier: 'starter',
       code: 'recorded',
       used: 2,
     })
-    expect((await client.call('demo-key-456', '/api/execute')).status).toBe(401)
+    expect((await call(port, '/api/execute', { key: 'demo-key-456' })).status).toBe(401)
     expect((await usageTracker.getCustomerUsage('customer-123'))?.usage).toEqual({
       apiRequests: 2,
       agentExecutions: 0,
@@ -136,11 +188,7 @@ test('a handler typed with BillingRequest is an Express handler', async () => {
     res.json({ customerId: req.customerId, path: req.path, agent: req.headers['user-agent'], page: req.query.page })
   }
   const app = express().use(billing.middleware()).get('/api/execute', handler)
-  const client = await serve(app)
-  const answer = await client.send('GET', '/api/execute?page=2', {
-    authorization: `Bearer ${key}`,
-    'user-agent': 'test',
-  })
+  const answer = await call(await serve(app), '/api/execute?page=2', { key, headers: { 'user-agent': 'test' } })
   expect(answer.body).toEqual({ customerId: 'customer-1', path: '/api/execute', agent: 'test', page: '2' })
 })
 
@@ -151,25 +199,4 @@ test('a Billing has its parts from the start', () => {
   expect(billing.keys.create).toBeInstanceOf(Function)
   expect(billing.customers.upsert).toBeInstanceOf(Function)
   expect(billing.path).toMatch(/weighbridge\.db$/)
-})
-
-test('the usage handler tells a caller his own usage, and nobody else', async () => {
-  const billing = openBilling({ clock: new ManualClock(Date.UTC(2026, 1, 14)) })
-  const { key } = await billing.keys.create({ customerId: 'acme' })
-  await billing.usage.consume({ customerId: 'acme', eventType: 'api_request', endpoint: '/api/execute', units: 3 })
-  const app = express().get('/usage', billing.usageHandler())
-  const client = await serve(app)
-  expect((await client.call(key, '/usage')).body).toEqual({
-    customerId: 'acme',
-    currentPeriodStart: Date.UTC(2026, 1, 1),
-    currentPeriodEnd: Date.UTC(2026, 2, 1),
-    usage: { apiRequests: 3, agentExecutions: 0, dataAccessQueries: 0, totalCost: 0.3 },
-    tier: null,
-    limits: { apiRequests: 1000, agentExecutions: 50 },
-    remaining: { apiRequests: 997, agentExecutions: 50 },
-    totalCost: '0.3',
-    resetAt: Date.UTC(2026, 2, 1),
-  })
-  expect((await client.send('GET', '/usage')).body).toEqual({ error: 'API key required' })
-  expect((await client.call('constructor', '/usage')).body).toEqual({ error: 'Invalid API key' })
 })

@@ -1,3 +1,5 @@
+import { checkFunction } from './options.js'
+
 /**
  * Receives what Weighbridge does, operation by operation: `startWork` at the beginning, `completeWork` at the end, of
  * success and failure alike. Nobody waits for it: a slow, failing or missing answer neither delays nor fails anything.
@@ -22,6 +24,10 @@ export class ActionLog {
   #outstanding = 0
 
   constructor(logger?: ActionLogger) {
+    if (logger !== undefined) {
+      checkFunction('actionLogger.startWork', logger?.startWork ?? null)
+      checkFunction('actionLogger.completeWork', logger?.completeWork ?? null)
+    }
     this.#logger = logger
   }
 

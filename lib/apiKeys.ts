@@ -1,6 +1,6 @@
 import type { ApiKey } from './binding.js'
 import type { EngineSource } from './defaultEngine.js'
-import { checkOptions, checkString } from './options.js'
+import { checkNumber, checkOptions, checkString } from './options.js'
 
 /** What a new key is to be. */
 export interface ApiKeyOptions {
@@ -80,6 +80,7 @@ export class ApiKeys {
   async rotate(id: string, options: { overlapMs?: number } = {}): Promise<CreatedApiKey> {
     checkString('id', id)
     checkOptions('keys.rotate', options, ['overlapMs'])
+    checkNumber('overlapMs', options.overlapMs)
     const engine = this.#engine()
     return created(
       await engine.call((native, ticket) => native.rotateKey(ticket, engine.now(), id, options.overlapMs ?? 0)),

@@ -115,7 +115,7 @@ export class Billing {
    * without a price passes unbilled. An event is durable before `next()` runs.
    */
   middleware(options: MiddlewareOptions = {}): BillingHandler {
-    return createMiddleware(() => this.#engine, options)
+    return createMiddleware(this.#engine, options)
   }
 
   /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */

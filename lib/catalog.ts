@@ -1,5 +1,6 @@
 import type { PriceInput, TierInput } from './binding.js'
 import { BillingError, invalidArgument } from './errors.js'
+import { checkOptions, checkString } from './options.js'
 
 /** A subscription tier. The limits are for a billing period: a calendar month in the configured time zone. */
 export interface SubscriptionTier {
@@ -93,12 +94,29 @@ export const endpointPricing: EndpointPricing = {
 export function tierInputs(tiers: SubscriptionTier[]): TierInput[] {
   if (!Array.isArray(tiers)) throw invalidArgument('`tiers` must be an array of tiers, from the lowest to the highest')
   return tiers.map((tier, position) => {
-    if (typeof tier?.id !== 'string' || typeof tier.features !== 'object' || tier.features === null) {
-      throw invalidArgument(`tiers[${position}] must be a tier: { id, name, priceId, monthlyPrice, features }`)
+    const place = `tiers[${position}]`
+    if (typeof tier?.features !== 'object' || tier.features === null) {
+      throw invalidArgument(`${place} must be a tier: { id, name, priceId, monthlyPrice, features }`)
+    }
+    for (const name of ['id', 'name', 'priceId'] as const) checkString(`${place}.${name}`, tier[name])
+    if (!(Number.isFinite(tier.monthlyPrice) && tier.monthlyPrice >= 0)) {
+      throw invalidArgument(`\`${place}.monthlyPrice\` must be a number from 0, got ${tier.monthlyPrice}`)
     }
     const { apiRequestsPerMonth, agentExecutionsPerMonth } = tier.features
-    return { id: tier.id, apiRequestsPerMonth, agentExecutionsPerMonth, definition: JSON.stringify(tier) }
+    for (const [name, limit] of Object.entries({ apiRequestsPerMonth, agentExecutionsPerMonth })) {
+      if (typeof limit !== 'number')
+        throw invalidArgument(`\`${place}.features.${name}\` must be a number, got ${limit}`)
+    }
+    return { id: tier.id, apiRequestsPerMonth, agentExecutionsPerMonth, definition: definition(place, tier) }
   })
+}
+
+function definition(place: string, tier: SubscriptionTier): string {
+  try {
+    return JSON.stringify(tier)
+  } catch (error) {
+    throw invalidArgument(`${place} must be an object that JSON can hold: ${(error as Error).message}`)
+  }
 }
 
 export function priceInputs(pricing: PricingOptions): PriceInput[] {
@@ -106,10 +124,15 @@ export function priceInputs(pricing: PricingOptions): PriceInput[] {
     throw invalidArgument('`pricing` must be an object: { "/path": { pricePerRequest, requiredTier? } }')
   }
   return Object.entries(pricing).map(([route, price]) => {
-    if (typeof price !== 'object' || price === null) {
-      throw invalidArgument(`pricing[${JSON.stringify(route)}] must be { pricePerRequest, requiredTier? }`)
-    }
+    const place = `pricing[${JSON.stringify(route)}]`
+    checkOptions(place, price, ['pricePerRequest', 'requiredTier'])
     const { pricePerRequest, requiredTier } = price
+    if (typeof pricePerRequest !== 'string' && !(Number.isFinite(pricePerRequest) && pricePerRequest >= 0)) {
+      throw invalidArgument(
+        `\`${place}.pricePerRequest\` must be a number from 0 or a decimal string, got ${pricePerRequest}`,
+      )
+    }
+    if (requiredTier !== undefined) checkString(`${place}.requiredTier`, requiredTier)
     return requiredTier === undefined ? { route, pricePerRequest } : { route, pricePerRequest, requiredTier }
   })
 }

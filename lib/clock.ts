@@ -9,6 +9,11 @@ export interface Clock {
 /** The machine's clock. */
 export const systemClock: Clock = { now: () => Date.now() }
 
+export function checkClock(clock: Clock = systemClock): Clock {
+  if (typeof clock?.now !== 'function') throw invalidArgument('`clock` must be an object with a function now()')
+  return clock
+}
+
 /**
  * A clock that stands still until it is told otherwise, for tests that cross a month's end.
  *
@@ -26,6 +31,7 @@ export class ManualClock implements Clock {
     this.#now = whole(now)
   }
 
+  /** What it was last told. */
   now(): number {
     return this.#now
   }

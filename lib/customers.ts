@@ -63,6 +63,7 @@ export class Customers {
     if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE) {
       throw invalidArgument(`\`limit\` must be a whole number from 1 to ${MAX_PAGE}, got ${limit}`)
     }
+    if (startingAfter !== undefined) checkString('startingAfter', startingAfter)
     // One more than asked for tells whether there is another page.
     const found = await this.#engine().call<Customer[]>((native, ticket) =>
       native.customers(ticket, startingAfter, limit + 1),

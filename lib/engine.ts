@@ -10,10 +10,9 @@ import {
   subscriptionTiers,
   tierInputs,
 } from './catalog.js'
-import { type Clock, systemClock } from './clock.js'
+import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, invalidArgument } from './errors.js'
 import { native } from './native.js'
-import { checkFunction } from './options.js'
 import { Tickets } from './tickets.js'
 
 /** What an engine needs of the options of `Billing`. */
@@ -47,18 +46,20 @@ export class Engine {
 
   constructor(options: EngineOptions = {}) {
     this.clock = checkClock(options.clock)
-    this.actionLog = new ActionLog(checkActionLogger(options.actionLogger))
+    this.actionLog = new ActionLog(options.actionLogger)
     const { dir, path } = places(options)
     this.path = path
     this.tiers = options.tiers ?? subscriptionTiers
+    const tiers = tierInputs(this.tiers)
+    const pricing = priceInputs(options.pricing ?? endpointPricing)
     if (options.pricing !== undefined) checkRequiredTiers(options.pricing, this.tiers)
     const nativeOptions = {
       path,
       legacyDir: dir,
       defaultTiers: tierInputs(subscriptionTiers),
-      pricing: priceInputs(options.pricing ?? endpointPricing),
+      pricing,
       now: this.now(),
-      ...(options.tiers && { tiers: tierInputs(options.tiers) }),
+      ...(options.tiers && { tiers }),
       ...(options.timeZone !== undefined && { timeZone: options.timeZone }),
     }
     try {
@@ -97,18 +98,6 @@ export class Engine {
     })
     return Promise.race([this.#closing, timeout]).finally(() => clearTimeout(timer))
   }
-}
-
-function checkClock(clock: Clock = systemClock): Clock {
-  if (typeof clock?.now !== 'function') throw invalidArgument('`clock` must be an object with a function now()')
-  return clock
-}
-
-function checkActionLogger(logger: ActionLogger | undefined): ActionLogger | undefined {
-  if (logger === undefined) return undefined
-  checkFunction('actionLogger.startWork', logger?.startWork ?? null)
-  checkFunction('actionLogger.completeWork', logger?.completeWork ?? null)
-  return logger
 }
 
 function places({ dir, path, store }: EngineOptions): { dir: string; path: string } {

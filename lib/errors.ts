@@ -119,27 +119,22 @@ export function fromNative(error: unknown): BillingError {
   return new BillingError(known ? (code as BillingErrorCode) : 'invalid_argument', readable(String(message)))
 }
 
-/** Says in JavaScript's words what napi says of an argument in Rust's. */
+const TYPES: Record<string, string> = { String: 'a string', f64: 'a number', bool: 'a boolean', null: 'null' }
+
+/** Says in JavaScript's words what napi says in Rust's. */
 export function readable(message: string): string {
-  const missing = /^Missing field `(\w+)`/.exec(message)
-  if (missing !== null) return `\`${missing[1]}\` is missing`
-  const mistyped =
-    /Failed to convert (?:JavaScript value `(?<shown>.*)`|napi value ?(?<kind>\w*)) into rust type `(?<type>.*?)`(?: on (?:\w+\.|`)(?<field>\w+))?/s
-  const { shown, kind, type, field } = mistyped.exec(message)?.groups ?? {}
-  if (type !== undefined) {
-    const got = (shown ?? kind ?? '').trim()
-    return `${subject(field)} must be ${TYPES[type] ?? type}${got === '' ? '' : `, got ${got}`}`
+  const field = / on (?:\w+\.|`)(\w+)/.exec(message)?.[1]
+  const subject = field === undefined ? 'the argument' : `\`${field}\``
+  if (message.startsWith('Failed to get Array length')) return `${subject} must be an array`
+  const either = /^Value is none of these types (.*)/s.exec(message)?.[1]
+  if (either !== undefined) {
+    const types = [...either.matchAll(/`(\w+)`/g)].map(([, type = '']) => TYPES[type] ?? type)
+    return `${subject} must be ${types.join(' or ')}`
   }
-  const unmatched = /Value is none of these types (?<types>.*?)(?: on \w+\.(?<field>\w+))?$/s.exec(message)?.groups
-  if (unmatched !== undefined) {
-    const types = [...(unmatched['types'] ?? '').matchAll(/`(\w+)`/g)].map(([, type = '']) => TYPES[type] ?? type)
-    return `${subject(unmatched['field'])} must be ${types.join(' or ')}`
-  }
-  return message
-}
-
-const TYPES: Record<string, string> = { String: 'a string', f64: 'a number', bool: 'a boolean', Null: 'null' }
-
-function subject(field: string | undefined): string {
-  return field === undefined ? 'the argument' : `\`${field}\``
+  const conversion =
+    /Failed to convert (?:JavaScript value `(?<shown>.*)`|napi value(?: (?<kind>\w+))?) into rust type `(?<type>.*?)`/s
+  const { shown, kind, type } = conversion.exec(message)?.groups ?? {}
+  if (type === undefined) return message
+  const got = (shown ?? kind)?.trim()
+  return `${subject} must be ${TYPES[type] ?? type}${got === undefined ? '' : `, got ${got}`}`
 }

@@ -70,7 +70,15 @@ export function fullPath(req: BillingRequest): string {
   const mount = req.baseUrl ?? ''
   const plain = /^(\/[^?#\s]*)(?:\?[^#\s]*)?$/.exec(url)
   const path = plain?.[1] ?? req.path
-  return path === '/' && mount !== '' ? mount : mount + path
+  const full = path === '/' && mount !== '' ? mount : mount + path
+  return full.includes('//') && isExpress4(req) ? full.replace(DOUBLED_SLASH, '$1/') : full
+}
+
+/** Express 4 takes two slashes for one where a router is mounted, and where that is cannot be seen from here. */
+const DOUBLED_SLASH = /([^/])\/\/(?=[^/])/g
+
+function isExpress4(req: BillingRequest): boolean {
+  return typeof (req as { app?: { lazyrouter?: unknown } }).app?.lazyrouter === 'function'
 }
 
 /** The credentials of `Authorization: Bearer …`, the scheme in any case (RFC 9110, RFC 6750). */

@@ -1,7 +1,7 @@
 import { Billing } from './billing.js'
 import { defaultEngine } from './defaultEngine.js'
 import type { BillingHandler } from './express.js'
-import { createMiddleware, type MiddlewareOptions } from './middleware.js'
+import { createLazyMiddleware, type MiddlewareOptions } from './middleware.js'
 import { StripeService } from './stripeService.js'
 import { UsageTracker } from './usageTracker.js'
 
@@ -38,7 +38,7 @@ export { Billing, StripeService, UsageTracker }
 
 /** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
 export function createBillingMiddleware(options: MiddlewareOptions = {}): BillingHandler {
-  return createMiddleware(defaultEngine, options)
+  return createLazyMiddleware(defaultEngine, options)
 }
 
 /** The middleware over the default engine, ready for `app.use`. */

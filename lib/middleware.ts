@@ -16,7 +16,7 @@ import {
   routingRules,
 } from './express.js'
 import { setLegacyHeaders, setRefusalHeaders, setStandardHeaders } from './headers.js'
-import { checkFunction, checkOptions } from './options.js'
+import { checkBoolean, checkFunction, checkOptions, checkString } from './options.js'
 import { problem, type Refusal, type RefusalCode, refusal } from './refusals.js'
 import type { Tickets } from './tickets.js'
 
@@ -71,10 +71,28 @@ const OPTIONS: (keyof MiddlewareOptions)[] = [
   'caseSensitive',
   'strict',
 ]
+const FUNCTIONS = ['skip', 'keyGenerator', 'units', 'handler'] as const
+const SWITCHES = [
+  'idempotencyKey',
+  'standardHeaders',
+  'legacyHeaders',
+  'problemDetails',
+  'caseSensitive',
+  'strict',
+] as const
 const MAX_ID_BYTES = 255
 
-/** An Express handler over the engine that `source` gives when the first request comes. */
-export function createMiddleware(source: EngineSource, options: MiddlewareOptions = {}): BillingHandler {
+/** An Express handler over an engine. */
+export function createMiddleware(engine: Engine, options: MiddlewareOptions = {}): BillingHandler {
+  checkMiddlewareOptions(options)
+  const middleware = new Middleware(engine, options)
+  return function billingMiddleware(req, res, next) {
+    middleware.handle(req, res, next)
+  }
+}
+
+/** The same over an engine that `source` gives when the first request comes. */
+export function createLazyMiddleware(source: EngineSource, options: MiddlewareOptions = {}): BillingHandler {
   checkMiddlewareOptions(options)
   let middleware: Middleware | undefined
   return function billingMiddleware(req, res, next) {
@@ -91,11 +109,12 @@ export function createMiddleware(source: EngineSource, options: MiddlewareOption
   }
 }
 
-export function checkMiddlewareOptions(options: MiddlewareOptions): void {
-  // An empty object needs no check, and so the default middleware loads nothing when the package is imported.
-  if (Object.keys(options ?? { missing: true }).length === 0) return
+function checkMiddlewareOptions(options: MiddlewareOptions): void {
   checkOptions('middleware', options, OPTIONS)
-  for (const name of ['skip', 'keyGenerator', 'units', 'handler'] as const) checkFunction(name, options[name])
+  for (const name of FUNCTIONS) checkFunction(name, options[name])
+  for (const name of SWITCHES) checkBoolean(name, options[name])
+  if (options.logger !== undefined) checkFunction('logger.error', options.logger?.error ?? null)
+  if (options.requestPropertyName !== undefined) checkString('requestPropertyName', options.requestPropertyName)
   if (options.unpriced !== undefined && options.unpriced !== 'pass' && options.unpriced !== 'refuse') {
     throw invalidArgument('`unpriced` must be "pass" or "refuse"')
   }

@@ -20,9 +20,21 @@ export function checkString(name: string, value: unknown): asserts value is stri
   if (typeof value !== 'string') throw invalidArgument(`\`${name}\` must be a string, got ${describe(value)}`)
 }
 
+export function checkNumber(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'number') {
+    throw invalidArgument(`\`${name}\` must be a number, got ${describe(value)}`)
+  }
+}
+
 export function checkFunction(name: string, value: unknown): void {
   if (value !== undefined && typeof value !== 'function') {
     throw invalidArgument(`\`${name}\` must be a function, got ${describe(value)}`)
+  }
+}
+
+export function checkBoolean(name: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean') {
+    throw invalidArgument(`\`${name}\` must be a boolean, got ${describe(value)}`)
   }
 }
 

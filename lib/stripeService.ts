@@ -1,7 +1,7 @@
 import { ActionLog, type ActionLogger } from './actionLog.js'
 import type { NativeStripe, StripeFailure } from './binding.js'
-import { type SubscriptionTier, subscriptionTiers } from './catalog.js'
-import { type Clock, systemClock } from './clock.js'
+import { type SubscriptionTier, subscriptionTiers, tierInputs } from './catalog.js'
+import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, StripeError } from './errors.js'
 import { native } from './native.js'
 import { checkOptions, checkString } from './options.js'
@@ -52,16 +52,20 @@ const OPTIONS: (keyof StripeServiceOptions)[] = [
  */
 export class StripeService {
   readonly #options: StripeServiceOptions
+  readonly #clock: Clock
   readonly #actionLog: ActionLog
   readonly #tickets = new Tickets()
   #native: NativeStripe | undefined
 
   /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
   constructor(options: StripeServiceOptions = {}) {
-    if (Object.keys(options).length > 0) checkOptions('new StripeService', options, OPTIONS)
+    checkOptions('new StripeService', options, OPTIONS)
+    if (options.tiers !== undefined) tierInputs(options.tiers)
     this.#options = options
+    this.#clock = checkClock(options.clock)
     this.#actionLog = new ActionLog(options.actionLogger)
-    if (options.secretKey !== undefined) this.#connect()
+    // Without a key, an empty one included, it is the first call that rejects.
+    if (options.secretKey !== undefined && options.secretKey !== '') this.#connect()
   }
 
   /**
@@ -77,7 +81,9 @@ export class StripeService {
       complete,
       async () => {
         checkString('email', email)
-        return this.#call<StripeObject>((stripe, ticket) => stripe.createCustomer(ticket, this.#now(), email, name))
+        return this.#call<StripeObject>((stripe, ticket) =>
+          stripe.createCustomer(ticket, this.#clock.now(), email, name),
+        )
       },
       ({ id }) => `Customer created: ${id}`,
       'Failed to create customer',
@@ -132,7 +138,7 @@ export class StripeService {
       async () => {
         checkString('subscriptionId', subscriptionId)
         return this.#call<{ subscription: StripeObject; usage: StripeObject[] }>((stripe, ticket) =>
-          stripe.getUsage(ticket, this.#now(), subscriptionId),
+          stripe.getUsage(ticket, this.#clock.now(), subscriptionId),
         )
       },
       ({ usage }) => `Usage retrieved: ${usage.length} entries`,
@@ -162,7 +168,7 @@ export class StripeService {
         checkString('subscriptionId', subscriptionId)
         return this.#call<StripeObject>((stripe, ticket) =>
           // A timestamp of 0 means now, as it did in the seed.
-          stripe.recordUsage(ticket, this.#now(), subscriptionId, quantity, timestamp || undefined),
+          stripe.recordUsage(ticket, this.#clock.now(), subscriptionId, quantity, timestamp || undefined),
         )
       },
       () => `Usage recorded: ${quantity}`,
@@ -180,7 +186,7 @@ export class StripeService {
   #connect(): NativeStripe {
     if (this.#native !== undefined) return this.#native
     const { baseUrl, apiVersion, timeoutMs, maxNetworkRetries } = this.#options
-    const secretKey = this.#options.secretKey ?? process.env['STRIPE_SECRET_KEY'] ?? ''
+    const secretKey = this.#options.secretKey || process.env['STRIPE_SECRET_KEY'] || ''
     try {
       const options = { secretKey, baseUrl, apiVersion, timeoutMs, maxNetworkRetries }
       this.#native = new (native().NativeStripe)(options, this.#tickets.deliver)
@@ -188,9 +194,5 @@ export class StripeService {
     } catch (error) {
       throw error instanceof BillingError ? error : fromNative(error)
     }
-  }
-
-  #now(): number {
-    return (this.#options.clock ?? systemClock).now()
   }
 }

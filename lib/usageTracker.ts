@@ -2,7 +2,7 @@ import type { EventInput, RecordingOutput, UsageOutput, UsageRow } from './bindi
 import { type DecisionTuple, type Quota, quotaOf } from './decision.js'
 import { defaultEngine, type EngineSource } from './defaultEngine.js'
 import { BillingError, type BillingErrorCode, invalidArgument, readable } from './errors.js'
-import { checkOptions, checkString } from './options.js'
+import { checkNumber, checkOptions, checkString } from './options.js'
 
 /** What is counted. */
 export type EventType = 'api_request' | 'agent_execution' | 'data_access'
@@ -176,6 +176,7 @@ export class UsageTracker {
   async getCustomerUsage(customerId: string, options: { at?: number } = {}): Promise<CustomerUsage | null> {
     checkString('customerId', customerId)
     checkOptions('getCustomerUsage', options, ['at'])
+    checkNumber('at', options.at)
     const engine = this.#engine()
     const usage = await engine.call<UsageOutput | null>((native, ticket) =>
       native.customerUsage(ticket, customerId, options.at ?? engine.now()),
@@ -205,12 +206,22 @@ export class UsageTracker {
     checkOptions('consume', consumption, CONSUMPTION)
     const engine = this.#engine()
     const { metadata, ...rest } = consumption
-    const decision = await engine.call<DecisionTuple>((native, ticket) =>
-      native.consume(ticket, engine.now(), { ...rest, metadata: metadataText(metadata) }),
+    const complete = engine.actionLog.start(
+      'UsageTracker',
+      'Consume usage',
+      `Consuming ${rest.eventType} of customer ${rest.customerId}`,
     )
-    const allowed = decision[0] === 'recorded' || decision[0] === 'duplicate'
-    const code = decision[0] === 'recorded' ? 'allowed' : (decision[0] as ConsumptionResult['code'])
-    return { allowed, code, ...quotaOf(decision) }
+    return engine.actionLog.report(
+      complete,
+      async () => {
+        const decision = await engine.call<DecisionTuple>((native, ticket) =>
+          native.consume(ticket, engine.now(), { ...rest, metadata: metadataText(metadata) }),
+        )
+        return consumptionResult(decision)
+      },
+      ({ code }) => `Usage consumed: ${code}`,
+      'Failed to consume usage',
+    )
   }
 
   /**
@@ -221,6 +232,12 @@ export class UsageTracker {
     checkOptions('query', query, QUERY)
     return this.#engine().call((native, ticket) => native.query(ticket, query))
   }
+}
+
+function consumptionResult(decision: DecisionTuple): ConsumptionResult {
+  const allowed = decision[0] === 'recorded' || decision[0] === 'duplicate'
+  const code = decision[0] === 'recorded' ? 'allowed' : (decision[0] as ConsumptionResult['code'])
+  return { allowed, code, ...quotaOf(decision) }
 }
 
 /** An event whose metadata has no JSON stays an error in its place, so that only it is rejected. */
@@ -236,11 +253,14 @@ function eventInput(event: UsageEvent): EventInput | BillingError {
 function metadataText(metadata: Record<string, any> | null | undefined): string | undefined {
   if (metadata === undefined || metadata === null) return undefined
   if (typeof metadata !== 'object' || Array.isArray(metadata)) throw invalidArgument('`metadata` must be an object')
+  let text: string | undefined
   try {
-    return JSON.stringify(metadata)
+    text = JSON.stringify(metadata)
   } catch (error) {
     throw invalidArgument(`\`metadata\` must be an object that JSON can hold: ${(error as Error).message}`)
   }
+  if (text === undefined) throw invalidArgument('`metadata` must be an object that JSON can hold')
+  return text
 }
 
 export function customerUsage({

@@ -271,6 +271,7 @@ impl NativeEngine {
 
     #[napi(catch_unwind)]
     pub fn customer(&self, ticket: f64, id: String) -> Result<()> {
+        validate_id("id", &id)?;
         let id = CustomerId::new(id)?;
         let answer = |customer: Option<_>| -> Nullable<CustomerOutput> { nullable(customer.map(CustomerOutput::from)) };
         self.engine.read(move |store, _| store.customer(&id), self.deliveries.reply(ticket, answer));

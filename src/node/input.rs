@@ -4,10 +4,10 @@ use napi::Either;
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
-use crate::domain::customer::{CustomerPatch, Patch};
+use crate::domain::customer::{CustomerPatch, Patch, validate_id};
 use crate::domain::{CustomerId, EventId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent};
 use crate::engine::Options;
-use crate::{Code, Error, Result};
+use crate::{Error, Result};
 
 /// An amount: a number, or a decimal string.
 pub type Amount = Either<f64, String>;
@@ -134,8 +134,7 @@ fn monthly_limit(field: &str, number: f64) -> Result<Option<u64>> {
         Ok(Some(0))
     } else {
         let units = Units::from_number(number).map_err(|_| {
-            let message = format!("`{field}` must be a whole number from 0, or Infinity for no limit; got {number}");
-            Error::new(Code::InvalidCatalog, message)
+            Error::invalid(format!("`{field}` must be a whole number from 0, or Infinity for no limit; got {number}"))
         })?;
         Ok(Some(units.get()))
     }
@@ -220,6 +219,7 @@ impl CustomerInput {
             suspended: self.suspended,
         };
         patch.validate()?;
+        validate_id("id", &self.id)?;
         Ok((CustomerId::new(self.id)?, patch))
     }
 }

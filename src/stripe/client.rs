@@ -116,7 +116,7 @@ impl StripeClient {
         let base_url = parse_base_url(&options.base_url)?;
         let api_version = ApiVersion::new(options.api_version)?;
         if options.timeout.is_zero() {
-            return Err(Error::invalid("`timeout` must be positive"));
+            return Err(Error::invalid("`timeoutMs` must be positive"));
         }
         let headers = common_headers(&options.secret_key, &api_version)?;
         Ok(Self {
