@@ -99,6 +99,7 @@ from aiohttp import web
 import localstripe.server
 listener = socket.socket()
 listener.bind(('127.0.0.1', 0))
+listener.listen()
 print(listener.getsockname()[1], flush=True)
 web.run_app(localstripe.server.app, sock=listener, print=None)
 `

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::key_cache::Identity;
-use super::recorder::closed;
+use super::recorder::{closed, guarded};
 use super::{Engine, Reply};
 use crate::Result;
 use crate::domain::price::RoutingRules;
