@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { createInterface, type Interface } from 'node:readline'
+import { createInterface } from 'node:readline'
 
 const children = new Set<ChildProcess>()
 
@@ -40,7 +40,8 @@ export function start(program: string, argument: unknown = {}, { directory, envi
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (chunk) => (errors += chunk))
   const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, errors }))
-  const lines = linesOf(createInterface({ input: child.stdout }))
+  // Made at once: a line that comes before its iterator is lost.
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const next = async (): Promise<unknown> => {
     const { value, done } = await lines.next()
     if (done === true) throw new Error(`${program} ended: ${errors}`)
@@ -55,8 +56,4 @@ export async function run(program: string, argument?: unknown, surroundings?: Su
   const answer = await next()
   expect(await ended).toEqual({ code: 0, signal: null, errors: '' })
   return answer
-}
-
-async function* linesOf(input: Interface): AsyncGenerator<string, undefined> {
-  yield* input
 }
