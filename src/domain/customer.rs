@@ -1,6 +1,7 @@
 //! Customers: who pays.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Timestamp;
 use crate::{Error, Result};
@@ -24,18 +25,18 @@ pub fn validate_id(field: &str, id: &str) -> Result<()> {
 
 /// The caller's own name for a customer, 1 to 255 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CustomerId(String);
+pub struct CustomerId(Arc<str>);
 
 impl CustomerId {
     pub fn new(id: impl Into<String>) -> Result<Self> {
         let id = id.into();
         validate_id("customerId", &id)?;
-        Ok(Self(id))
+        Ok(Self(id.into()))
     }
 
     /// For ids that the store gave back.
     pub fn from_stored(id: String) -> Self {
-        Self(id)
+        Self(id.into())
     }
 
     pub fn as_str(&self) -> &str {

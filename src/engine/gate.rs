@@ -174,6 +174,7 @@ fn charge(price: &Price, key: &ApiKey, request: Request) -> Result<Charge> {
             metadata: metadata.ok(),
         },
         admission: Some(Admission { key_id: Some(key.id.clone()), required_tier: price.required_tier.clone() }),
+        paid: None,
         now: request.now,
     })
 }

@@ -135,7 +135,7 @@ fn single(mut outcomes: Vec<Outcome>) -> Result<Applied> {
 }
 
 fn open_store(options: &Options) -> Result<(Arc<dyn Store>, TakeoverReport)> {
-    let store = SqliteStore::open(&options.path)?;
+    let store = SqliteStore::open(&options.path, crate::store::Durability::Process)?;
     let tiers = match &options.tiers {
         Some(tiers) => Some(tiers.clone()),
         None if store.catalog()?.tiers.iter().next().is_none() => Some(options.default_tiers.clone()),

@@ -94,7 +94,7 @@ impl NativeEngine {
         let refused: Vec<Option<Error>> = (0..events.len())
             .map(|index| match event_at(&events, index) {
                 Ok(event) => {
-                    charges.push(Change::Charge(Charge { event, admission: None, now }));
+                    charges.push(Change::Charge(Charge { event, admission: None, paid: None, now }));
                     None
                 }
                 Err(error) => Some(error),
@@ -119,7 +119,7 @@ impl NativeEngine {
     pub fn consume(&self, ticket: f64, now: f64, input: ConsumeInput) -> Result<()> {
         let now = instant(now)?;
         let event = input.into_domain(&self.prices, now)?;
-        let change = Change::Charge(Charge { event, admission: Some(Admission::default()), now });
+        let change = Change::Charge(Charge { event, admission: Some(Admission::default()), paid: None, now });
         let answer = |applied: Applied| {
             let charged = applied.charged()?;
             match charged.verdict {

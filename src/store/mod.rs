@@ -5,9 +5,10 @@
 //! conformance suite.
 
 use crate::domain::customer::CustomerPatch;
+use crate::domain::lease::Wish;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable, TimeZone, Timestamp,
-    UsageEvent,
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable, TimeZone,
+    Timestamp, UsageEvent,
 };
 use crate::{Code, Error, Result};
 
@@ -51,6 +52,31 @@ pub trait Store: Send + Sync {
 
     /// How many bytes of a file that the seed's code left behind were taken over.
     fn takeover_position(&self, file: &str) -> Result<u64>;
+
+    /// The leases on a customer's meter whose periods overlap this one.
+    fn leases(&self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>>;
+
+    /// On which meters of which customers somebody asked in vain while others held leases: they should give them back.
+    fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>>;
+
+    /// Who has leases, or a journal of whose the store has recorded a part.
+    fn holders(&self) -> Result<Vec<HolderId>>;
+
+    /// Makes everything committed so far survive a power cut too.
+    fn sync(&self) -> Result<()>;
+
+    /// Keeps the store's files small. Called about once a second by one of the processes.
+    fn maintain(&self) -> Result<()>;
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// The death of the process. A power cut may take the last moments.
+    #[default]
+    Process,
+    /// A power cut too.
+    Power,
 }
 
 pub type Visitor<'a> = &'a mut dyn FnMut(UsageRow) -> Result<()>;
@@ -67,6 +93,18 @@ pub struct Catalog {
 #[derive(Debug, Clone)]
 pub enum Change {
     Charge(Charge),
+    Record(Record),
+    Lease(LeaseRequest),
+    /// Gives back units of a lease that are not used.
+    Release(LeasePart),
+    /// Gives back all that a holder has not used: he has ended, and his journal is recorded to its end.
+    ReturnLeases {
+        holder: HolderId,
+    },
+    /// Forgets how far a holder's journal is recorded: it exists no more.
+    ForgetJournal {
+        holder: HolderId,
+    },
     UpsertCustomer {
         id: CustomerId,
         patch: CustomerPatch,
@@ -104,7 +142,55 @@ pub struct Charge {
     pub event: UsageEvent,
     /// `None`: it has happened and is recorded whatever the limit says.
     pub admission: Option<Admission>,
+    /// The units that were set aside for it, where it was admitted from a lease; then the limit is not asked again. An
+    /// event that is not recorded leaves them in the lease.
+    pub paid: Option<LeasePart>,
     pub now: Timestamp,
+}
+
+/// An event that a holder has admitted and written to his journal. It is counted once, however often it is handed over,
+/// as long as a holder's events come in the order of his journal.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub holder: HolderId,
+    /// In the holder's journal, from 1.
+    pub sequence: u64,
+    pub event: UsageEvent,
+    /// The units that a lease pays for; they leave the lease whether the event is new or not.
+    pub paid: Option<LeasePart>,
+    pub now: Timestamp,
+}
+
+/// Some units of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasePart {
+    pub holder: HolderId,
+    pub customer_id: CustomerId,
+    pub meter: Meter,
+    /// Of the period that the lease is for.
+    pub period_start: Timestamp,
+    pub units: u64,
+}
+
+/// Asks for units to be set aside.
+#[derive(Debug, Clone)]
+pub struct LeaseRequest {
+    pub holder: HolderId,
+    pub customer_id: CustomerId,
+    pub meter: Meter,
+    /// Decides the period.
+    pub now: Timestamp,
+    pub wish: Wish,
+    /// Somebody waits for them: where others hold what is left, it is recalled.
+    pub urgent: bool,
+}
+
+/// A lease as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub holder: HolderId,
+    /// Set aside, and not counted as used.
+    pub units: u64,
 }
 
 /// What must hold for an event to be counted. All of it is checked in the very transaction that counts.
@@ -139,6 +225,10 @@ pub type Outcome = std::result::Result<Applied, Error>;
 #[derive(Debug, Clone)]
 pub enum Applied {
     Charged(Charged),
+    Recorded(Recorded),
+    Leased(Leased),
+    /// Leases were given back, or a journal forgotten.
+    Returned,
     Customer(Customer),
     Key(ApiKey),
     Configured,
@@ -150,6 +240,14 @@ pub enum Applied {
 impl Applied {
     pub fn charged(self) -> Result<Charged> {
         if let Applied::Charged(charged) = self { Ok(charged) } else { Err(self.mismatch()) }
+    }
+
+    pub fn recorded(self) -> Result<Recorded> {
+        if let Applied::Recorded(recorded) = self { Ok(recorded) } else { Err(self.mismatch()) }
+    }
+
+    pub fn leased(self) -> Result<Leased> {
+        if let Applied::Leased(leased) = self { Ok(leased) } else { Err(self.mismatch()) }
     }
 
     pub fn customer(self) -> Result<Customer> {
@@ -181,6 +279,38 @@ pub enum Verdict {
     /// An event with this id and these contents was recorded before.
     Duplicate,
     Refused(Refusal),
+}
+
+/// What became of an event of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    pub status: RecordStatus,
+    /// What is used on the event's meter in its period now.
+    pub used: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordStatus {
+    Counted,
+    /// An event with this id and these contents was counted before.
+    Duplicate,
+    /// An event with this id and other contents was counted before.
+    Conflict,
+    /// This place of the journal was recorded before.
+    Replayed,
+}
+
+/// The answer to a [`LeaseRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leased {
+    /// As many as were needed, and perhaps more; or none.
+    pub granted: u64,
+    /// What the other holders have set aside.
+    pub leased_elsewhere: u64,
+    pub customer: Customer,
+    /// What is used counts what is recorded; leases do not.
+    pub standing: Standing,
+    pub period: Period,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use weighbridge::Result;
 use weighbridge::domain::TierTable;
 use weighbridge::engine::takeover::TakeoverReport;
 use weighbridge::engine::{Engine, Options, Reply};
-use weighbridge::store::{Applied, Change, Outcome, SqliteStore};
+use weighbridge::store::{Applied, Change, Durability, Outcome, SqliteStore};
 
 /// Where engines are opened.
 struct Place {
@@ -50,7 +50,7 @@ impl Place {
 
     /// Looks at what is recorded, past all engines.
     fn store(&self) -> SqliteStore {
-        SqliteStore::open(&self.path()).expect("a store")
+        SqliteStore::open(&self.path(), Durability::default()).expect("a store")
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use weighbridge::store::{SqliteStore, Store};
+use weighbridge::store::{Durability, SqliteStore, Store};
 
 use crate::conformance::Fixture;
 
@@ -27,7 +27,7 @@ impl Fixture for SqliteFixture {
     }
 
     fn open(&self) -> Box<dyn Store> {
-        Box::new(SqliteStore::open(&self.path()).expect("a store"))
+        Box::new(SqliteStore::open(&self.path(), Durability::Process).expect("a store"))
     }
 }
 

@@ -75,12 +75,12 @@ pub fn admit(event: UsageEvent) -> Change {
 }
 
 pub fn admit_where(event: UsageEvent, admission: Admission) -> Change {
-    Change::Charge(Charge { event, admission: Some(admission), now: now() })
+    Change::Charge(Charge { event, admission: Some(admission), paid: None, now: now() })
 }
 
 /// Tells that the event has happened.
 pub fn record(event: UsageEvent) -> Change {
-    Change::Charge(Charge { event, admission: None, now: now() })
+    Change::Charge(Charge { event, admission: None, paid: None, now: now() })
 }
 
 /// Tiers from the lowest to the highest, with their API requests a month.

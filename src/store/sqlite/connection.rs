@@ -1,30 +1,47 @@
 //! Opening connections, with the settings that every one of them needs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::SqliteError;
+use crate::store::Durability;
 use crate::{Code, Error, Result};
 
-/// How long to wait for another process's transaction. Transactions take milliseconds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait for another process's transaction: five seconds. Transactions take milliseconds.
+///
+/// SQLite's own waiting backs off to a tenth of a second at a time, and of two busy processes one then starves. Short naps
+/// keep them even.
+const NAP: Duration = Duration::from_micros(500);
+const NAPS: i32 = 10_000;
 const CACHED_STATEMENTS: usize = 64;
+/// A log of more pages than these is moved into the database, and of more than the second number emptied, for which
+/// writers have to wait a moment. Two busy processes otherwise let it grow for ever: it can only be begun anew while
+/// nobody appends to it.
+const PAGES_TO_CHECKPOINT: u64 = 1_000;
+const PAGES_TO_EMPTY: u64 = 16_000;
+const PAGE: u64 = 4_096;
 
-pub fn open_writer(path: &Path) -> Result<Connection> {
+pub fn open_writer(path: &Path, durability: Durability) -> Result<Connection> {
     if let Some(dir) = path.parent() {
         make_dir(dir)?;
     }
     // What another program left in its log must stay there, even if we are the last to close its file. Whose file this
     // is, `migrate` finds out.
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    let has_log = Path::new(&log).exists();
+    let has_log = log_of(path).exists();
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let opened = open(path, flags).and_then(|connection| {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
+        let synchronous = match durability {
+            // In WAL mode this loses nothing when the process dies; a power cut may take the last moments.
+            Durability::Process => "NORMAL",
+            Durability::Power => "FULL",
+        };
+        connection.pragma_update(None, "synchronous", synchronous)?;
+        // The housekeeper does that, so that no commit has to wait for it.
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         Ok(connection)
     });
     opened.map_err(|error| {
@@ -47,14 +64,50 @@ pub fn open_reader(path: &Path) -> Result<Connection> {
 }
 
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_handler(Some(nap))?;
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // Without this SQLite plans some statements anew for every value bound, which costs ten times what running them does.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // In WAL mode NORMAL loses nothing when the process dies; a power cut may take the last moments.
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
     Ok(connection)
+}
+
+fn nap(naps: i32) -> bool {
+    std::thread::sleep(NAP);
+    naps < NAPS
+}
+
+/// The connection that keeps the log small.
+pub fn open_housekeeper(path: &Path) -> Result<Connection> {
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| SqliteError::from(error).at(path))
+}
+
+/// Moves the log into the database where it has grown.
+pub fn checkpoint(connection: &Connection, path: &Path) -> Result<()> {
+    let mode = match std::fs::metadata(log_of(path)).map_or(0, |log| log.len() / PAGE) {
+        ..PAGES_TO_CHECKPOINT => return Ok(()),
+        PAGES_TO_EMPTY.. => "PRAGMA wal_checkpoint(TRUNCATE)",
+        _ => "PRAGMA wal_checkpoint(PASSIVE)",
+    };
+    connection.query_row(mode, [], |_| Ok(())).map_err(|error| SqliteError::from(error).at(path))
+}
+
+/// Brings the log to the disk: what it holds is committed, and what it no longer holds was synced when it was moved.
+pub fn sync(path: &Path) -> Result<()> {
+    let log = log_of(path);
+    let synced = std::fs::File::open(&log).and_then(|file| file.sync_data());
+    match synced {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::new(Code::StoreUnavailable, format!("{} cannot be synced: {error}", log.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 fn make_dir(dir: &Path) -> Result<()> {

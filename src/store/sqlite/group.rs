@@ -2,13 +2,18 @@
 //!
 //! Here is what happens to an event; what administers customers, keys and the catalog is in `administration`.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error::Result;
+use super::leases::Settlements;
 use super::memory::Memory;
 use super::read;
-use crate::domain::{ApiKey, Customer, Period, Refusal, Standing, Timestamp, UsageEvent, decide_access};
-use crate::store::{Admission, Applied, Change, Charge, Charged, Outcome, Takeover, Verdict};
+use crate::domain::{ApiKey, Customer, HolderId, Period, Refusal, Standing, Timestamp, UsageEvent, decide_access};
+use crate::store::{
+    Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
+};
 
 const HOUR: i64 = 3_600_000;
 
@@ -18,18 +23,33 @@ pub struct Group<'c> {
     /// The billing period of the last event: most often the next one's too.
     pub(super) period: Option<Period>,
     pub(super) revised: bool,
+    pub(super) settlements: Settlements,
+    /// How far the journals of this group's events are recorded.
+    pub(super) positions: HashMap<HolderId, u64>,
 }
 
 impl<'c> Group<'c> {
     /// In a transaction that has just begun; `known` is what was remembered after the last one.
     pub fn begin(connection: &'c Connection, known: Option<Memory>) -> Result<Self> {
-        Ok(Self { connection, memory: Memory::recall(connection, known)?, period: None, revised: false })
+        Ok(Self {
+            connection,
+            memory: Memory::recall(connection, known)?,
+            period: None,
+            revised: false,
+            settlements: Settlements::default(),
+            positions: HashMap::new(),
+        })
     }
 
     /// The outer error ends the whole group; the outcome is this change's own.
     pub fn apply(&mut self, change: &Change) -> Result<Outcome> {
         match change {
             Change::Charge(charge) => self.charge(charge),
+            Change::Record(record) => self.record_admitted(record),
+            Change::Lease(request) => self.lease(request),
+            Change::Release(part) => self.release(part),
+            Change::ReturnLeases { holder } => self.return_leases(holder),
+            Change::ForgetJournal { holder } => self.forget_journal(holder),
             Change::UpsertCustomer { id, patch, now } => self.upsert_customer(id, patch, *now),
             Change::CreateKey { key, hash } => self.create_key(key, hash),
             Change::RevokeKey { id, now } => self.revoke_key(id, *now),
@@ -50,6 +70,8 @@ impl<'c> Group<'c> {
     /// Writes what was kept in memory. What it returns is true once the transaction is committed.
     pub fn finish(mut self) -> Result<Memory> {
         self.memory.tallies.write(self.connection)?;
+        self.settlements.write(self.connection)?;
+        self.write_positions()?;
         if self.revised {
             self.memory.revision = bump_revision(self.connection)?;
         }
@@ -66,7 +88,7 @@ impl<'c> Group<'c> {
         let used = self.memory.tallies.counter(self.connection, &counter_key)?.units;
         let mut standing = Standing { limit: self.memory.catalog.tiers.limit(Some(&customer), event.meter), used };
 
-        let verdict = self.judge(charge, &customer, standing)?;
+        let verdict = self.judge(charge, &customer, standing, period)?;
         if verdict == Verdict::Recorded {
             if let Err(error) = self.record(event, &customer, period, charge.now)? {
                 return Ok(Err(error));
@@ -74,13 +96,48 @@ impl<'c> Group<'c> {
             if is_new {
                 self.insert_customer(&customer)?;
             }
+            if let Some(part) = &charge.paid {
+                self.settlements.add(part);
+            }
             standing.used += event.units.get();
         }
         Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })))
     }
 
-    fn judge(&mut self, charge: &Charge, customer: &Customer, standing: Standing) -> Result<Verdict> {
-        let Charge { event, admission, now } = charge;
+    fn record_admitted(&mut self, record: &Record) -> Result<Outcome> {
+        let Record { holder, sequence, event, paid, now } = record;
+        let known = self.memory.customer(self.connection, &event.customer_id)?;
+        let is_new = known.is_none();
+        let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), *now));
+        let period = self.period_of(event.timestamp);
+        let status = if *sequence <= self.journal_position(holder)? {
+            RecordStatus::Replayed
+        } else {
+            self.positions.insert(holder.clone(), *sequence);
+            if let Some(part) = paid {
+                self.settlements.add(part);
+            }
+            match self.seen_before(event)? {
+                Some(true) => RecordStatus::Duplicate,
+                Some(false) => RecordStatus::Conflict,
+                None => {
+                    if let Err(error) = self.record(event, &customer, period, *now)? {
+                        return Ok(Err(error));
+                    }
+                    if is_new {
+                        self.insert_customer(&customer)?;
+                    }
+                    RecordStatus::Counted
+                }
+            }
+        };
+        let counter_key = (event.customer_id.clone(), period.start, event.meter);
+        let used = self.memory.tallies.counter(self.connection, &counter_key)?.units;
+        Ok(Ok(Applied::Recorded(Recorded { status, used })))
+    }
+
+    fn judge(&mut self, charge: &Charge, customer: &Customer, standing: Standing, period: Period) -> Result<Verdict> {
+        let Charge { event, admission, paid, now } = charge;
         if let Some(Admission { key_id, required_tier }) = admission {
             let key = match key_id {
                 Some(id) => {
@@ -102,8 +159,12 @@ impl<'c> Group<'c> {
             Some(false) => return Ok(Verdict::Refused(Refusal::IdempotencyConflict)),
             None => {}
         }
-        if admission.is_some() && !standing.admits(event.units) {
-            return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
+        if admission.is_some() && paid.is_none() && standing.limit.is_some() {
+            let leased = self.leased(&event.customer_id, event.meter, period)?;
+            let spoken_for = Standing { used: standing.used.saturating_add(leased), ..standing };
+            if !spoken_for.admits(event.units) {
+                return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
+            }
         }
         Ok(Verdict::Recorded)
     }
@@ -208,7 +269,7 @@ impl<'c> Group<'c> {
         }
         for event in events {
             // A sum that overflows fails the group: a stretch is taken over whole or not at all.
-            self.charge(&Charge { event: event.clone(), admission: None, now: *now })??;
+            self.charge(&Charge { event: event.clone(), admission: None, paid: None, now: *now })??;
         }
         self.connection
             .prepare_cached(

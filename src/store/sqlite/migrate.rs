@@ -11,7 +11,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::error::Result;
 use crate::{Code, Error};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_foundation.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_foundation.sql"), include_str!("migrations/0003_leases.sql")];
 
 /// "WBRG".
 const APPLICATION_ID: i64 = 0x5742_5247;

@@ -10,15 +10,16 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use self::group::Group;
 use self::memory::Memory;
-use super::{Catalog, Change, Committed, Counter, Store, Visitor};
+use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, Visitor};
 use crate::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, Period, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
 mod administration;
 mod columns;
 mod connection;
 mod error;
 mod group;
+mod leases;
 mod memory;
 mod migrate;
 mod read;
@@ -29,6 +30,8 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
+    /// Opened when it is needed first.
+    housekeeper: Mutex<Option<Connection>>,
 }
 
 /// The writing connection, and what it remembers of the last transaction, if that was committed.
@@ -42,8 +45,8 @@ impl SqliteStore {
     ///
     /// Errors: `store_foreign`, `store_newer`, `store_read_only`, `store_full`, `store_busy`, `store_corrupt`,
     /// `store_unavailable`. None of them changes a file that is not ours.
-    pub fn open(path: &Path) -> Result<Self> {
-        let mut connection = connection::open_writer(path)?;
+    pub fn open(path: &Path, durability: Durability) -> Result<Self> {
+        let mut connection = connection::open_writer(path, durability)?;
         migrate::run(&mut connection, path).map_err(|error| error.at(path))?;
         // Also the first look at the tables: a damaged file is told now and not with the first request.
         let memory = Memory::recall(&connection, None).map_err(|error| error.at(path))?;
@@ -51,6 +54,7 @@ impl SqliteStore {
             path: path.to_owned(),
             writer: Mutex::new(Writer { connection, memory: Some(memory) }),
             readers: Mutex::default(),
+            housekeeper: Mutex::default(),
         })
     }
 
@@ -127,5 +131,32 @@ impl Store for SqliteStore {
 
     fn takeover_position(&self, file: &str) -> Result<u64> {
         self.read(|connection| read::takeover_position(connection, file))
+    }
+
+    fn leases(&self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
+        self.read(|connection| leases::overlapping(connection, customer_id, meter, period))
+    }
+
+    fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>> {
+        self.read(leases::recalls)
+    }
+
+    fn holders(&self) -> Result<Vec<HolderId>> {
+        self.read(leases::holders)
+    }
+
+    fn sync(&self) -> Result<()> {
+        connection::sync(&self.path)
+    }
+
+    fn maintain(&self) -> Result<()> {
+        let mut housekeeper = lock(&self.housekeeper);
+        let connection = match housekeeper.take() {
+            Some(connection) => connection,
+            None => connection::open_housekeeper(&self.path)?,
+        };
+        let checkpointed = connection::checkpoint(&connection, &self.path);
+        *housekeeper = Some(connection);
+        checkpointed
     }
 }

@@ -47,7 +47,12 @@ pub fn a_key_is_refused_from_the_instant_it_expires(place: &dyn Fixture) {
         [(999, Recorded), (1_000, Refused(Refusal::InvalidKey)), (1_001, Refused(Refusal::InvalidKey))]
     {
         // The clock decides, not the time of the event.
-        let charge = Charge { event: event("ann"), admission: Some(admission.clone()), now: now().plus_millis(millis) };
+        let charge = Charge {
+            event: event("ann"),
+            admission: Some(admission.clone()),
+            paid: None,
+            now: now().plus_millis(millis),
+        };
         assert_eq!(verdict(&*store, Change::Charge(charge)), expected, "after {millis} ms");
     }
 }

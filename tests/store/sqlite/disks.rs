@@ -10,7 +10,7 @@ use std::process::Command;
 
 use weighbridge::Code;
 use weighbridge::domain::UsageEvent;
-use weighbridge::store::{Change, SqliteStore, Store};
+use weighbridge::store::{Change, Durability, SqliteStore, Store};
 
 use crate::support::*;
 
@@ -69,7 +69,7 @@ fn recorded(store: &dyn Store) -> usize {
 fn a_full_disk_records_nothing_by_halves_and_all_is_well_when_there_is_room() {
     on_a_small_disk("sqlite::disks::a_full_disk_records_nothing_by_halves_and_all_is_well_when_there_is_room", |dir| {
         let path = dir.join("weighbridge.db");
-        let store = SqliteStore::open(&path).unwrap();
+        let store = SqliteStore::open(&path, Durability::Process).unwrap();
         commit(&store, &group(0));
         fill(dir, 200_000);
         let full = (1..).find_map(|number| store.commit(&group(number)).err().map(|error| (number, error)));
@@ -85,7 +85,7 @@ fn a_full_disk_records_nothing_by_halves_and_all_is_well_when_there_is_room() {
         assert!(verdicts.iter().all(|verdict| *verdict == weighbridge::store::Verdict::Recorded), "{verdicts:?}");
         assert_eq!(recorded(&store), number * 5 + 5);
         drop(store);
-        assert_eq!(recorded(&SqliteStore::open(&path).unwrap()), number * 5 + 5);
+        assert_eq!(recorded(&SqliteStore::open(&path, Durability::Process).unwrap()), number * 5 + 5);
     });
 }
 
@@ -96,13 +96,16 @@ fn a_store_is_not_opened_on_a_full_disk_but_later() {
         for pages in 0..40 {
             let path = dir.join(format!("{pages}/weighbridge.db"));
             fill(dir, pages * 4_096);
-            let opened = SqliteStore::open(&path);
+            let opened = SqliteStore::open(&path, Durability::Process);
             assert!(opened.is_err() || pages > 0);
             if let Err(error) = opened {
                 assert_eq!(error.code, Code::StoreFull, "{error} with {pages} pages");
             }
             make_room(dir);
-            assert_eq!(charge(&SqliteStore::open(&path).unwrap(), record(event("ann"))).standing.used, 1);
+            assert_eq!(
+                charge(&SqliteStore::open(&path, Durability::Process).unwrap(), record(event("ann"))).standing.used,
+                1
+            );
             std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
         }
     });
@@ -112,11 +115,11 @@ fn a_store_is_not_opened_on_a_full_disk_but_later() {
 fn a_read_only_disk_is_told() {
     on_a_small_disk("sqlite::disks::a_read_only_disk_is_told", |dir| {
         let path = dir.join("weighbridge.db");
-        commit(&SqliteStore::open(&path).unwrap(), &[record(event("ann"))]);
+        commit(&SqliteStore::open(&path, Durability::Process).unwrap(), &[record(event("ann"))]);
         let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(dir).status().unwrap();
         assert!(remounted.success());
         for path in [path, dir.join("another.db"), dir.join("new/weighbridge.db")] {
-            let error = SqliteStore::open(&path).err().expect("an error");
+            let error = SqliteStore::open(&path, Durability::Process).err().expect("an error");
             assert_eq!(error.code, Code::StoreReadOnly, "{error}");
         }
     });

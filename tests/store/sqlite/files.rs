@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::Connection;
-use weighbridge::store::{SqliteStore, Store};
+use weighbridge::store::{Durability, SqliteStore, Store};
 use weighbridge::{Code, Error};
 
 use super::SqliteFixture;
@@ -21,7 +21,7 @@ fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 fn open_error(place: &SqliteFixture) -> Error {
-    SqliteStore::open(&place.path()).err().expect("an error")
+    SqliteStore::open(&place.path(), Durability::Process).err().expect("an error")
 }
 
 /// Opening is refused and changes nothing.
@@ -97,7 +97,7 @@ fn an_empty_file_becomes_a_store() {
 fn directories_are_made() {
     let place = SqliteFixture::new();
     let path = place.dir.path().join("logs/usage/weighbridge.db");
-    assert_eq!(SqliteStore::open(&path).unwrap().customers(None, 10), Ok(Vec::new()));
+    assert_eq!(SqliteStore::open(&path, Durability::Process).unwrap().customers(None, 10), Ok(Vec::new()));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_directory_that_cannot_be_made_is_told() {
     let place = SqliteFixture::new();
     let file = place.dir.path().join("file");
     std::fs::write(&file, "a note to myself").unwrap();
-    let error = SqliteStore::open(&file.join("usage/weighbridge.db")).err().expect("an error");
+    let error = SqliteStore::open(&file.join("usage/weighbridge.db"), Durability::Process).err().expect("an error");
     assert_eq!(error.code, Code::StoreUnavailable, "{error}");
     assert!(error.message.contains("file/usage"), "{error}");
     assert_eq!(contents(place.dir.path()), BTreeMap::from([("file".to_owned(), b"a note to myself".to_vec())]));

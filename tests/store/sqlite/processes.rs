@@ -6,7 +6,7 @@ use std::process::ChildStderr;
 use std::sync::Barrier;
 
 use weighbridge::domain::UsageEvent;
-use weighbridge::store::{Change, SqliteStore, Store, Verdict};
+use weighbridge::store::{Change, Durability, SqliteStore, Store, Verdict};
 
 use super::SqliteFixture;
 use crate::conformance::Fixture;
@@ -21,7 +21,7 @@ fn ten_openers_of_the_same_new_file_all_succeed() {
             for _ in 0..10 {
                 scope.spawn(|| {
                     barrier.wait();
-                    let store = SqliteStore::open(&place.path()).expect("a store");
+                    let store = SqliteStore::open(&place.path(), Durability::Process).expect("a store");
                     commit(&store, &[record(event("ann"))]);
                 });
             }
@@ -75,7 +75,7 @@ fn acknowledged(reader: impl Iterator<Item = String>) -> impl Iterator<Item = (S
 #[test]
 fn what_was_acknowledged_survives_a_kill_and_counts_once() {
     if let Some(dir) = child::dir() {
-        let store = SqliteStore::open(&dir.join("weighbridge.db")).unwrap();
+        let store = SqliteStore::open(&dir.join("weighbridge.db"), Durability::Process).unwrap();
         commit_until_killed(&store, &std::process::id().to_string());
     }
     let place = SqliteFixture::new();

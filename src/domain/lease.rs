@@ -1,0 +1,275 @@
+//! Leases: units of a limit that the store has set aside for one holder, so that he can admit without asking.
+//!
+//! The invariant is `used + leased ≤ limit`, per customer, meter and period, over all holders. [`grant`] proposes a size,
+//! the store's own statement enforces the invariant, and an [`Allowance`] is what a holder knows and spends. A lease
+//! belongs to a period: it never pays for an event of another one.
+
+use std::sync::Arc;
+
+use super::{Period, Standing, Units};
+use crate::{Error, Result};
+
+/// Who holds leases: one running engine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HolderId(Arc<str>);
+
+impl HolderId {
+    /// At most 64 letters, digits and hyphens: it is also the name of a directory.
+    pub fn new(id: impl Into<String>) -> Result<Self> {
+        let id = id.into();
+        let valid = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if valid { Ok(Self(id.into())) } else { Err(Error::invalid(format!("{id:?} is not the id of a holder"))) }
+    }
+
+    /// For ids that the store gave back.
+    pub fn from_stored(id: String) -> Self {
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How many units somebody would like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Fewer are of no use to him.
+    pub needed: u64,
+    /// For a while.
+    pub wanted: u64,
+}
+
+/// What is set aside of a limit at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claims {
+    /// By all holders, the asking one too.
+    pub leased: u64,
+    /// How many holders there are, the asking one included.
+    pub holders: u64,
+}
+
+/// How many units to set aside: what is wanted, but at most half of a fair share of what is left, so that leases shrink
+/// towards single units near the limit. At least what is needed, or nothing.
+pub fn grant(standing: Standing, claims: Claims, wish: Wish) -> u64 {
+    let Some(limit) = standing.limit else { return 0 };
+    let left = limit.saturating_sub(standing.used).saturating_sub(claims.leased);
+    let needed = wish.needed.max(1);
+    if needed > left {
+        return 0;
+    }
+    let share = left / claims.holders.max(1).saturating_mul(2);
+    wish.wanted.min(share).max(needed)
+}
+
+/// How many units to ask for, learnt from how long the last ones lasted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseSize(u64);
+
+/// Asking costs a transaction, so a lease should last about a second; what lies idle can be recalled at any time.
+const TOO_SHORT_MILLIS: u64 = 250;
+const TOO_LONG_MILLIS: u64 = 2_500;
+const SMALLEST: u64 = 8;
+const LARGEST: u64 = 4_096;
+
+impl Default for LeaseSize {
+    fn default() -> Self {
+        Self(SMALLEST)
+    }
+}
+
+impl LeaseSize {
+    pub fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The size of the next lease, where the last one was used up within so many milliseconds.
+    pub fn after(self, millis: u64) -> Self {
+        match millis {
+            ..TOO_SHORT_MILLIS => Self((self.0 * 2).min(LARGEST)),
+            TOO_LONG_MILLIS.. => Self((self.0 / 2).max(SMALLEST)),
+            _ => self,
+        }
+    }
+}
+
+/// What one holder knows of one customer's meter in one period, and may spend of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowance {
+    pub period: Period,
+    pub limit: Option<u64>,
+    /// By everybody, as the store last said.
+    recorded: u64,
+    /// Admitted here, and not counted by the store yet.
+    unsettled: u64,
+    /// Held here for requests whose end is not known yet.
+    held: u64,
+    /// Leased and not spent. Without a limit there is no lease, and always enough.
+    free: u64,
+}
+
+impl Allowance {
+    pub fn new(period: Period, standing: Standing) -> Self {
+        Self { period, limit: standing.limit, recorded: standing.used, unsettled: 0, held: 0, free: 0 }
+    }
+
+    /// Where the customer stands, as far as this holder knows: what other holders have admitted and not yet recorded
+    /// is missing.
+    pub fn standing(&self) -> Standing {
+        Standing { limit: self.limit, used: self.recorded + self.unsettled + self.held }
+    }
+
+    pub fn free(&self) -> u64 {
+        self.free
+    }
+
+    /// Whether nothing of it is in use: neither units nor requests on their way.
+    pub fn is_idle(&self) -> bool {
+        self.unsettled == 0 && self.held == 0 && self.free == 0
+    }
+
+    /// How many units are missing for these to be admitted.
+    pub fn missing(&self, units: Units) -> u64 {
+        if self.limit.is_none() { 0 } else { units.get().saturating_sub(self.free) }
+    }
+
+    /// Spends units on an event that is about to be recorded; `false` where there are not enough.
+    #[must_use]
+    pub fn spend(&mut self, units: Units) -> bool {
+        let enough = self.take(units);
+        if enough {
+            self.unsettled += units.get();
+        }
+        enough
+    }
+
+    /// Sets units apart for a request whose end is not known yet.
+    #[must_use]
+    pub fn hold(&mut self, units: Units) -> bool {
+        let enough = self.take(units);
+        if enough {
+            self.held += units.get();
+        }
+        enough
+    }
+
+    fn take(&mut self, units: Units) -> bool {
+        if self.limit.is_none() {
+            return true;
+        }
+        let enough = units.get() <= self.free;
+        if enough {
+            self.free -= units.get();
+        }
+        enough
+    }
+
+    /// An event that spent units was not recorded: they are free again.
+    pub fn unspend(&mut self, units: u64) {
+        self.unsettled = self.unsettled.saturating_sub(units);
+        self.put_back(units);
+    }
+
+    /// A hold ends without an event.
+    pub fn unhold(&mut self, units: u64) {
+        self.held = self.held.saturating_sub(units);
+        self.put_back(units);
+    }
+
+    fn put_back(&mut self, units: u64) {
+        if self.limit.is_some() {
+            self.free += units;
+        }
+    }
+
+    /// A hold of `held` units becomes an event of `units`. Answers how many of them the lease pays for: what goes beyond
+    /// has happened all the same, and is counted without.
+    pub fn settle_hold(&mut self, held: u64, units: u64) -> u64 {
+        self.unhold(held);
+        let leased = if self.limit.is_none() { 0 } else { units.min(self.free) };
+        self.free -= leased;
+        self.unsettled += units;
+        leased
+    }
+
+    /// The store has counted, or refused to count, an event of so many units.
+    pub fn settled(&mut self, units: u64, recorded: u64) {
+        self.unsettled = self.unsettled.saturating_sub(units);
+        self.recorded = recorded;
+    }
+
+    /// The store has set aside more units.
+    pub fn granted(&mut self, units: u64, recorded: u64) {
+        self.free += units;
+        self.recorded = recorded;
+    }
+
+    /// The store has counted something else.
+    pub fn recorded(&mut self, recorded: u64) {
+        self.recorded = recorded;
+    }
+
+    /// Takes out what is free, to give it back to the store.
+    #[must_use]
+    pub fn give_back(&mut self) -> u64 {
+        std::mem::take(&mut self.free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn standing(limit: u64, used: u64) -> Standing {
+        Standing { limit: Some(limit), used }
+    }
+
+    proptest! {
+        #[test]
+        fn a_grant_never_passes_the_limit(
+            limit in 0u64..1_000, used in 0u64..1_200, leased in 0u64..1_200, holders in 0u64..9,
+            needed in 0u64..50, wanted in 0u64..5_000,
+        ) {
+            let granted = grant(standing(limit, used), Claims { leased, holders }, Wish { needed, wanted });
+            prop_assert!(granted == 0 || u128::from(used) + u128::from(leased) + u128::from(granted) <= u128::from(limit));
+            prop_assert!(granted == 0 || granted >= needed);
+            // Whoever needs no more than is left gets it.
+            prop_assert_eq!(granted == 0, used + leased + needed.max(1) > limit);
+        }
+    }
+
+    #[test]
+    fn leases_shrink_towards_the_limit() {
+        let wish = Wish { needed: 1, wanted: 100 };
+        let sizes: Vec<u64> = [0, 700, 900, 990, 999, 1_000]
+            .map(|used| grant(standing(1_000, used), Claims { leased: 0, holders: 2 }, wish))
+            .to_vec();
+        assert_eq!(sizes, [100, 75, 25, 2, 1, 0]);
+    }
+
+    #[test]
+    fn the_size_follows_the_rate() {
+        let size = LeaseSize::default();
+        assert_eq!(size.after(10).get(), 16);
+        assert_eq!(size.after(1_000).get(), 8);
+        assert_eq!(size.after(10).after(10).after(10_000).get(), 16);
+        assert_eq!(size.after(10_000).get(), 8);
+        assert_eq!((0..99).fold(size, |size, _| size.after(0)).get(), 4_096);
+    }
+
+    #[test]
+    fn a_hold_settles_for_less_and_for_more() {
+        let period = Period { start: super::super::Timestamp::from_stored(0), end: super::super::Timestamp::MAX };
+        let mut allowance = Allowance::new(period, standing(100, 40));
+        allowance.granted(10, 40);
+        assert!(allowance.hold(Units::from_stored(8)));
+        assert_eq!((allowance.free(), allowance.standing().used), (2, 48));
+        assert_eq!(allowance.settle_hold(8, 3), 3);
+        assert_eq!((allowance.free(), allowance.standing().used), (7, 43));
+        assert!(allowance.hold(Units::from_stored(5)));
+        assert_eq!(allowance.settle_hold(5, 20), 7);
+        assert_eq!((allowance.free(), allowance.standing().used), (0, 63));
+    }
+}
