@@ -6,9 +6,11 @@ import type { Clock } from './clock.js'
 import { Customers } from './customers.js'
 import { Engine } from './engine.js'
 import { invalidArgument } from './errors.js'
+import { type Explanation, explain, type Question } from './explanation.js'
 import type { BillingHandler } from './express.js'
 import { createMiddleware, type MiddlewareOptions } from './middleware.js'
-import { checkOptions } from './options.js'
+import type { BillingEvents } from './notices.js'
+import { checkFunction, checkOptions } from './options.js'
 import { StripeService, type StripeServiceOptions } from './stripeService.js'
 import { createUsageHandler, type UsageHandlerOptions } from './usageHandler.js'
 import { UsageTracker } from './usageTracker.js'
@@ -37,6 +39,16 @@ export interface BillingOptions {
    * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
    */
   timeZone?: string
+  /**
+   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
+   * `'journal'` the journal is synced to the disk about once a second, in the background.
+   */
+  durability?: 'journal' | 'commit'
+  /**
+   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
+   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
+   */
+  storeDeadlineMs?: number
   /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
   stripe?: StripeServiceOptions
   /** Is told of every operation. */
@@ -52,6 +64,8 @@ const OPTIONS: (keyof BillingOptions)[] = [
   'tiers',
   'pricing',
   'timeZone',
+  'durability',
+  'storeDeadlineMs',
   'stripe',
   'actionLogger',
   'clock',
@@ -123,7 +137,38 @@ export class Billing {
     return createUsageHandler(this.#engine, options)
   }
 
-  /** Resolves when every event that was handed over before is durable. */
+  /**
+   * Listens for what happens by itself: see {@link BillingEvents}.
+   *
+   * ```ts
+   * billing.on('degraded', ({ code, message }) => alert(code, message))
+   * billing.on('recovered', () => calm())
+   * ```
+   */
+  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this {
+    checkEvent(name, listener)
+    this.#engine.notices.emitter.on(name, listener)
+    return this
+  }
+
+  /** Listens no more. */
+  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this {
+    checkEvent(name, listener)
+    this.#engine.notices.emitter.off(name, listener)
+    return this
+  }
+
+  /**
+   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
+   * Prices are those of this Billing; a middleware may have its own.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  async explain(question: Question): Promise<Explanation> {
+    return explain(this.#engine, question)
+  }
+
+  /** Resolves when every event that was handed over before is in the store. */
   async flush(): Promise<void> {
     return this.#engine.call((native, ticket) => native.flush(ticket))
   }
@@ -142,4 +187,11 @@ export class Billing {
     }
     return this.#engine.close(timeoutMs)
   }
+}
+
+const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected']
+
+function checkEvent(name: keyof BillingEvents, listener: unknown): void {
+  if (!EVENTS.includes(name)) throw invalidArgument(`there is no event ${JSON.stringify(name)}; use ${EVENTS.join(', ')}`)
+  checkFunction('listener', listener ?? null)
 }

@@ -9,10 +9,12 @@ export type DecisionTuple = [
   periodStart: number,
   periodEnd: number,
   requiredTier: string | undefined,
+  hold: number | undefined,
 ]
 
 export type DecisionCode =
   | 'recorded'
+  | 'held'
   | 'duplicate'
   | 'unpriced'
   | 'invalid_key'

@@ -13,6 +13,7 @@ import {
 import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, invalidArgument } from './errors.js'
 import { native } from './native.js'
+import { Notices } from './notices.js'
 import { Tickets } from './tickets.js'
 
 /** What an engine needs of the options of `Billing`. */
@@ -23,9 +24,14 @@ export interface EngineOptions {
   tiers?: SubscriptionTier[]
   pricing?: PricingOptions
   timeZone?: string
+  durability?: string
+  storeDeadlineMs?: number
   actionLogger?: ActionLogger
   clock?: Clock
 }
+
+/** How long a request waits for the store by default. */
+const STORE_DEADLINE_MS = 50
 
 /** The decision function of one middleware: see `NativeEngine.gate`. */
 export type Gate = ReturnType<NativeEngine['gate']>
@@ -40,7 +46,8 @@ export class Engine {
   /** The database file. */
   readonly path: string
   readonly tiers: SubscriptionTier[]
-  readonly #tickets = new Tickets()
+  readonly notices = new Notices()
+  readonly #tickets = new Tickets(this.notices.receive)
   readonly #native: NativeEngine
   #closing: Promise<void> | undefined
 
@@ -59,6 +66,8 @@ export class Engine {
       defaultTiers: tierInputs(subscriptionTiers),
       pricing,
       now: this.now(),
+      deadlineMs: options.storeDeadlineMs ?? STORE_DEADLINE_MS,
+      ...(options.durability !== undefined && { durability: options.durability }),
       ...(options.tiers && { tiers }),
       ...(options.timeZone !== undefined && { timeZone: options.timeZone }),
     }
@@ -77,6 +86,11 @@ export class Engine {
   /** Runs an operation of the native engine. What is wrong with its arguments rejects the promise. */
   call<T>(operation: (engine: NativeEngine, ticket: number) => void): Promise<T> {
     return this.#tickets.promise<T>((ticket) => operation(this.#native, ticket))
+  }
+
+  /** Ends holds without an event; tells whether they had not ended before. */
+  void(holds: number[]): boolean {
+    return this.#native.void(holds)
   }
 
   /** A decision function, and the tickets for its answers. */

@@ -23,6 +23,7 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
  * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
  * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
  * | `store_unavailable` | the store failed in another way: the message says how |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
@@ -48,6 +49,7 @@ export type BillingErrorCode =
   | 'store_newer'
   | 'store_foreign'
   | 'store_corrupt'
+  | 'store_timeout'
   | 'store_unavailable'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
@@ -98,6 +100,12 @@ export class StripeError extends Error {
     this.statusCode = failure.statusCode
     this.requestId = failure.requestId
   }
+}
+
+/** Whether the store is to blame, and not what it was asked. */
+export function isOutage(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string' && (code.startsWith('store_') || code === 'overloaded')
 }
 
 export function invalidArgument(message: string): BillingError {

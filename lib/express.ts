@@ -1,11 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Quota } from './decision.js'
-
-/** What a middleware leaves on the request about the customer's quota. */
-export interface RequestBilling extends Quota {
-  /** `recorded`: counted. `duplicate`: its idempotency key was counted before. `unpriced`: it costs nothing. */
-  code: 'recorded' | 'duplicate' | 'unpriced'
-}
+import { setImmediate } from 'node:timers'
+import type { RequestBilling } from './requestBilling.js'
 
 declare global {
   namespace Express {
@@ -16,7 +11,7 @@ declare global {
       subscriptionId?: string
       /** The customer's tier, where he has one. Set by Weighbridge. */
       billingTier?: string
-      /** Where the customer stands. Set by Weighbridge. */
+      /** Where the customer stands, and how to bill what is known later. Set by Weighbridge. */
       billing?: RequestBilling
     }
   }
@@ -85,4 +80,18 @@ function isExpress4(req: BillingRequest): boolean {
 export function bearerToken(req: IncomingMessage): string | undefined {
   const header = req.headers.authorization
   return header === undefined ? undefined : /^Bearer +([^ ].*)$/i.exec(header)?.[1]
+}
+
+/** Calls back once when a response has ended, and tells whether it was finished with a status below 400. */
+export function onResponseEnd(res: ServerResponse, ended: (isSuccess: boolean) => void): void {
+  let hasEnded = false
+  const end = (): void => {
+    if (hasEnded) return
+    hasEnded = true
+    // An abort leaves a status of 200 behind and `headersSent`; only `writableFinished` tells.
+    const isSuccess = res.writableFinished && res.statusCode < 400
+    setImmediate(() => ended(isSuccess))
+  }
+  res.on('finish', end)
+  res.on('close', end)
 }

@@ -31,6 +31,7 @@ export function setRefusalHeaders(
   code: RefusalCode,
   decision: DecisionTuple | undefined,
   now: number,
+  units = 1,
 ): void {
   if (code === 'api_key_required') {
     res.setHeader('WWW-Authenticate', 'Bearer realm="api"')
@@ -38,7 +39,10 @@ export function setRefusalHeaders(
     const description = 'The API key is unknown, revoked or expired'
     res.setHeader('WWW-Authenticate', `Bearer realm="api", error="invalid_token", error_description="${description}"`)
   } else if (code === 'usage_limit_exceeded' && decision !== undefined) {
-    res.setHeader('Retry-After', String(Math.max(1, secondsUntil(decision[7], now))))
+    const [, , , , limit, used, , periodEnd] = decision
+    // Units that other processes hold and do not use come back within a moment.
+    const isLeasedElsewhere = limit != null && limit - used >= units
+    res.setHeader('Retry-After', String(isLeasedElsewhere ? 1 : Math.max(1, secondsUntil(periodEnd, now))))
   }
 }
 

@@ -8,7 +8,7 @@ import { UsageTracker } from './usageTracker.js'
 export type { ActionLogger } from './actionLog.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
 export { type BillingOptions } from './billing.js'
-export type { ApiKey, Customer, TakeoverReport, UsageRow } from './binding.js'
+export type { ApiKey, Customer, JournalReport, TakeoverReport, UsageRow } from './binding.js'
 export {
   type EndpointPricing,
   endpointPricing,
@@ -20,9 +20,12 @@ export { type Clock, ManualClock } from './clock.js'
 export { type CustomerPage, Customers, type CustomerUpdate } from './customers.js'
 export type { Quota } from './decision.js'
 export { BillingError, type BillingErrorCode, StripeError } from './errors.js'
-export type { BillingHandler, BillingRequest, BillingResponse, Next, RequestBilling } from './express.js'
+export type { Explanation, Question } from './explanation.js'
+export type { BillingHandler, BillingRequest, BillingResponse, Next } from './express.js'
 export type { MiddlewareOptions } from './middleware.js'
+export type { BillingEvents } from './notices.js'
 export type { Refusal, RefusalCode } from './refusals.js'
+export type { RequestBilling, Settlement } from './requestBilling.js'
 export type { StripeObject, StripeServiceOptions } from './stripeService.js'
 export type { UsageHandlerOptions } from './usageHandler.js'
 export type {

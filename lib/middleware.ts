@@ -1,10 +1,10 @@
 import { AsyncResource } from 'node:async_hooks'
 import type { Complete } from './actionLog.js'
 import { type PricingOptions, checkRequiredTiers, priceInputs } from './catalog.js'
-import { type DecisionTuple, quotaOf } from './decision.js'
+import type { DecisionTuple } from './decision.js'
 import type { EngineSource } from './defaultEngine.js'
 import type { Engine, Gate } from './engine.js'
-import { type BillingError, fromNative, invalidArgument } from './errors.js'
+import { type BillingError, fromNative, invalidArgument, isOutage } from './errors.js'
 import {
   type BillingHandler,
   type BillingRequest,
@@ -12,12 +12,13 @@ import {
   bearerToken,
   fullPath,
   type Next,
-  type RequestBilling,
+  onResponseEnd,
   routingRules,
 } from './express.js'
 import { setLegacyHeaders, setRefusalHeaders, setStandardHeaders } from './headers.js'
 import { checkBoolean, checkFunction, checkOptions, checkString } from './options.js'
 import { problem, type Refusal, type RefusalCode, refusal } from './refusals.js'
+import { Charge, type Surroundings } from './requestBilling.js'
 import type { Tickets } from './tickets.js'
 
 /** How a middleware behaves. Every function may also return a promise. */
@@ -28,6 +29,17 @@ export interface MiddlewareOptions {
   keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
   /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
   units?: (req: BillingRequest) => number | Promise<number>
+  /**
+   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
+   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
+   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
+   */
+  billOn?: 'request' | 'success'
+  /**
+   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
+   * default, then they are answered 500. See {@link Billing.on} for how to notice.
+   */
+  passOnStoreError?: boolean
   /** Answers a request that is not let through, in the place of the built-in answer; headers are set already. */
   handler?: (req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal) => void
   /** The price list of this middleware, in the place of the engine's. */
@@ -59,6 +71,8 @@ const OPTIONS: (keyof MiddlewareOptions)[] = [
   'skip',
   'keyGenerator',
   'units',
+  'billOn',
+  'passOnStoreError',
   'handler',
   'pricing',
   'unpriced',
@@ -73,6 +87,7 @@ const OPTIONS: (keyof MiddlewareOptions)[] = [
 ]
 const FUNCTIONS = ['skip', 'keyGenerator', 'units', 'handler'] as const
 const SWITCHES = [
+  'passOnStoreError',
   'idempotencyKey',
   'standardHeaders',
   'legacyHeaders',
@@ -81,6 +96,8 @@ const SWITCHES = [
   'strict',
 ] as const
 const MAX_ID_BYTES = 255
+/** As on the native side. */
+const MAX_USER_AGENT = 512
 
 /** An Express handler over an engine. */
 export function createMiddleware(engine: Engine, options: MiddlewareOptions = {}): BillingHandler {
@@ -118,46 +135,49 @@ function checkMiddlewareOptions(options: MiddlewareOptions): void {
   if (options.unpriced !== undefined && options.unpriced !== 'pass' && options.unpriced !== 'refuse') {
     throw invalidArgument('`unpriced` must be "pass" or "refuse"')
   }
+  if (options.billOn !== undefined && options.billOn !== 'request' && options.billOn !== 'success') {
+    throw invalidArgument('`billOn` must be "request" or "success"')
+  }
   if (options.pricing !== undefined) priceInputs(options.pricing)
 }
 
 class Middleware {
-  readonly #engine: Engine
-  readonly #options: MiddlewareOptions
-  readonly #gate: Gate
-  readonly #tickets: Tickets
-  readonly #property: 'billing'
+  readonly engine: Engine
+  readonly options: MiddlewareOptions
+  readonly gate: Gate
+  readonly tickets: Tickets
+  readonly property: 'billing'
   /** The code of the failure that was logged last, until a request succeeds. */
-  #failing: string | undefined
+  failing: string | undefined
 
   constructor(engine: Engine, options: MiddlewareOptions) {
-    this.#engine = engine
-    this.#options = options
+    this.engine = engine
+    this.options = options
     if (options.pricing !== undefined) checkRequiredTiers(options.pricing, engine.tiers)
     const pricing = options.pricing && priceInputs(options.pricing)
     const { gate, tickets } = engine.gate(pricing, options.unpriced === 'refuse')
-    this.#gate = gate
-    this.#tickets = tickets
-    this.#property = (options.requestPropertyName ?? 'billing') as 'billing'
+    this.gate = gate
+    this.tickets = tickets
+    this.property = (options.requestPropertyName ?? 'billing') as 'billing'
   }
 
   /** The warm path makes no promise: everything up to the ticket happens at once, everything after it in its answer. */
   handle(req: BillingRequest, res: BillingResponse, next: Next): void {
-    const exchange = { req, res, next }
-    const { skip, keyGenerator, units } = this.#options
+    const exchange = new Exchange(this, req, res, next)
+    const { skip, keyGenerator, units } = this.options
     if (skip === undefined && keyGenerator === undefined && units === undefined) {
-      this.#admit(exchange, bearerToken(req), 1)
+      exchange.admit(bearerToken(req), 1)
       return
     }
     // Back out of the promise, so that what a later handler throws is not taken for ours.
     this.#ask(req, res).then(
-      (answer) => queueMicrotask(() => (answer === 'skip' ? next() : this.#admit(exchange, answer.key, answer.units))),
-      (error) => queueMicrotask(() => this.#fail(exchange, error)),
+      (answer) => queueMicrotask(() => (answer === 'skip' ? next() : exchange.admit(answer.key, answer.units))),
+      (error) => queueMicrotask(() => exchange.fail(error)),
     )
   }
 
   async #ask(req: BillingRequest, res: BillingResponse): Promise<'skip' | { key: string | undefined; units: number }> {
-    const { skip, keyGenerator, units } = this.#options
+    const { skip, keyGenerator, units } = this.options
     if (skip !== undefined && (await skip(req, res))) return 'skip'
     return {
       key: keyGenerator === undefined ? bearerToken(req) : await keyGenerator(req),
@@ -165,67 +185,106 @@ class Middleware {
     }
   }
 
-  #admit({ req, res, next }: Exchange, key: string | undefined, units: number): void {
-    const path = fullPath(req)
-    const complete = this.#engine.actionLog.start(
-      'BillingMiddleware',
-      'Process API billing',
-      `Processing billing for ${path}`,
-    )
-    const exchange = { req, res, next, path, complete }
-    if (key === undefined || key === '') return this.#refuse(exchange, 'api_key_required')
-    const id = this.#options.idempotencyKey === false ? undefined : req.headers['idempotency-key']
-    if (id !== undefined && !isEventId(id)) return this.#refuse(exchange, 'invalid_idempotency_key')
+  /** The first failure of its kind is logged; the log is not for every request of an outage. */
+  report(error: unknown): void {
+    const { code, message } = error as Partial<BillingError>
+    if (this.failing === (code ?? message)) return
+    this.failing = code ?? message
+    const logger = this.options.logger ?? console
+    logger.error(error)
+  }
+}
 
-    // The answer comes from outside of the request's asynchronous context; AsyncLocalStorage must not notice.
-    const context = new AsyncResource('WeighbridgeRequest')
-    const ticket = this.#tickets.issue((error, decision) =>
-      context.runInAsyncScope(() =>
-        error === undefined ? this.#settle(exchange, decision as DecisionTuple) : this.#fail(exchange, error),
-      ),
-    )
-    let decision: unknown[] | null
-    try {
-      const { caseSensitive, strict } = this.#options
-      const rules = routingRules(req, caseSensitive, strict)
-      const userAgent = req.headers['user-agent']
-      decision = this.#gate(ticket, this.#engine.now(), key, req.method ?? '', path, rules, userAgent, id, units)
-    } catch (error) {
-      this.#tickets.withdraw(ticket)
-      return this.#fail(exchange, fromNative(error))
-    }
-    if (decision !== null) {
-      this.#tickets.withdraw(ticket)
-      this.#settle(exchange, decision as DecisionTuple)
-    }
+/** One request on its way through. */
+class Exchange implements Surroundings {
+  readonly #middleware: Middleware
+  readonly #req: BillingRequest
+  readonly #res: BillingResponse
+  readonly #next: Next
+  readonly #path: string
+  #key = ''
+  #units = 1
+  #complete: Complete | undefined
+
+  constructor(middleware: Middleware, req: BillingRequest, res: BillingResponse, next: Next) {
+    this.#middleware = middleware
+    this.#req = req
+    this.#res = res
+    this.#next = next
+    // Now: a router changes the request when it passes it on.
+    this.#path = fullPath(req)
   }
 
-  #settle(exchange: Exchange, decision: DecisionTuple): void {
-    const { req, res, next } = exchange
+  get engine(): Engine {
+    return this.#middleware.engine
+  }
+
+  admit(key: string | undefined, units: number): void {
+    const { engine, options } = this.#middleware
+    this.#complete = engine.actionLog.start('BillingMiddleware', 'Process API billing', `Processing billing for ${this.#path}`)
+    if (key === undefined || key === '') return this.#refuse('api_key_required')
+    const id = options.idempotencyKey === false ? undefined : this.#req.headers['idempotency-key']
+    if (id !== undefined && !isEventId(id)) return this.#refuse('invalid_idempotency_key')
+    this.#key = key
+    this.#units = units
+    this.#ask(units, options.billOn === 'success', id, (error, decision) => {
+      if (error === undefined) this.#settle(decision)
+      else this.fail(error)
+    })
+  }
+
+  /** Calls `then` once it is decided and, where something is counted, written. */
+  #ask(units: number, isHold: boolean, id: string | undefined, then: Decided): void {
+    const { gate, tickets, engine, options } = this.#middleware
+    // The answer comes from outside of the request's asynchronous context; AsyncLocalStorage must not notice.
+    const context = new AsyncResource('WeighbridgeRequest')
+    let made: unknown[] | null = null
+    const ticket = tickets.issue((error, decision) =>
+      context.runInAsyncScope(then, null, error, (decision ?? made) as DecisionTuple),
+    )
+    const { method = '', headers } = this.#req
+    const rules = routingRules(this.#req, options.caseSensitive, options.strict)
+    const agent = headers['user-agent']
+    try {
+      made = gate(ticket, engine.now(), this.#key, method, this.#path, rules, agent, id, units, isHold)
+    } catch (error) {
+      tickets.withdraw(ticket)
+      return then(fromNative(error), NOTHING)
+    }
+    if (made === null || made[0] === 'recorded') return
+    tickets.withdraw(ticket)
+    then(undefined, made as DecisionTuple)
+  }
+
+  #settle(decision: DecisionTuple): void {
+    const { engine, options, property } = this.#middleware
+    const req = this.#req
     const [code, customerId, subscriptionId, tier] = decision
     if (customerId != null) req.customerId = customerId
     if (subscriptionId != null) req.subscriptionId = subscriptionId
     if (tier != null) req.billingTier = tier
-    if (!res.headersSent) {
-      if (this.#options.standardHeaders !== false) setStandardHeaders(res, decision, this.#engine.now())
-      if (this.#options.legacyHeaders === true) setLegacyHeaders(res, decision)
+    if (!this.#res.headersSent) {
+      if (options.standardHeaders !== false) setStandardHeaders(this.#res, decision, engine.now())
+      if (options.legacyHeaders === true) setLegacyHeaders(this.#res, decision)
     }
-    if (code !== 'recorded' && code !== 'duplicate' && code !== 'unpriced') {
-      return this.#refuse(exchange, code, decision)
+    if (code !== 'recorded' && code !== 'held' && code !== 'duplicate' && code !== 'unpriced') {
+      return this.#refuse(code, decision)
     }
-    this.#failing = undefined
-    req[this.#property] = { code, ...quotaOf(decision) } satisfies RequestBilling
-    exchange.complete?.(`Billing processed for ${exchange.path}`)
-    next()
+    this.#middleware.failing = undefined
+    req[property] = new Charge(this, decision, this.#units)
+    this.#complete?.(`Billing processed for ${this.#path}`)
+    this.#next()
   }
 
-  #refuse({ req, res, next, path, complete }: Exchange, code: RefusalCode, decision?: DecisionTuple): void {
+  #refuse(code: RefusalCode, decision?: DecisionTuple): void {
+    const { options, engine } = this.#middleware
+    const [req, res] = [this.#req, this.#res]
     const answer = refusal(code, decision)
-    complete?.(`Billing refused for ${path}: ${answer.body['error']}`)
+    this.#complete?.(`Billing refused for ${this.#path}: ${answer.body['error']}`)
     if (res.headersSent) return
-    setRefusalHeaders(res, code, decision, this.#engine.now())
-    if (this.#options.handler !== undefined) return this.#options.handler(req, res, next, answer)
-    if (this.#options.problemDetails === true) {
+    setRefusalHeaders(res, code, decision, engine.now(), this.#units)
+    if (options.handler !== undefined) return options.handler(req, res, this.#next, answer)
+    if (options.problemDetails === true) {
       res.setHeader('Content-Type', 'application/problem+json')
       res.status(answer.status).json(problem(answer))
     } else {
@@ -233,27 +292,43 @@ class Middleware {
     }
   }
 
-  /** We cannot decide: 500. The first failure of its kind is logged; the log is not for every request of an outage. */
-  #fail(exchange: Exchange, error: unknown): void {
-    const { code, message } = error as Partial<BillingError>
-    exchange.complete?.(`Billing failed: ${message}`)
-    if (this.#failing !== (code ?? message)) {
-      this.#failing = code ?? message
-      const logger = this.#options.logger ?? console
-      logger.error(error)
+  /** We cannot decide: the policy does. */
+  fail(error: unknown): void {
+    const { options, property } = this.#middleware
+    this.#middleware.report(error)
+    this.#complete?.(`Billing failed: ${(error as Error).message}`)
+    this.#complete = undefined
+    if (options.passOnStoreError === true && isOutage(error)) {
+      this.#req[property] = new Charge(this, UNRECORDED, 0)
+      return this.#next()
     }
-    this.#refuse({ ...exchange, complete: undefined }, 'internal')
+    this.#refuse('internal')
+  }
+
+  hold(units: number): Promise<DecisionTuple> {
+    return new Promise((resolve, reject) => {
+      this.#ask(units, true, undefined, (error, decision) => (error === undefined ? resolve(decision) : reject(error)))
+    })
+  }
+
+  onEnd(ended: (isSuccess: boolean) => void): void {
+    onResponseEnd(this.#res, ended)
+  }
+
+  report(error: unknown): void {
+    this.#middleware.report(error)
+  }
+
+  metadata(): Record<string, unknown> {
+    const { method, headers } = this.#req
+    return { method, userAgent: headers['user-agent']?.slice(0, MAX_USER_AGENT) }
   }
 }
 
-/** One request on its way through. */
-interface Exchange {
-  req: BillingRequest
-  res: BillingResponse
-  next: Next
-  path?: string
-  complete?: Complete
-}
+type Decided = (error: BillingError | undefined, decision: DecisionTuple) => void
+
+const NOTHING: DecisionTuple = ['unpriced', undefined, undefined, undefined, undefined, 0, 0, 0, undefined, undefined]
+const UNRECORDED = ['unrecorded', ...NOTHING.slice(1)] as unknown as DecisionTuple
 
 function isEventId(id: string | string[]): id is string {
   return typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= MAX_ID_BYTES

@@ -5,6 +5,8 @@ import { type BillingError, fromFailure, fromNative } from './errors.js'
 /** Called once with the error or the value. */
 export type Settle = (error: BillingError | undefined, value: unknown) => void
 
+/** No ticket has this number: what comes under it nobody has asked for. */
+const UNASKED = 0
 const LONGEST_INTERVAL = 2 ** 31 - 1
 
 /**
@@ -15,6 +17,12 @@ export class Tickets {
   readonly #waiting = new Map<number, Settle>()
   #keepAlive: NodeJS.Timeout | undefined
   #last = 0
+  readonly #notice: (notice: unknown) => void
+
+  /** @param notice is told what nobody has asked for. */
+  constructor(notice: (notice: unknown) => void = () => {}) {
+    this.#notice = notice
+  }
 
   /** A ticket whose answer goes to `settle`. */
   issue(settle: Settle): number {
@@ -57,12 +65,13 @@ export class Tickets {
   readonly deliver = (batch: unknown[]): void => {
     for (let index = 0; index < batch.length; index += 3) {
       const ticket = batch[index] as number
-      const settle = this.#waiting.get(ticket)
-      if (settle === undefined) continue
+      const settle = ticket === UNASKED ? undefined : this.#waiting.get(ticket)
+      if (settle === undefined && ticket !== UNASKED) continue
       this.withdraw(ticket)
       const failure = batch[index + 1] as Failure | undefined
       try {
-        settle(failure === undefined ? undefined : fromFailure(failure), batch[index + 2])
+        if (settle === undefined) this.#notice(batch[index + 2])
+        else settle(failure === undefined ? undefined : fromFailure(failure), batch[index + 2])
       } catch (error) {
         // What a handler of the caller's throws is his, whatever it is, and must not cost the others their answers.
         queueMicrotask(() => {

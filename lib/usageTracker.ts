@@ -250,7 +250,7 @@ function eventInput(event: UsageEvent): EventInput | BillingError {
   }
 }
 
-function metadataText(metadata: Record<string, any> | null | undefined): string | undefined {
+export function metadataText(metadata: Record<string, any> | null | undefined): string | undefined {
   if (metadata === undefined || metadata === null) return undefined
   if (typeof metadata !== 'object' || Array.isArray(metadata)) throw invalidArgument('`metadata` must be an object')
   let text: string | undefined

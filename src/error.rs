@@ -75,6 +75,8 @@ codes! {
     StoreForeign = "store_foreign",
     /// The database file is damaged.
     StoreCorrupt = "store_corrupt",
+    /// The store has not answered in time.
+    StoreTimeout = "store_timeout",
     /// The store failed in another way.
     StoreUnavailable = "store_unavailable",
     /// `STRIPE_SECRET_KEY` is not set and no `secretKey` was given.
@@ -83,6 +85,21 @@ codes! {
     StripePriceNotMetered = "stripe_price_not_metered",
     /// A bug in Weighbridge.
     Internal = "internal",
+}
+
+impl Code {
+    /// Whether the store is to blame, and not what it was asked.
+    pub fn is_outage(self) -> bool {
+        matches!(
+            self,
+            Code::StoreBusy
+                | Code::StoreFull
+                | Code::StoreReadOnly
+                | Code::StoreCorrupt
+                | Code::StoreTimeout
+                | Code::StoreUnavailable
+        )
+    }
 }
 
 impl fmt::Display for Code {

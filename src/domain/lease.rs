@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Period, Standing, Units};
+use super::{Period, Standing};
 use crate::{Error, Result};
 
 /// Who holds leases: one running engine.
@@ -66,11 +66,11 @@ pub fn grant(standing: Standing, claims: Claims, wish: Wish) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseSize(u64);
 
-/// Asking costs a transaction, so a lease should last about a second; what lies idle can be recalled at any time.
-const TOO_SHORT_MILLIS: u64 = 250;
-const TOO_LONG_MILLIS: u64 = 2_500;
-const SMALLEST: u64 = 8;
-const LARGEST: u64 = 4_096;
+/// Asking costs a share of a transaction, so a lease should last some seconds; what lies idle can be recalled at any time.
+const TOO_SHORT_MILLIS: u64 = 2_000;
+const TOO_LONG_MILLIS: u64 = 20_000;
+const SMALLEST: u64 = 64;
+const LARGEST: u64 = 65_536;
 
 impl Default for LeaseSize {
     fn default() -> Self {
@@ -81,6 +81,11 @@ impl Default for LeaseSize {
 impl LeaseSize {
     pub fn get(self) -> u64 {
         self.0
+    }
+
+    /// With no more than this left it is time to ask for the next lease, which then comes before this one ends.
+    pub fn low_water(self) -> u64 {
+        self.0 / 2
     }
 
     /// The size of the next lease, where the last one was used up within so many milliseconds.
@@ -129,45 +134,45 @@ impl Allowance {
     }
 
     /// How many units are missing for these to be admitted.
-    pub fn missing(&self, units: Units) -> u64 {
-        if self.limit.is_none() { 0 } else { units.get().saturating_sub(self.free) }
+    pub fn missing(&self, units: u64) -> u64 {
+        if self.limit.is_none() { 0 } else { units.saturating_sub(self.free) }
     }
 
     /// Spends units on an event that is about to be recorded; `false` where there are not enough.
     #[must_use]
-    pub fn spend(&mut self, units: Units) -> bool {
+    pub fn spend(&mut self, units: u64) -> bool {
         let enough = self.take(units);
         if enough {
-            self.unsettled += units.get();
+            self.unsettled += units;
         }
         enough
     }
 
     /// Sets units apart for a request whose end is not known yet.
     #[must_use]
-    pub fn hold(&mut self, units: Units) -> bool {
+    pub fn hold(&mut self, units: u64) -> bool {
         let enough = self.take(units);
         if enough {
-            self.held += units.get();
+            self.held += units;
         }
         enough
     }
 
-    fn take(&mut self, units: Units) -> bool {
+    fn take(&mut self, units: u64) -> bool {
         if self.limit.is_none() {
             return true;
         }
-        let enough = units.get() <= self.free;
+        let enough = units <= self.free;
         if enough {
-            self.free -= units.get();
+            self.free -= units;
         }
         enough
     }
 
-    /// An event that spent units was not recorded: they are free again.
-    pub fn unspend(&mut self, units: u64) {
+    /// An event of so many units was not recorded: what a lease would have paid for is free again.
+    pub fn unspend(&mut self, units: u64, leased: u64) {
         self.unsettled = self.unsettled.saturating_sub(units);
-        self.put_back(units);
+        self.put_back(leased);
     }
 
     /// A hold ends without an event.
@@ -214,6 +219,26 @@ impl Allowance {
     pub fn give_back(&mut self) -> u64 {
         std::mem::take(&mut self.free)
     }
+
+    /// Another limit applies from now on. Answers what is to be given back to the store: what was leased under the old one.
+    #[must_use]
+    pub fn relimit(&mut self, limit: Option<u64>) -> u64 {
+        if limit == self.limit {
+            return 0;
+        }
+        self.limit = limit;
+        self.give_back()
+    }
+
+    /// What no longer fits the limit, because something was counted that asked nobody. It is to be given back to the store.
+    #[must_use]
+    pub fn trim(&mut self) -> u64 {
+        let Some(limit) = self.limit else { return 0 };
+        let left = limit.saturating_sub(self.standing().used);
+        let excess = self.free.saturating_sub(left);
+        self.free -= excess;
+        excess
+    }
 }
 
 #[cfg(test)]
@@ -252,11 +277,11 @@ mod tests {
     #[test]
     fn the_size_follows_the_rate() {
         let size = LeaseSize::default();
-        assert_eq!(size.after(10).get(), 16);
-        assert_eq!(size.after(1_000).get(), 8);
-        assert_eq!(size.after(10).after(10).after(10_000).get(), 16);
-        assert_eq!(size.after(10_000).get(), 8);
-        assert_eq!((0..99).fold(size, |size, _| size.after(0)).get(), 4_096);
+        assert_eq!(size.after(10).get(), 128);
+        assert_eq!(size.after(5_000).get(), 64);
+        assert_eq!(size.after(10).after(10).after(30_000).get(), 128);
+        assert_eq!(size.after(30_000).get(), 64);
+        assert_eq!((0..99).fold(size, |size, _| size.after(0)).get(), 65_536);
     }
 
     #[test]
@@ -264,11 +289,11 @@ mod tests {
         let period = Period { start: super::super::Timestamp::from_stored(0), end: super::super::Timestamp::MAX };
         let mut allowance = Allowance::new(period, standing(100, 40));
         allowance.granted(10, 40);
-        assert!(allowance.hold(Units::from_stored(8)));
+        assert!(allowance.hold(8));
         assert_eq!((allowance.free(), allowance.standing().used), (2, 48));
         assert_eq!(allowance.settle_hold(8, 3), 3);
         assert_eq!((allowance.free(), allowance.standing().used), (7, 43));
-        assert!(allowance.hold(Units::from_stored(5)));
+        assert!(allowance.hold(5));
         assert_eq!(allowance.settle_hold(5, 20), 7);
         assert_eq!((allowance.free(), allowance.standing().used), (0, 63));
     }

@@ -1,23 +1,25 @@
 //! The gate: may this request go on?
 //!
-//! What the cached key alone decides (a bad key, a suspended customer, a tier too low, a route without a price) is
-//! answered at once. A priced request becomes a charge whose every condition is checked again in the transaction that
-//! counts it, so neither a stale cache nor another process can let one too many through.
+//! What the cached key decides (a bad key, a suspended customer, a tier too low, a route without a price) is answered at
+//! once. A priced request becomes a candidate for [`super::admission`]: its units come from what the store has set aside
+//! for this engine, so no other process can let one too many through.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::Engine;
+use super::admission::{Caller, Candidate, Decision, Intent, Passage};
 use super::key_cache::Identity;
+use super::ledger::Terms;
+use super::owed::Owed;
 use super::recorder::{closed, guarded};
-use super::{Engine, Reply};
 use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    ApiKey, Customer, EventId, KeyHash, Meter, Price, PriceList, Refusal, Timestamp, Units, UsageEvent, api_key,
-    decide_access,
+    EventId, KeyHash, Meter, Price, PriceList, Refusal, Timestamp, Units, UsageEvent, api_key, decide_access,
 };
-use crate::store::{Admission, Change, Charge, Charged};
+use crate::store::Admission;
 
 /// A user agent of more characters than these is cut: it is kept for people to read.
 const MAX_USER_AGENT: usize = 512;
@@ -25,8 +27,8 @@ const MAX_USER_AGENT: usize = 512;
 /// A gate for one price list.
 #[derive(Clone)]
 pub struct Gate {
-    engine: Arc<Engine>,
-    prices: Arc<PriceList>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) prices: Arc<PriceList>,
     unpriced: Unpriced,
 }
 
@@ -50,18 +52,15 @@ pub struct Request {
     pub user_agent: Option<String>,
     /// A request with an id that was seen before is let through and not counted again.
     pub id: Option<EventId>,
-    pub units: Units,
+    /// So many are counted at once; or they are held, and then there may be none yet.
+    pub units: Wanted,
     pub now: Timestamp,
 }
 
-/// What became of a request.
-#[derive(Debug, Clone)]
-pub enum Passage {
-    /// It goes on, and nothing is recorded.
-    Unpriced(Customer),
-    /// It was counted, or it was refused by what only the store knows.
-    Charged(Charged),
-    Refused(Refusal),
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    Counted(Units),
+    Held(u64),
 }
 
 #[derive(Serialize)]
@@ -76,79 +75,96 @@ impl Gate {
         Self { engine, prices, unpriced }
     }
 
-    /// Answers at once where the cached key decides; otherwise returns `None` and calls `reply` later.
-    pub fn decide(&self, request: Request, reply: Reply<Passage>) -> Option<Result<Passage>> {
+    pub(super) fn refuses_unpriced(&self) -> bool {
+        self.unpriced == Unpriced::Refuse
+    }
+
+    /// Decides at once where memory suffices, and otherwise answers the caller later.
+    pub fn decide(&self, request: Request, caller: impl Caller) -> Decision {
         if self.engine.is_closed() {
-            return Some(Err(closed()));
+            return Decision::Made(Err(closed()));
         }
         if api_key::is_malformed(&request.key) {
-            return Some(Ok(Passage::Refused(Refusal::InvalidKey)));
+            return Decision::Made(Ok(Passage::Refused(Refusal::InvalidKey)));
         }
         let hash = KeyHash::of(&request.key);
         let Some(identity) = self.engine.shared.keys.get(&hash) else {
-            self.look_up(hash, request, reply);
-            return None;
+            self.look_up(hash, request, caller);
+            return Decision::Later;
         };
         match self.next_step(identity.as_deref(), request) {
-            Step::Answer(answer) => Some(answer),
-            Step::Charge(charge) => {
-                self.charge(charge, reply);
-                None
-            }
+            Step::Answer(answer) => Decision::Made(answer),
+            Step::Admit(candidate) => self.engine.admit(*candidate, caller),
         }
     }
 
     /// Asks the store whose key it is, remembers that, and goes on from there.
-    fn look_up(&self, hash: KeyHash, request: Request, reply: Reply<Passage>) {
+    fn look_up<C: Caller>(&self, hash: KeyHash, request: Request, caller: C) {
+        let owed = Owed::new(caller);
+        let deadline = self.engine.deadline();
+        if let Some(deadline) = deadline {
+            let (engine, owed) = (Arc::clone(&self.engine), owed.clone());
+            self.engine.ticker.expire(
+                deadline,
+                Box::new(move || {
+                    if let Some(caller) = owed.take() {
+                        caller.answer(Err(engine.timed_out()));
+                    }
+                }),
+            );
+        }
         let gate = self.clone();
         self.engine.readers.submit(Box::new(move |store| {
             let keys = &gate.engine.shared.keys;
             // Read before the store is asked: a change in between makes the entry out of date, never wrongly fresh.
             let revision = keys.revision();
-            let identity = match store.and_then(|store| guarded(|| store.identify(&hash))) {
-                Ok(found) => found.map(|(key, customer)| Arc::new(Identity { key, customer })),
-                Err(error) => return reply(Err(error)),
+            let found = store.and_then(|store| guarded(|| store.identify(&hash)));
+            let Some(caller) = owed.take() else { return };
+            let identity = match found {
+                Ok(found) => found.map(|(key, customer)| {
+                    Arc::new(Identity { revision, key, customer: Arc::new(customer) })
+                }),
+                Err(error) => {
+                    gate.engine.shared.health.failed(&error);
+                    return caller.answer(Err(error));
+                }
             };
             keys.put(hash, revision, identity.clone());
             match gate.next_step(identity.as_deref(), request) {
-                Step::Answer(answer) => reply(answer),
-                Step::Charge(charge) => gate.charge(charge, reply),
+                Step::Answer(answer) => caller.answer(answer),
+                Step::Admit(candidate) => gate.engine.admit_later(Candidate { deadline, ..*candidate }, caller),
             }
         }));
     }
 
     fn next_step(&self, identity: Option<&Identity>, request: Request) -> Step {
-        let Some(Identity { key, customer }) = identity else { return Step::refuse(Refusal::InvalidKey) };
+        let Some(identity) = identity else { return Step::refuse(Refusal::InvalidKey) };
+        let Identity { revision, key, customer } = identity;
         let price = self.prices.find(&request.method, &request.path, request.rules);
         let required_tier = price.and_then(|price| price.required_tier.as_deref());
         let catalog = self.engine.shared.catalog();
         if let Err(refusal) = decide_access(Some((key, request.now)), customer, &catalog.tiers, required_tier) {
             return Step::refuse(refusal);
         }
+        let terms = || Terms {
+            revision: *revision,
+            customer: Arc::clone(customer),
+            limit: catalog.tiers.limit(Some(customer), Meter::ApiRequest),
+        };
         match price {
-            Some(price) => match charge(price, key, request) {
-                Ok(charge) => Step::Charge(charge),
+            Some(price) => match candidate(price, identity, terms(), request) {
+                Ok(candidate) => Step::Admit(Box::new(candidate)),
                 Err(error) => Step::Answer(Err(error)),
             },
-            None if self.unpriced == Unpriced::Refuse => Step::refuse(Refusal::Unpriced),
-            None => Step::Answer(Ok(Passage::Unpriced(customer.clone()))),
+            None if self.refuses_unpriced() => Step::refuse(Refusal::Unpriced),
+            None => Step::Answer(Ok(Passage::Unpriced(Arc::clone(customer)))),
         }
-    }
-
-    /// Not through [`Engine::commit`]: a request that came before `close()` is still served after it.
-    fn charge(&self, charge: Charge, reply: Reply<Passage>) {
-        self.engine.recorder.commit(
-            vec![Change::Charge(charge)],
-            Box::new(|outcomes| {
-                reply(outcomes.and_then(super::single).and_then(|applied| Ok(Passage::Charged(applied.charged()?))));
-            }),
-        );
     }
 }
 
 enum Step {
     Answer(Result<Passage>),
-    Charge(Charge),
+    Admit(Box<Candidate>),
 }
 
 impl Step {
@@ -157,24 +173,27 @@ impl Step {
     }
 }
 
-fn charge(price: &Price, key: &ApiKey, request: Request) -> Result<Charge> {
+fn candidate(price: &Price, identity: &Identity, terms: Terms, request: Request) -> Result<Candidate> {
     let user_agent = request.user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect());
     let metadata = serde_json::to_string(&Metadata { method: &request.method, user_agent });
-    Ok(Charge {
-        event: UsageEvent {
-            customer_id: key.customer_id.clone(),
-            id: request.id,
-            meter: Meter::ApiRequest,
-            units: request.units,
-            cost: price.price_per_request.checked_mul(request.units.get())?,
-            timestamp: request.now,
-            subscription_id: None,
-            endpoint: Some(price.endpoint.clone()),
-            agent_type: None,
-            metadata: metadata.ok(),
-        },
-        admission: Some(Admission { key_id: Some(key.id.clone()), required_tier: price.required_tier.clone() }),
-        paid: None,
-        now: request.now,
-    })
+    let unit_price = price.price_per_request;
+    let (units, intent) = match request.units {
+        Wanted::Counted(units) => (units, Intent::Record),
+        Wanted::Held(units) => (Units::ONE, Intent::Hold { units, unit_price }),
+    };
+    let event = UsageEvent {
+        customer_id: identity.key.customer_id.clone(),
+        id: request.id,
+        meter: Meter::ApiRequest,
+        units,
+        cost: unit_price.checked_mul(units.get())?,
+        timestamp: request.now,
+        subscription_id: None,
+        endpoint: Some(price.endpoint.clone()),
+        agent_type: None,
+        metadata: metadata.ok(),
+    };
+    let conditions =
+        Admission { key_id: Some(identity.key.id.clone()), required_tier: price.required_tier.clone() };
+    Ok(Candidate { event, conditions, terms: Some(terms), intent, now: request.now, deadline: None })
 }

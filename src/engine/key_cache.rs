@@ -18,8 +18,10 @@ const UNKNOWN_CAPACITY: usize = 10_000;
 /// A key and the customer whose key it is.
 #[derive(Debug)]
 pub struct Identity {
+    /// Of the store, when this was read.
+    pub revision: u64,
     pub key: ApiKey,
-    pub customer: Customer,
+    pub customer: Arc<Customer>,
 }
 
 pub struct KeyCache {

@@ -1,33 +1,60 @@
 //! Who decides and when.
 //!
-//! An [`Engine`] owns the threads that touch the store: the [`recorder`] writes, in groups, and the [`readers`] read.
-//! Nothing here blocks its caller: every operation takes a [`Reply`], called once, from one of those threads. The
-//! [`gate`] decides about requests; what it can tell from the [`key_cache`] it says at once.
+//! An [`Engine`] admits from what the [`ledger`] says that the store has set aside for it, writes what it admits into the
+//! [`journal`], and lets the [`recorder`] bring that into the store, in groups. The [`readers`] read, the [`ticker`] keeps
+//! deadlines, the [`housekeeper`] tidies up, and [`replay`] brings in what engines that died have left. Nothing here
+//! blocks its caller: every operation takes a [`Reply`], called once, from one of those threads. The [`gate`] decides
+//! about requests; what can be told from memory it says at once.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, bounded};
+
+use self::health::{Health, Listener};
+use self::holds::Holds;
+use self::housekeeper::Housekeeper;
+use self::journal::Journal;
+use self::journal::directory::{self, Directory};
 use self::key_cache::KeyCache;
+use self::ledger::Ledger;
 use self::readers::Readers;
-use self::recorder::{Recorder, closed, guarded};
+use self::recorder::{Journaled, Recorder, closed, guarded};
+use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
-use crate::domain::{TierTable, TimeZone};
-use crate::store::{Applied, Catalog, Change, Outcome, SqliteStore, Store};
+use self::ticker::Ticker;
+use crate::domain::{CustomerId, HolderId, Meter, TierTable, TimeZone, Timestamp};
+use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store};
 use crate::{Code, Error, Result};
 
+pub mod admission;
+pub mod explain;
 pub mod gate;
+pub mod health;
+pub mod holds;
+mod housekeeper;
+mod journal;
 mod key_cache;
+mod ledger;
+mod owed;
 mod readers;
 mod recorder;
+pub mod replay;
 pub mod takeover;
+mod ticker;
 pub mod usage;
+
+/// In ticks of ten milliseconds.
+const TICKS_BETWEEN_RECALLS: u64 = 2;
+const TICKS_BETWEEN_SWEEPS: u64 = 100;
 
 /// Called exactly once, from a thread of the engine.
 pub type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
 
 /// How to open an [`Engine`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The SQLite file.
     pub path: PathBuf,
@@ -39,26 +66,74 @@ pub struct Options {
     /// `None`: what the store has; a new store has UTC.
     pub time_zone: Option<TimeZone>,
     /// What the system clock says, for the records of a takeover.
-    pub now: crate::domain::Timestamp,
+    pub now: Timestamp,
+    pub durability: Durability,
+    /// How long a request waits for the store, once that is open.
+    pub deadline: Duration,
+    /// Unlike every other engine's, now and ever.
+    pub holder: HolderId,
+    /// Is told what happens by itself.
+    pub listener: Listener,
+}
+
+/// What was found at the opening.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub takeover: TakeoverReport,
+    pub replay: ReplayReport,
 }
 
 /// A running engine. Dropping it lets its threads finish what they were given; [`Engine::close`] waits for that.
 pub struct Engine {
     shared: Arc<Shared>,
+    journal: Journal,
     recorder: Recorder,
     readers: Readers,
+    ticker: Ticker,
+    holds: Holds,
+    deadline: Duration,
+    holder: HolderId,
     closed: AtomicBool,
+    /// A question for recalls is on its way.
+    is_asking_recalls: AtomicBool,
 }
 
 /// What the threads and the gates of an engine know together.
 pub(crate) struct Shared {
     pub keys: KeyCache,
+    pub health: Health,
     catalog: RwLock<Arc<Catalog>>,
+    ledger: Mutex<Ledger>,
+    /// How far the journal is recorded.
+    position: AtomicU64,
+    /// Events on their way through the journal into the store.
+    unrecorded: AtomicUsize,
+    opened_at: Instant,
+}
+
+/// A store that was opened, and what to do when all is recorded at the end.
+struct Opened {
+    store: Arc<dyn Store>,
+    report: Report,
+    ending: Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>,
 }
 
 impl Shared {
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the ledger, which knows no clock.
+    pub fn moment(&self) -> ledger::Moment {
+        u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
     }
 
     /// The catalog first: whoever sees the new revision must not see the old catalog.
@@ -70,6 +145,38 @@ impl Shared {
         }
         Ok(())
     }
+
+    /// The store has recorded what the journal holds.
+    fn recorded(&self, entries: impl Iterator<Item = (Journaled, Outcome)>) {
+        let (mut position, mut count) = (0, 0);
+        for (Journaled { record, period_start }, outcome) in entries {
+            position = record.sequence;
+            count += 1;
+            let key = (record.event.customer_id, record.event.meter);
+            let units = record.event.units.get();
+            match outcome.and_then(Applied::recorded) {
+                Ok(recorded) => self.ledger().settled(&key, period_start, units, recorded.used),
+                Err(error) => {
+                    // Its sum does not fit any number. The line is gone with its segment, so this is all that is left.
+                    tracing::error!(%error, customer = %key.0, "an admitted event could not be counted");
+                    self.ledger().unspend(&key, period_start, units, 0);
+                }
+            }
+        }
+        self.position.fetch_max(position, Ordering::AcqRel);
+        self.unrecorded.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    /// The journal could not take these: their units are free again.
+    fn not_journaled(&self, entries: &[Journaled]) {
+        let mut ledger = self.ledger();
+        for Journaled { record, period_start } in entries {
+            let key = (record.event.customer_id.clone(), record.event.meter);
+            let units = record.event.units.get();
+            ledger.unspend(&key, *period_start, units, record.paid.as_ref().map_or(0, |part| part.units));
+        }
+        self.unrecorded.fetch_sub(entries.len(), Ordering::AcqRel);
+    }
 }
 
 impl Engine {
@@ -80,28 +187,104 @@ impl Engine {
             tiers: options.tiers.clone().unwrap_or_else(|| options.default_tiers.clone()),
             time_zone: options.time_zone.unwrap_or(TimeZone::UTC),
         };
-        let shared = Arc::new(Shared { keys: KeyCache::default(), catalog: RwLock::new(Arc::new(catalog)) });
-        let readers = Readers::default();
-        let recorder = Recorder::start(Arc::clone(&shared), readers.clone(), move || open_store(&options))?;
-        Ok(Arc::new(Self { shared, recorder, readers, closed: AtomicBool::new(false) }))
+        let holder = options.holder.clone();
+        let shared = Arc::new(Shared {
+            keys: KeyCache::default(),
+            health: Health::new(Arc::clone(&options.listener)),
+            catalog: RwLock::new(Arc::new(catalog)),
+            ledger: Mutex::new(Ledger::new(holder.clone())),
+            position: AtomicU64::new(0),
+            unrecorded: AtomicUsize::new(0),
+            opened_at: Instant::now(),
+        });
+        let (readers, recorder) = (Readers::default(), Recorder::new());
+        let (directory_sender, directory) = bounded(1);
+        let journal = Journal::start(
+            holder.clone(),
+            options.durability,
+            Arc::clone(&shared),
+            recorder.clone(),
+            directory,
+        )?;
+        let engine = Arc::new(Self {
+            shared: Arc::clone(&shared),
+            journal,
+            recorder: recorder.clone(),
+            readers: readers.clone(),
+            ticker: Ticker::new(),
+            holds: Holds::default(),
+            deadline: options.deadline,
+            holder,
+            closed: AtomicBool::new(false),
+            is_asking_recalls: AtomicBool::new(false),
+        });
+        engine.ticker.start(Arc::downgrade(&engine))?;
+        let files = engine.journal.files();
+        recorder.start(Arc::clone(&shared), readers, move || open_store(&options, shared, files, directory_sender))?;
+        Ok(engine)
     }
 
-    /// Answers when the store is open, with what was taken over from the seed's files.
-    pub fn ready(&self, reply: Reply<TakeoverReport>) {
+    /// Answers when the store is open, with what was taken over from the seed's files and brought in from journals.
+    pub fn ready(&self, reply: Reply<Report>) {
         if self.is_closed() { reply(Err(closed())) } else { self.recorder.ready(reply) }
     }
 
     /// Applies changes in one transaction, together with what others wait to write.
-    pub fn commit(&self, changes: Vec<Change>, reply: Reply<Vec<Outcome>>) {
-        if self.is_closed() { reply(Err(closed())) } else { self.recorder.commit(changes, reply) }
+    pub fn commit(self: &Arc<Self>, changes: Vec<Change>, reply: Reply<Vec<Outcome>>) {
+        if self.is_closed() {
+            return reply(Err(closed()));
+        }
+        // Only facts change what the ledger knows.
+        let facts: Vec<Option<(CustomerId, Meter)>> = changes.iter().map(fact).collect();
+        let engine = Arc::clone(self);
+        self.recorder.commit(
+            changes,
+            Box::new(move |outcomes| {
+                if let Ok(outcomes) = &outcomes {
+                    engine.learn_facts(&facts, outcomes);
+                }
+                reply(outcomes);
+            }),
+        );
+    }
+
+    fn learn_facts(self: &Arc<Self>, facts: &[Option<(CustomerId, Meter)>], outcomes: &[Outcome]) {
+        let mut ledger = self.shared.ledger();
+        for (fact, outcome) in facts.iter().zip(outcomes) {
+            if let (Some(key), Ok(Applied::Charged(charged))) = (fact, outcome) {
+                ledger.recorded(key, charged.period.start, charged.standing.used);
+            }
+        }
+        drop(ledger);
+        self.give_back();
     }
 
     /// Applies one change.
-    pub fn commit_one(&self, change: Change, reply: Reply<Applied>) {
+    pub fn commit_one(self: &Arc<Self>, change: Change, reply: Reply<Applied>) {
         self.commit(vec![change], Box::new(|outcomes| reply(outcomes.and_then(single))));
     }
 
+    /// Reads what is recorded, including all that this engine admitted before.
     pub fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
+        reply: Reply<T>,
+    ) {
+        if self.shared.unrecorded.load(Ordering::Acquire) == 0 {
+            return self.peek(read, reply);
+        }
+        let engine = Arc::clone(self);
+        self.journal.drain(Box::new(move || {
+            let recorder = engine.recorder.clone();
+            recorder.flush(Box::new(move |flushed| match flushed {
+                Ok(()) => engine.peek(read, reply),
+                Err(error) => reply(Err(error)),
+            }));
+        }));
+    }
+
+    /// Reads what is recorded, without what is on its way there.
+    pub fn peek<T: Send + 'static>(
         &self,
         read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
         reply: Reply<T>,
@@ -114,18 +297,78 @@ impl Engine {
 
     /// Answers when everything that was asked for before is done and committed.
     pub fn flush(&self, reply: Reply<()>) {
-        self.commit(Vec::new(), Box::new(|outcomes| reply(outcomes.map(|_| ()))));
+        if self.is_closed() {
+            return reply(Err(closed()));
+        }
+        let recorder = self.recorder.clone();
+        self.journal.drain(Box::new(move || recorder.flush(reply)));
     }
 
-    /// Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Asked for again, it
-    /// answers then too.
+    /// Finishes what was asked for before, refuses everything after (`closed`), gives back what was leased, and closes the
+    /// store. Asked for again, it answers then too.
     pub fn close(&self, reply: Reply<()>) {
         self.closed.store(true, Ordering::Release);
-        self.recorder.close(reply);
+        let recorder = self.recorder.clone();
+        self.journal.drain(Box::new(move || recorder.close(reply)));
+    }
+
+    /// What the ticker does. Answers whether there will be more to do.
+    fn tick(self: &Arc<Self>, ticks: u64) -> bool {
+        let moment = self.shared.moment();
+        let mut ledger = self.shared.ledger();
+        let requests = ledger.retries(moment);
+        if ticks.is_multiple_of(TICKS_BETWEEN_SWEEPS) {
+            ledger.sweep(moment);
+        }
+        let is_busy = ledger.is_busy();
+        drop(ledger);
+        for request in requests {
+            self.ask(request);
+        }
+        if ticks.is_multiple_of(TICKS_BETWEEN_SWEEPS) {
+            self.sweep_holds();
+        }
+        self.give_back();
+        if is_busy && ticks.is_multiple_of(TICKS_BETWEEN_RECALLS) {
+            self.heed_recalls();
+        }
+        is_busy
+    }
+
+    /// Gives back at once what others ask for in vain.
+    fn heed_recalls(self: &Arc<Self>) {
+        if self.is_asking_recalls.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let engine = Arc::clone(self);
+        self.readers.submit(Box::new(move |store| {
+            let recalls = store.and_then(|store| guarded(|| store.recalls()));
+            engine.is_asking_recalls.store(false, Ordering::Release);
+            let mut ledger = engine.shared.ledger();
+            for key in recalls.unwrap_or_default() {
+                ledger.give_back(&key);
+            }
+            drop(ledger);
+            engine.give_back();
+        }));
+    }
+
+    pub fn is_degraded(&self) -> bool {
+        self.shared.health.is_degraded()
     }
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// Whose counter an event without conditions raises.
+fn fact(change: &Change) -> Option<(CustomerId, Meter)> {
+    match change {
+        Change::Charge(charge) if charge.admission.is_none() => {
+            Some((charge.event.customer_id.clone(), charge.event.meter))
+        }
+        _ => None,
     }
 }
 
@@ -134,8 +377,48 @@ fn single(mut outcomes: Vec<Outcome>) -> Result<Applied> {
     outcomes.pop().unwrap_or_else(|| Err(Error::new(Code::Internal, "the store gave no answer")))
 }
 
-fn open_store(options: &Options) -> Result<(Arc<dyn Store>, TakeoverReport)> {
-    let store = SqliteStore::open(&options.path, crate::store::Durability::Process)?;
+fn open_store(
+    options: &Options,
+    shared: Arc<Shared>,
+    files: Arc<journal::Files>,
+    directory_sender: Sender<Result<PathBuf>>,
+) -> Result<Opened> {
+    let opened = guarded(|| open_parts(options));
+    let (store, report, directory) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            // The journal's thread waits for it; where that has ended, nobody needs it.
+            drop(directory_sender.send(Err(error.clone())));
+            return Err(error);
+        }
+    };
+    drop(directory_sender.send(Ok(directory.path.clone())));
+    let (alive, ended) = bounded(0);
+    let store: Arc<dyn Store> = Arc::new(store);
+    let housekeeper = Housekeeper {
+        store: Arc::downgrade(&store),
+        shared: Arc::clone(&shared),
+        database: options.path.clone(),
+        files: Arc::clone(&files),
+    }
+    .start(ended)?;
+    let ending = Box::new(move |store: &dyn Store| {
+        drop(alive);
+        // A thread that panicked has nothing left to do.
+        let _ = housekeeper.join();
+        replay::settle(store, &directory.holder, false)?;
+        store.sync()?;
+        if files.delete_all(shared.position())? {
+            replay::settle(store, &directory.holder, true)?;
+            directory.remove()?;
+        }
+        Ok(())
+    });
+    Ok(Opened { store, report, ending })
+}
+
+fn open_parts(options: &Options) -> Result<(SqliteStore, Report, Directory)> {
+    let store = SqliteStore::open(&options.path, options.durability)?;
     let tiers = match &options.tiers {
         Some(tiers) => Some(tiers.clone()),
         None if store.catalog()?.tiers.iter().next().is_none() => Some(options.default_tiers.clone()),
@@ -143,6 +426,8 @@ fn open_store(options: &Options) -> Result<(Arc<dyn Store>, TakeoverReport)> {
     };
     let configure = Change::Configure { tiers, time_zone: options.time_zone };
     store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
-    let report = takeover::run(&store, &options.legacy_dir, options.now)?;
-    Ok((Arc::new(store), report))
+    let takeover = takeover::run(&store, &options.legacy_dir, options.now)?;
+    let directory = Directory::create(&directory::of_database(&options.path), options.holder.clone())?;
+    let replay = replay::run(&store, &options.path)?;
+    Ok((store, Report { takeover, replay }, directory))
 }

@@ -1,28 +1,39 @@
-//! The thread that writes: it takes whatever waits, commits it as one group, and answers.
+//! The thread that writes to the store, in groups, and answers.
 //!
-//! It never lingers for a group to fill: while one group is being committed the next one gathers by itself.
+//! What somebody waits for is committed at once: while one group is being committed the next one gathers by itself. What
+//! is in the journal is safe already, so it may gather for a moment, and what nobody waits for goes with whatever is
+//! committed next.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
 use super::readers::Readers;
-use super::takeover::TakeoverReport;
-use super::{Reply, Shared};
-use crate::store::{Change, Outcome, Store};
+use super::{Opened, Reply, Report, Shared};
+use crate::domain::Timestamp;
+use crate::store::{Change, Outcome, Record, Store};
 use crate::{Code, Error, Result};
 
 /// The most changes in one transaction, unless a single batch is larger.
 const MAX_GROUP: usize = 4_096;
+/// The most journaled events in one transaction, which others wait for meanwhile.
+const MAX_JOURNALED_GROUP: usize = 2_048;
 /// The most changes that may wait: some hundred megabytes.
 const MAX_WAITING: usize = 262_144;
 /// How often to ask whether another process has changed keys, customers or tiers, when there is nothing to commit.
 const REVISION_POLL: Duration = Duration::from_millis(250);
+/// How long what is journaled may gather, and what nobody waits for.
+const JOURNALED_AGE: Duration = Duration::from_millis(500);
+const DEFERRED_AGE: Duration = Duration::from_millis(100);
+/// After a failed commit.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
+#[derive(Clone)]
 pub struct Recorder {
     jobs: Sender<Job>,
     /// The worker's queue, to answer what is left in it when the worker has ended.
@@ -31,9 +42,19 @@ pub struct Recorder {
     waiting: Arc<AtomicUsize>,
 }
 
+/// An event that the journal holds.
+pub struct Journaled {
+    pub record: Record,
+    /// Of the billing period that its units were taken from.
+    pub period_start: Timestamp,
+}
+
 enum Job {
     Commit(Batch),
-    Ready(Reply<TakeoverReport>),
+    Defer(Batch),
+    Journaled(Vec<Journaled>),
+    Flush(Reply<()>),
+    Ready(Reply<Report>),
     Close(Reply<()>),
 }
 
@@ -43,8 +64,6 @@ struct Batch {
     reply: Reply<Vec<Outcome>>,
 }
 
-type Open = (Arc<dyn Store>, TakeoverReport);
-
 pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name)
@@ -53,41 +72,72 @@ pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinH
 }
 
 impl Recorder {
-    pub fn start(
-        shared: Arc<Shared>,
-        readers: Readers,
-        open: impl FnOnce() -> Result<Open> + Send + 'static,
-    ) -> Result<Self> {
+    pub fn new() -> Self {
         let (jobs, queue) = unbounded();
-        let (ended, waiting) = (Arc::default(), Arc::default());
-        let recorder = Self { jobs, queue, ended, waiting };
-        let worker = Worker {
-            jobs: recorder.queue.clone(),
-            ended: Arc::clone(&recorder.ended),
-            waiting: Arc::clone(&recorder.waiting),
-            shared,
-            readers,
-        };
-        spawn("weighbridge-recorder".to_owned(), move || worker.run(open))?;
-        Ok(recorder)
+        Self { jobs, queue, ended: Arc::default(), waiting: Arc::default() }
     }
 
-    pub fn ready(&self, reply: Reply<TakeoverReport>) {
+    /// Starts the thread, which opens the store first.
+    pub fn start(
+        &self,
+        shared: Arc<Shared>,
+        readers: Readers,
+        open: impl FnOnce() -> Result<Opened> + Send + 'static,
+    ) -> Result<()> {
+        let worker = Worker {
+            jobs: self.queue.clone(),
+            ended: Arc::clone(&self.ended),
+            waiting: Arc::clone(&self.waiting),
+            shared,
+            readers,
+            journaled: VecDeque::new(),
+            deferred: Vec::new(),
+            journaled_since: None,
+            deferred_since: None,
+            paused_until: None,
+        };
+        spawn("weighbridge-recorder".to_owned(), move || worker.run(open)).map(drop)
+    }
+
+    pub fn ready(&self, reply: Reply<Report>) {
         self.submit(Job::Ready(reply));
     }
 
     pub fn commit(&self, changes: Vec<Change>, reply: Reply<Vec<Outcome>>) {
-        let size = changes.len();
-        if self.waiting.fetch_add(size, Ordering::Relaxed) + size > MAX_WAITING {
-            self.waiting.fetch_sub(size, Ordering::Relaxed);
-            let message = format!("more than {MAX_WAITING} changes wait for the store; slow down and try again");
-            return reply(Err(Error::new(Code::Overloaded, message)));
+        if let Some(error) = self.overloaded(changes.len()) {
+            return reply(Err(error));
         }
+        self.waiting.fetch_add(changes.len(), Ordering::Relaxed);
         self.submit(Job::Commit(Batch { changes, reply }));
+    }
+
+    /// Nobody waits for these: they go with the next commit.
+    pub fn defer(&self, changes: Vec<Change>, reply: Reply<Vec<Outcome>>) {
+        self.waiting.fetch_add(changes.len(), Ordering::Relaxed);
+        self.submit(Job::Defer(Batch { changes, reply }));
+    }
+
+    /// What the journal has written. It is kept until it is committed.
+    pub fn journaled(&self, entries: Vec<Journaled>) {
+        self.waiting.fetch_add(entries.len(), Ordering::Relaxed);
+        self.submit(Job::Journaled(entries));
+    }
+
+    /// Answers when everything that was handed over before is committed.
+    pub fn flush(&self, reply: Reply<()>) {
+        self.submit(Job::Flush(reply));
     }
 
     pub fn close(&self, reply: Reply<()>) {
         self.submit(Job::Close(reply));
+    }
+
+    /// Why so many changes more cannot wait.
+    pub fn overloaded(&self, size: usize) -> Option<Error> {
+        (self.waiting.load(Ordering::Relaxed) + size > MAX_WAITING).then(|| {
+            let message = format!("more than {MAX_WAITING} changes wait for the store; slow down and try again");
+            Error::new(Code::Overloaded, message)
+        })
     }
 
     /// A job is sent first and the worker's end looked for second; the worker ends first and empties its queue second. So
@@ -104,8 +154,11 @@ impl Recorder {
 impl Job {
     fn refuse(self, why: &Error) {
         match self {
-            Job::Commit(batch) => (batch.reply)(Err(why.clone())),
+            Job::Commit(batch) | Job::Defer(batch) => (batch.reply)(Err(why.clone())),
             Job::Ready(reply) => reply(Err(why.clone())),
+            Job::Flush(reply) => reply(Err(why.clone())),
+            // They stay in the journal for whoever opens the store next.
+            Job::Journaled(_) => {}
             Job::Close(reply) => reply(Ok(())),
         }
     }
@@ -126,18 +179,26 @@ struct Worker {
     waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
     readers: Readers,
+    journaled: VecDeque<Journaled>,
+    deferred: Vec<Batch>,
+    /// Since when the oldest of them waits.
+    journaled_since: Option<Instant>,
+    deferred_since: Option<Instant>,
+    /// The store has failed; what is journaled is not tried before.
+    paused_until: Option<Instant>,
 }
 
 impl Worker {
-    fn run(self, open: impl FnOnce() -> Result<Open>) {
-        let opened = guarded(open).and_then(|(store, report)| {
-            self.shared.observe(store.as_ref(), store.revision()?)?;
-            Ok((self.readers.start(&store)?, store, report))
+    fn run(mut self, open: impl FnOnce() -> Result<Opened>) {
+        let opened = guarded(open).and_then(|opened| {
+            self.shared.observe(opened.store.as_ref(), opened.store.revision()?)?;
+            Ok((self.readers.start(&opened.store)?, opened))
         });
         // What is answered when all is done and the store is closed.
         let mut last = Vec::new();
         match opened {
-            Ok((threads, store, report)) => {
+            Ok((threads, Opened { store, report, ending })) => {
+                self.shared.health.opened();
                 last.extend(self.serve(store.as_ref(), &report));
                 self.readers.stop(&closed());
                 for thread in threads {
@@ -145,14 +206,20 @@ impl Worker {
                     let _ = thread.join();
                 }
                 // What the readers asked for at last.
-                let mut batches = Vec::new();
-                for job in self.jobs.try_iter() {
+                let mut urgent = Vec::new();
+                for job in self.jobs.clone().try_iter() {
                     match job {
-                        Job::Commit(batch) => batches.push(batch),
+                        Job::Commit(batch) | Job::Defer(batch) => urgent.push(batch),
+                        Job::Journaled(entries) => self.journaled.extend(entries),
                         other => last.push(other),
                     }
                 }
-                self.commit(store.as_ref(), batches);
+                urgent.append(&mut self.deferred);
+                self.commit(store.as_ref(), urgent);
+                let recorded = self.commit_journaled(store.as_ref(), true);
+                if let Err(error) = recorded.and_then(|()| guarded(|| ending(store.as_ref()))) {
+                    tracing::warn!(%error, "the journal is left to whoever opens the store next");
+                }
             }
             Err(error) => {
                 self.readers.refuse(&error);
@@ -164,25 +231,36 @@ impl Worker {
     }
 
     /// Works until it is told to close, or until nobody is left to ask for anything.
-    fn serve(&self, store: &dyn Store, report: &TakeoverReport) -> Option<Job> {
+    fn serve(&mut self, store: &dyn Store, report: &Report) -> Option<Job> {
         loop {
-            let mut batches = Vec::new();
+            let mut urgent = Vec::new();
+            let mut flushes = Vec::new();
             let mut size = 0;
             let mut close = None;
-            let mut next = match self.jobs.recv_timeout(REVISION_POLL) {
+            let mut next = match self.jobs.recv_timeout(self.patience()) {
                 Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.poll_revision(store);
-                    None
-                }
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return None,
             };
+            let is_idle = next.is_none();
             while let Some(job) = next.take() {
                 match job {
                     Job::Ready(reply) => reply(Ok(report.clone())),
                     Job::Commit(batch) => {
                         size += batch.changes.len();
-                        batches.push(batch);
+                        urgent.push(batch);
+                    }
+                    Job::Defer(batch) => {
+                        self.deferred_since.get_or_insert_with(Instant::now);
+                        self.deferred.push(batch);
+                    }
+                    Job::Journaled(entries) => {
+                        self.journaled_since.get_or_insert_with(Instant::now);
+                        self.journaled.extend(entries);
+                    }
+                    Job::Flush(reply) => {
+                        flushes.push(reply);
+                        break;
                     }
                     Job::Close(_) => {
                         close = Some(job);
@@ -193,9 +271,46 @@ impl Worker {
                     next = self.jobs.try_recv().ok();
                 }
             }
-            self.commit(store, batches);
+            let is_flushed = !flushes.is_empty();
+            let deferred_due = is_flushed || self.deferred_since.is_some_and(|since| since.elapsed() >= DEFERRED_AGE);
+            if !urgent.is_empty() || deferred_due {
+                urgent.append(&mut self.deferred);
+                self.deferred_since = None;
+                self.commit(store, urgent);
+            }
+            let recorded = if is_flushed || self.is_journaled_due() {
+                self.commit_journaled(store, is_flushed)
+            } else {
+                Ok(())
+            };
+            for reply in flushes {
+                reply(recorded.clone());
+            }
+            if is_idle {
+                self.poll(store);
+            }
             if close.is_some() {
                 return close;
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let until = |since: Option<Instant>, age: Duration| since.map(|since| age.saturating_sub(since.elapsed()));
+        let journaled = match self.paused_until {
+            Some(until) => self.journaled_since.map(|_| until.saturating_duration_since(Instant::now())),
+            None => until(self.journaled_since, JOURNALED_AGE),
+        };
+        let deferred = until(self.deferred_since, DEFERRED_AGE);
+        journaled.into_iter().chain(deferred).fold(REVISION_POLL, Duration::min)
+    }
+
+    fn is_journaled_due(&self) -> bool {
+        match self.paused_until {
+            Some(until) => Instant::now() >= until,
+            None => {
+                self.journaled.len() >= MAX_JOURNALED_GROUP
+                    || self.journaled_since.is_some_and(|since| since.elapsed() >= JOURNALED_AGE)
             }
         }
     }
@@ -216,11 +331,47 @@ impl Worker {
         }
     }
 
+    /// Commits one group of what is journaled, or all of it.
+    fn commit_journaled(&mut self, store: &dyn Store, all: bool) -> Result<()> {
+        self.paused_until = None;
+        while !self.journaled.is_empty() {
+            let size = self.journaled.len().min(MAX_JOURNALED_GROUP);
+            let mut deferred = std::mem::take(&mut self.deferred);
+            self.deferred_since = None;
+            let sizes: Vec<usize> = deferred.iter().map(|batch| batch.changes.len()).collect();
+            let records = self.journaled.iter().take(size).map(|entry| Change::Record(entry.record.clone()));
+            let others = deferred.iter_mut().flat_map(|batch| batch.changes.drain(..));
+            let group: Vec<Change> = records.chain(others).collect();
+            let outcomes = self.commit_group(store, &group);
+            self.waiting.fetch_sub(sizes.iter().sum(), Ordering::Relaxed);
+            let mut outcomes = match outcomes {
+                Ok(outcomes) => outcomes.into_iter(),
+                Err(error) => {
+                    deferred.into_iter().for_each(|batch| (batch.reply)(Err(error.clone())));
+                    self.paused_until = Some(Instant::now() + RETRY_PAUSE);
+                    return Err(error);
+                }
+            };
+            self.waiting.fetch_sub(size, Ordering::Relaxed);
+            self.shared.recorded(self.journaled.drain(..size).zip(outcomes.by_ref()));
+            for (batch, size) in deferred.into_iter().zip(sizes) {
+                (batch.reply)(Ok(outcomes.by_ref().take(size).collect()));
+            }
+            self.journaled_since = (!self.journaled.is_empty()).then(Instant::now);
+            if !all {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn commit_group(&self, store: &dyn Store, group: &[Change]) -> Result<Vec<Outcome>> {
         if group.is_empty() {
             return Ok(Vec::new());
         }
-        let committed = guarded(|| store.commit(group))?;
+        let committed = guarded(|| store.commit(group));
+        self.shared.health.committed(&committed);
+        let committed = committed?;
         if let Err(error) = self.shared.observe(store, committed.revision) {
             // The changes are safe; the caches catch up with the next commit or poll.
             tracing::warn!(%error, "the catalog could not be read again");
@@ -228,10 +379,14 @@ impl Worker {
         Ok(committed.outcomes)
     }
 
-    fn poll_revision(&self, store: &dyn Store) {
+    /// Asks whether somebody else has changed something, and whether a store that failed works again.
+    fn poll(&self, store: &dyn Store) {
+        if self.shared.health.is_degraded() && self.journaled.is_empty() {
+            self.shared.health.committed(&guarded(|| store.commit(&[])));
+        }
         let observed = guarded(|| store.revision().and_then(|revision| self.shared.observe(store, revision)));
         if let Err(error) = observed {
-            tracing::warn!(%error, "the store could not be asked for its revision");
+            self.shared.health.failed(&error);
         }
     }
 

@@ -50,6 +50,12 @@ pub fn of_customer(
     Ok(Some(CustomerUsage { customer, period, meters: meters.to_vec(), total_cost }))
 }
 
+/// How many units of a meter a customer has used in a period.
+pub fn used(store: &dyn Store, id: &CustomerId, meter: Meter, period: Period) -> Result<u64> {
+    let counters = store.counters(id, period.start)?;
+    Ok(counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units))
+}
+
 /// What to report.
 #[derive(Debug, Clone)]
 pub struct Query {

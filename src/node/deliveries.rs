@@ -18,6 +18,9 @@ use crate::engine::Reply;
 pub type Deliver<'a> = Function<'a, FnArgs<(Batch,)>, Undefined>;
 type Wake = ThreadsafeFunction<(), Undefined, FnArgs<(Batch,)>, Status, false, true>;
 
+/// No ticket has this number.
+const UNASKED: f64 = 0.0;
+
 /// What JavaScript is told of an error.
 #[napi(object)]
 pub struct Failure {
@@ -77,6 +80,16 @@ impl Deliveries {
     {
         let deliveries = self.clone();
         Box::new(move |outcome| deliveries.send(ticket, outcome.and_then(convert).map_err(Failure::from)))
+    }
+
+    /// What was admitted under a ticket is written, or could not be.
+    pub fn written(&self, ticket: f64, written: crate::Result<()>) {
+        self.send(ticket, written.map_err(Failure::from));
+    }
+
+    /// Delivers something that nobody has asked for.
+    pub fn notify<V: ToNapiValue + Send + 'static>(&self, notice: V) {
+        self.send(UNASKED, Ok(notice));
     }
 
     fn send<V: ToNapiValue + Send + 'static>(&self, ticket: f64, outcome: Result<V, Failure>) {

@@ -11,16 +11,19 @@ use super::deliveries::{Deliver, Deliveries};
 use super::error::Result;
 use super::gate::{self, GateFunction};
 use super::input::{
-    ConsumeInput, CustomerInput, EngineOptions, EventInput, KeyInput, PriceInput, QueryInput, price_list,
+    ConsumeInput, CustomerInput, EngineOptions, EventInput, KeyInput, PriceInput, QueryInput, QuestionInput,
+    SettlementInput, price_list,
 };
 use super::output::{
-    CustomerOutput, KeyOutput, Nullable, RecordingOutput, RowOutput, TakeoverOutput, UsageOutput, VerificationOutput,
-    charged_decision, meter_has_room, nullable,
+    CustomerOutput, ExplanationOutput, KeyOutput, NoticeOutput, Nullable, RecordingOutput, RowOutput, TakeoverOutput,
+    UsageOutput, VerificationOutput, decision, meter_has_room, nullable,
 };
 use crate::domain::api_key::{KeyState, RANDOM_BYTES, is_malformed};
 use crate::domain::customer::validate_id;
 use crate::domain::{ApiKey, CustomerId, KeyHash, Meter, Period, PriceList, Refusal, Secret, Timestamp};
+use crate::engine::admission::{Admitted, Candidate, Intent, Passage};
 use crate::engine::gate::{Gate, Unpriced};
+use crate::engine::holds::HoldId;
 use crate::engine::usage::{self, GroupBy, Query};
 use crate::engine::{Engine, Reply};
 use crate::store::{Admission, Applied, Change, Charge, Charged, Outcome, Verdict};
@@ -43,9 +46,11 @@ impl NativeEngine {
         options: EngineOptions,
         #[napi(ts_arg_type = "(batch: unknown[]) => void")] deliver: Deliver<'_>,
     ) -> Result<Self> {
-        let (options, prices) = options.into_domain()?;
         let deliveries =
             Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
+        let notices = deliveries.clone();
+        let listener = Arc::new(move |notice| notices.notify(NoticeOutput::from(notice)));
+        let (options, prices) = options.into_domain(listener)?;
         Ok(Self { engine: Engine::open(options)?, prices: Arc::new(prices), deliveries })
     }
 
@@ -67,7 +72,7 @@ impl NativeEngine {
     /// The function that decides about requests, for one price list: the engine's own where none is given.
     #[napi(
         catch_unwind,
-        ts_return_type = "(ticket: number, now: number, key: string, method: string, path: string, rules: number, userAgent: string | undefined, id: string | undefined, units: number) => unknown[] | null"
+        ts_return_type = "(ticket: number, now: number, key: string, method: string, path: string, rules: number, userAgent: string | undefined, id: string | undefined, units: number, isHold: boolean) => unknown[] | null"
     )]
     pub fn gate<'env>(
         &self,
@@ -119,15 +124,38 @@ impl NativeEngine {
     pub fn consume(&self, ticket: f64, now: f64, input: ConsumeInput) -> Result<()> {
         let now = instant(now)?;
         let event = input.into_domain(&self.prices, now)?;
-        let change = Change::Charge(Charge { event, admission: Some(Admission::default()), paid: None, now });
-        let answer = |applied: Applied| {
-            let charged = applied.charged()?;
-            match charged.verdict {
-                Verdict::Refused(Refusal::IdempotencyConflict) => Err(conflict()),
-                _ => Ok(charged_decision(charged)),
+        let conditions = Admission::default();
+        let candidate = Candidate { event, conditions, terms: None, intent: Intent::Record, now, deadline: None };
+        let answer = |passage: Passage| match passage {
+            Passage::Admitted(Admitted { verdict: Verdict::Refused(Refusal::IdempotencyConflict), .. }) => {
+                Err(conflict())
             }
+            passage => Ok(decision(passage)),
         };
-        self.engine.commit_one(change, self.deliveries.reply_or_fail(ticket, answer));
+        self.engine.consume(candidate, self.deliveries.reply_or_fail(ticket, answer));
+        Ok(())
+    }
+
+    /// Ends holds as one event; answers whether they had not ended before.
+    #[napi(catch_unwind)]
+    pub fn settle(&self, ticket: f64, now: f64, holds: Vec<f64>, settlement: SettlementInput) -> Result<()> {
+        let settlement = settlement.into_domain(instant(now)?)?;
+        self.engine.settle(&hold_ids(&holds), settlement, self.deliveries.reply(ticket, |ended| ended));
+        Ok(())
+    }
+
+    /// Ends holds without an event; tells whether they had not ended before.
+    #[napi(catch_unwind)]
+    pub fn void(&self, holds: Vec<f64>) -> bool {
+        self.engine.void(&hold_ids(&holds))
+    }
+
+    /// Answers with what would become of a request.
+    #[napi(catch_unwind)]
+    pub fn explain(&self, ticket: f64, now: f64, question: QuestionInput) -> Result<()> {
+        let question = question.into_domain(instant(now)?)?;
+        let gate = Gate::new(Arc::clone(&self.engine), Arc::clone(&self.prices), Unpriced::Pass);
+        gate.explain(question, self.deliveries.reply(ticket, ExplanationOutput::from));
         Ok(())
     }
 
@@ -245,7 +273,7 @@ impl NativeEngine {
             Some(KeyState::Expired) => verification("expired", key),
             Some(KeyState::Revoked) => verification("revoked", key),
         };
-        self.engine.read(
+        self.engine.peek(
             move |store, _| Ok(store.identify(&hash)?.map(|(key, _)| key)),
             self.deliveries.reply(ticket, answer),
         );
@@ -256,7 +284,7 @@ impl NativeEngine {
     pub fn list_keys(&self, ticket: f64, customer_id: String) -> Result<()> {
         let id = CustomerId::new(customer_id)?;
         let answer = |keys: Vec<ApiKey>| keys.into_iter().map(KeyOutput::from).collect::<Vec<_>>();
-        self.engine.read(move |store, _| store.keys(&id), self.deliveries.reply(ticket, answer));
+        self.engine.peek(move |store, _| store.keys(&id), self.deliveries.reply(ticket, answer));
         Ok(())
     }
 
@@ -298,6 +326,11 @@ impl NativeEngine {
             Ok((KeyOutput::from(applied.key()?), secret.expose().to_owned()))
         })
     }
+}
+
+/// They are whole: JavaScript got them from here.
+fn hold_ids(holds: &[f64]) -> Vec<HoldId> {
+    holds.iter().map(|hold| *hold as HoldId).collect()
 }
 
 fn instant(now: f64) -> crate::Result<Timestamp> {

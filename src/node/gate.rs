@@ -4,12 +4,15 @@ use napi::Env;
 use napi::bindgen_prelude::{Function, FunctionCallContext};
 
 use super::deliveries::Deliveries;
-use super::output::{DecisionOutput, decision};
+use super::output::{DecisionOutput, admitted, decision};
+use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{EventId, Timestamp, Units};
-use crate::engine::gate::{Gate, Request};
+use crate::engine::admission::{Caller, Decision, Passage};
+use crate::engine::gate::{Gate, Request, Wanted};
 
-/// `(ticket, now, key, method, path, rules, userAgent, id, units)` → the decision, or `null` where it will be delivered.
+/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold)` → the decision, or `null` where it will be
+/// delivered. A decision that says `recorded` is to be followed by the delivery that it is written.
 pub type GateFunction<'env> = Function<'env, (), Option<DecisionOutput>>;
 
 /// Bits of `rules`, as `lib/middleware.ts` sets them.
@@ -19,38 +22,60 @@ const STRICT: u32 = 2;
 /// A closure and not a method: a method call costs ten times as much (it locks the class registry).
 pub fn function(env: &Env, gate: Gate, deliveries: Deliveries) -> napi::Result<GateFunction<'_>> {
     env.create_function_from_closure("admit", move |call| {
-        let reply = deliveries.reply(call.get(0)?, decision);
-        let answer = match request(&call)? {
-            Ok(request) => gate.decide(request, reply),
-            Err(error) => {
-                reply(Err(error));
-                None
-            }
+        let caller = Ticket { number: call.get(0)?, deliveries: deliveries.clone() };
+        let made = match request(&call)? {
+            Ok(request) => gate.decide(request, caller.clone()),
+            Err(error) => Decision::Made(Err(error)),
         };
-        match answer {
-            Some(Ok(passage)) => Ok(Some(decision(passage))),
-            Some(Err(error)) => {
-                deliveries.reply(call.get(0)?, decision)(Err(error));
+        match made {
+            Decision::Made(Ok(passage)) => Ok(Some(decision(passage))),
+            Decision::Writing(passage) => Ok(Some(admitted(passage))),
+            Decision::Made(Err(error)) => {
+                caller.answer(Err(error));
                 Ok(None)
             }
-            None => Ok(None),
+            Decision::Later => Ok(None),
         }
     })
 }
 
+/// Whoever has this ticket gets the answer.
+#[derive(Clone)]
+struct Ticket {
+    number: f64,
+    deliveries: Deliveries,
+}
+
+impl Caller for Ticket {
+    fn answer(self, answer: Result<Passage>) {
+        self.deliveries.reply(self.number, decision)(answer);
+    }
+
+    fn written(self, written: Result<()>) {
+        self.deliveries.written(self.number, written);
+    }
+}
+
 /// The outer error is a bug in `lib/middleware.ts`, the inner one a bad value of the caller's.
-fn request(call: &FunctionCallContext<'_>) -> napi::Result<crate::Result<Request>> {
+fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
     let rules: u32 = call.get(5)?;
     let (now, id, units): (f64, Option<String>, f64) = (call.get(1)?, call.get(7)?, call.get(8)?);
     let key: String = call.get(2)?;
     let method: String = call.get(3)?;
     let path: String = call.get(4)?;
     let user_agent: Option<String> = call.get(6)?;
+    let is_hold: bool = call.get(9)?;
     let parse = || {
+        let units = match is_hold {
+            // None at all may be held: what is settled then goes beyond it.
+            true if units == 0.0 => Wanted::Held(0),
+            true => Wanted::Held(Units::from_number(units)?.get()),
+            false => Wanted::Counted(Units::from_number(units)?),
+        };
         Ok(Request {
             now: Timestamp::from_millis("clock.now()", now)?,
             id: id.map(EventId::new).transpose()?,
-            units: Units::from_number(units)?,
+            units,
             rules: RoutingRules { case_sensitive: rules & CASE_SENSITIVE != 0, strict: rules & STRICT != 0 },
             key,
             method,

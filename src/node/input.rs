@@ -1,12 +1,19 @@
 //! What JavaScript hands in, made into domain types. Every check is the domain's.
 
+use std::time::Duration;
+
 use napi::Either;
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
+use uuid::Uuid;
 
 use crate::domain::customer::{CustomerPatch, Patch, validate_id};
-use crate::domain::{CustomerId, EventId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent};
+use crate::domain::{CustomerId, EventId, HolderId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent};
 use crate::engine::Options;
+use crate::engine::explain::{Asker, Question};
+use crate::engine::health::Listener;
+use crate::engine::holds::Settlement;
+use crate::store::Durability;
 use crate::{Error, Result};
 
 /// An amount: a number, or a decimal string.
@@ -21,6 +28,9 @@ pub struct EngineOptions {
     pub pricing: Vec<PriceInput>,
     pub time_zone: Option<String>,
     pub now: f64,
+    /// By default `journal`.
+    pub durability: Option<String>,
+    pub deadline_ms: f64,
 }
 
 #[napi(object, object_to_js = false)]
@@ -71,6 +81,24 @@ pub struct ConsumeInput {
     pub metadata: Option<String>,
 }
 
+/// The end of a hold.
+#[napi(object, object_to_js = false)]
+pub struct SettlementInput {
+    pub units: Option<f64>,
+    #[napi(ts_type = "number | string")]
+    pub cost: Option<Amount>,
+    pub metadata: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct QuestionInput {
+    pub key: Option<String>,
+    pub customer_id: Option<String>,
+    pub method: String,
+    pub path: String,
+    pub units: Option<f64>,
+}
+
 #[napi(object, object_to_js = false)]
 pub struct CustomerInput {
     pub id: String,
@@ -99,7 +127,7 @@ pub struct KeyInput {
 }
 
 impl EngineOptions {
-    pub fn into_domain(self) -> Result<(Options, PriceList)> {
+    pub fn into_domain(self, listener: Listener) -> Result<(Options, PriceList)> {
         let default_tiers = tier_table(self.default_tiers)?;
         let tiers = self.tiers.map(tier_table).transpose()?;
         let options = Options {
@@ -109,8 +137,29 @@ impl EngineOptions {
             default_tiers,
             time_zone: self.time_zone.as_deref().map(str::parse).transpose()?,
             now: Timestamp::from_millis("clock.now()", self.now)?,
+            durability: durability(self.durability.as_deref())?,
+            deadline: deadline(self.deadline_ms)?,
+            holder: HolderId::new(Uuid::now_v7().to_string())?,
+            listener,
         };
         Ok((options, price_list(self.pricing)?))
+    }
+}
+
+fn durability(name: Option<&str>) -> Result<Durability> {
+    match name {
+        None | Some("journal") => Ok(Durability::Process),
+        Some("commit") => Ok(Durability::Power),
+        Some(name) => Err(Error::invalid(format!("`durability` must be \"journal\" or \"commit\", got {name:?}"))),
+    }
+}
+
+/// At most a day: longer than any request waits.
+fn deadline(millis: f64) -> Result<Duration> {
+    if (1.0..=86_400_000.0).contains(&millis) {
+        Ok(Duration::from_secs_f64(millis / 1_000.0))
+    } else {
+        Err(Error::invalid(format!("`storeDeadlineMs` must be a number from 1 to 86400000, got {millis}")))
     }
 }
 
@@ -208,6 +257,29 @@ fn price_of(prices: &PriceList, endpoint: &str, units: Units) -> Result<Money> {
     let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
     let price = prices.find(method, path, crate::domain::price::RoutingRules::default());
     price.map_or(Ok(Money::ZERO), |price| price.price_per_request.checked_mul(units.get()))
+}
+
+impl SettlementInput {
+    pub fn into_domain(self, now: Timestamp) -> Result<Settlement> {
+        let units = match self.units {
+            Some(0.0) => Some(0),
+            units => units.map(Units::from_number).transpose()?.map(Units::get),
+        };
+        let cost = self.cost.map(|cost| amount("cost", cost)).transpose()?;
+        Ok(Settlement { units, cost, metadata: self.metadata, now })
+    }
+}
+
+impl QuestionInput {
+    pub fn into_domain(self, now: Timestamp) -> Result<Question> {
+        let asker = match (self.key, self.customer_id) {
+            (Some(key), None) => Asker::Key(key),
+            (None, Some(id)) => Asker::Customer(CustomerId::new(id)?),
+            _ => return Err(Error::invalid("explain needs either `key` or `customerId`")),
+        };
+        let rules = crate::domain::price::RoutingRules::default();
+        Ok(Question { asker, method: self.method, path: self.path, rules, units: units(self.units)?, now })
+    }
 }
 
 impl CustomerInput {

@@ -5,10 +5,15 @@ use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
 use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, Timestamp};
-use crate::engine::gate::Passage;
+use crate::engine::Report;
+use crate::engine::admission::{Admitted, Passage};
+use crate::engine::explain::{Explanation, PriceFound, Quota};
+use crate::engine::health::Notice;
+use crate::engine::holds::HoldId;
+use crate::engine::replay::ReplayReport;
 use crate::engine::takeover::TakeoverReport;
 use crate::engine::usage::{CustomerUsage, MeterUsage, QueryRow};
-use crate::store::{Charged, Verdict};
+use crate::store::Verdict;
 
 /// `null` in JavaScript, where `Option` would be `undefined`.
 pub type Nullable<T> = Either<T, Null>;
@@ -185,7 +190,20 @@ pub struct RecordingOutput {
     pub message: Option<String>,
 }
 
-/// What was taken over from the files that the seed's code left behind, at this opening.
+/// What was brought in from the journals of processes that had ended without `close()`.
+#[napi(object, js_name = "JournalReport", object_from_js = false)]
+pub struct ReplayOutput {
+    /// How many journals there were.
+    pub journals: f64,
+    /// How many events were counted now. Those that were in the store already are not counted again.
+    pub events: f64,
+    /// How many lines could not be read: torn by a crash, in which case nobody was told that they are there, or damaged.
+    pub rejected: f64,
+    /// The file that holds those lines, each with its reason.
+    pub rejected_file: Option<String>,
+}
+
+/// What was found when the store was opened: files that the seed's code left behind, and journals of processes that died.
 #[napi(object, js_name = "TakeoverReport", object_from_js = false)]
 pub struct TakeoverOutput {
     /// How many events of `usage-events.json` were counted now. Those of earlier openings are not counted again.
@@ -198,56 +216,192 @@ pub struct TakeoverOutput {
     pub summaries: f64,
     /// Why `customer-usage.json` could not be read.
     pub summaries_error: Option<String>,
+    /// What was brought in from the journals of processes that had ended without `close()`.
+    pub journals: ReplayOutput,
 }
 
-impl From<TakeoverReport> for TakeoverOutput {
-    fn from(report: TakeoverReport) -> Self {
+impl From<Report> for TakeoverOutput {
+    fn from(Report { takeover, replay }: Report) -> Self {
+        let TakeoverReport { events, rejected, rejected_file, summaries, summaries_error } = takeover;
         Self {
-            events: units(report.events),
-            rejected: units(report.rejected),
-            rejected_file: report.rejected_file.map(|path| path.display().to_string()),
-            summaries: units(report.summaries),
-            summaries_error: report.summaries_error,
+            events: units(events),
+            rejected: units(rejected),
+            rejected_file: rejected_file.map(|path| path.display().to_string()),
+            summaries: units(summaries),
+            summaries_error,
+            journals: replay.into(),
         }
     }
 }
 
-/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, requiredTier]`: a tuple, because
+impl From<ReplayReport> for ReplayOutput {
+    fn from(ReplayReport { journals, events, rejected, rejected_file }: ReplayReport) -> Self {
+        Self {
+            journals: units(journals),
+            events: units(events),
+            rejected: units(rejected),
+            rejected_file: rejected_file.map(|path| path.display().to_string()),
+        }
+    }
+}
+
+/// Something that happened by itself. `lib/notices.ts` makes events of it.
+#[napi(object, object_from_js = false)]
+pub struct NoticeOutput {
+    #[napi(ts_type = "'degraded' | 'recovered' | 'rejected'")]
+    pub kind: String,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub lines: Option<f64>,
+    pub file: Option<String>,
+}
+
+impl From<Notice> for NoticeOutput {
+    fn from(notice: Notice) -> Self {
+        let named = |kind: &str| Self { kind: kind.to_owned(), code: None, message: None, lines: None, file: None };
+        match notice {
+            Notice::Degraded(error) => Self {
+                code: Some(error.code.as_str().to_owned()),
+                message: Some(error.message),
+                ..named("degraded")
+            },
+            Notice::Recovered => named("recovered"),
+            Notice::Rejected { lines, file } => {
+                Self { lines: Some(units(lines)), file: Some(file.display().to_string()), ..named("rejected") }
+            }
+        }
+    }
+}
+
+#[napi(object, object_from_js = false)]
+pub struct ExplanationOutput {
+    /// `recorded`: it would pass and be counted.
+    pub code: String,
+    pub key: Option<KeyOutput>,
+    pub is_malformed: bool,
+    pub customer: Option<CustomerOutput>,
+    pub required_tier: Option<String>,
+    pub price: Option<PriceOutput>,
+    pub quota: Option<QuotaOutput>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct PriceOutput {
+    pub endpoint: String,
+    pub price_per_request: String,
+    pub cost: String,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct QuotaOutput {
+    pub event_type: String,
+    pub period_start: f64,
+    pub period_end: f64,
+    #[napi(ts_type = "number | null")]
+    pub limit: Nullable<f64>,
+    pub used: f64,
+    #[napi(ts_type = "number | null")]
+    pub remaining: Nullable<f64>,
+    pub leased_here: f64,
+    pub leased_elsewhere: f64,
+}
+
+impl From<Explanation> for ExplanationOutput {
+    fn from(explanation: Explanation) -> Self {
+        let Explanation { refusal, key, is_malformed, customer, price, quota } = explanation;
+        let required_tier = price.as_ref().and_then(|price| price.required_tier.clone());
+        let code = match refusal {
+            Some(refusal) => refusal_code(refusal).0,
+            None if price.is_some() => "recorded",
+            None => "unpriced",
+        };
+        Self {
+            code: code.to_owned(),
+            key: key.map(KeyOutput::from),
+            is_malformed,
+            customer: customer.map(CustomerOutput::from),
+            required_tier,
+            price: price.map(PriceOutput::from),
+            quota: quota.map(QuotaOutput::from),
+        }
+    }
+}
+
+impl From<PriceFound> for PriceOutput {
+    fn from(price: PriceFound) -> Self {
+        Self {
+            endpoint: price.endpoint,
+            price_per_request: price.price_per_request.to_string(),
+            cost: price.cost.to_string(),
+        }
+    }
+}
+
+impl From<Quota> for QuotaOutput {
+    fn from(Quota { meter, period, standing, leased_here, leased_elsewhere }: Quota) -> Self {
+        Self {
+            event_type: meter.as_str().to_owned(),
+            period_start: millis(period.start),
+            period_end: millis(period.end),
+            limit: nullable(standing.limit.map(units)),
+            used: units(standing.used),
+            remaining: nullable(standing.remaining().map(units)),
+            leased_here: units(leased_here),
+            leased_elsewhere: units(leased_elsewhere),
+        }
+    }
+}
+
+/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, requiredTier, hold]`: a tuple, because
 /// an object with as many properties costs a microsecond more. `lib/decision.ts` names its places.
-pub type DecisionOutput =
-    (&'static str, Option<String>, Option<String>, Option<String>, Option<f64>, f64, f64, f64, Option<String>);
+pub type DecisionOutput = (
+    &'static str,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<f64>,
+    f64,
+    f64,
+    f64,
+    Option<String>,
+    Option<f64>,
+);
 
 pub fn decision(passage: Passage) -> DecisionOutput {
     match passage {
-        Passage::Charged(charged) => charged_decision(charged),
-        Passage::Unpriced(customer) => about(customer, "unpriced", None, None),
+        Passage::Admitted(passage) => admitted(passage),
+        Passage::Unpriced(customer) => about(&customer, "unpriced", None, None, None),
         Passage::Refused(refusal) => {
             let (code, required_tier) = refusal_code(refusal);
-            (code, None, None, None, None, 0.0, 0.0, 0.0, required_tier)
+            (code, None, None, None, None, 0.0, 0.0, 0.0, required_tier, None)
         }
     }
 }
 
-pub fn charged_decision(charged: Charged) -> DecisionOutput {
-    let (code, required_tier) = match charged.verdict {
+pub fn admitted(Admitted { verdict, customer, standing, period, hold }: Admitted) -> DecisionOutput {
+    let (code, required_tier) = match verdict {
+        Verdict::Recorded if hold.is_some() => ("held", None),
         Verdict::Recorded => ("recorded", None),
         Verdict::Duplicate => ("duplicate", None),
         Verdict::Refused(refusal) => refusal_code(refusal),
     };
-    about(charged.customer, code, Some((charged.standing, charged.period)), required_tier)
+    about(&customer, code, Some((standing, period)), required_tier, hold)
 }
 
 fn about(
-    customer: Customer,
+    customer: &Customer,
     code: &'static str,
     quota: Option<(Standing, Period)>,
     required_tier: Option<String>,
+    hold: Option<HoldId>,
 ) -> DecisionOutput {
     let limit = quota.and_then(|(standing, _)| standing.limit).map(units);
     let used = quota.map_or(0.0, |(standing, _)| units(standing.used));
     let (start, end) = quota.map_or((0.0, 0.0), |(_, period)| (millis(period.start), millis(period.end)));
     let id = customer.id.as_str().to_owned();
-    (code, Some(id), customer.subscription_id, customer.tier_id, limit, used, start, end, required_tier)
+    let Customer { subscription_id, tier_id, .. } = customer;
+    let hold = hold.map(units);
+    (code, Some(id), subscription_id.clone(), tier_id.clone(), limit, used, start, end, required_tier, hold)
 }
 
 fn refusal_code(refusal: Refusal) -> (&'static str, Option<String>) {

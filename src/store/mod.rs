@@ -300,6 +300,12 @@ pub enum RecordStatus {
     Replayed,
 }
 
+impl RecordStatus {
+    pub fn is_counted(self) -> bool {
+        self == RecordStatus::Counted
+    }
+}
+
 /// The answer to a [`LeaseRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leased {

@@ -1,0 +1,107 @@
+import type { ApiKey, Customer, ExplanationOutput } from './binding.js'
+import type { DecisionTuple } from './decision.js'
+import type { Engine } from './engine.js'
+import { invalidArgument } from './errors.js'
+import { checkOptions, checkString } from './options.js'
+import { refusal, type RefusalCode } from './refusals.js'
+
+/** A request that is not made: of a key, or of a customer with any valid key. */
+export interface Question {
+  key?: string
+  customerId?: string
+  method: string
+  /** The full path; a query string does not matter. */
+  path: string
+  /** How many units it would take: 1 by default. */
+  units?: number
+}
+
+/** What would become of a request, and why. */
+export interface Explanation {
+  /** Whether it would be let through. */
+  allowed: boolean
+  /** `recorded`: counted. `unpriced`: let through and not counted. Otherwise why it would be refused. */
+  code: 'recorded' | 'unpriced' | RefusalCode
+  /** The status of the answer; 200 stands for what the handler says. */
+  status: number
+  /** The same for people. */
+  reason: string
+  /** The key, where one was asked about and it exists. */
+  key: ApiKey | null
+  customer: Customer | null
+  /** The route's price; `null` for a path without one. */
+  price: {
+    /** As the price list writes it. */
+    endpoint: string
+    /** A decimal in the currency's major unit, for each unit. */
+    pricePerRequest: string
+    /** A decimal: what all units cost. */
+    cost: string
+    requiredTier: string | null
+  } | null
+  /** Where the customer stands on the meter of requests. */
+  quota: {
+    eventType: string
+    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+    periodStart: number
+    periodEnd: number
+    /** `null` without a limit. */
+    limit: number | null
+    /** What is recorded, all that this process has admitted included. */
+    used: number
+    remaining: number | null
+    /** Units that are set aside for this process and not used. */
+    leasedHere: number
+    /** Units that are set aside for others; what they do not use comes back when it is asked for. */
+    leasedElsewhere: number
+  } | null
+}
+
+const QUESTION = ['key', 'customerId', 'method', 'path', 'units']
+
+export async function explain(engine: Engine, question: Question): Promise<Explanation> {
+  checkOptions('explain', question, QUESTION)
+  checkString('method', question.method)
+  checkString('path', question.path)
+  if ((question.key === undefined) === (question.customerId === undefined)) {
+    throw invalidArgument('explain needs either `key` or `customerId`')
+  }
+  const path = question.path.replace(/[?#].*$/s, '')
+  const output = await engine.call<ExplanationOutput>((native, ticket) =>
+    native.explain(ticket, engine.now(), { ...question, path }),
+  )
+  const { key, customer, price, quota, requiredTier } = output
+  const code = output.code as Explanation['code']
+  const allowed = code === 'recorded' || code === 'unpriced'
+  return {
+    allowed,
+    code,
+    status: allowed ? 200 : refusal(code).status,
+    reason: reason(output, question),
+    key: key ?? null,
+    customer: customer ?? null,
+    price: price === undefined ? null : { ...price, requiredTier: requiredTier ?? null },
+    quota: quota ?? null,
+  }
+}
+
+function reason({ code, isMalformed, key, price, quota, requiredTier }: ExplanationOutput, question: Question): string {
+  const { method, path, units = 1 } = question
+  switch (code as DecisionTuple[0]) {
+    case 'invalid_key':
+      if (isMalformed) return 'The key was mistyped: its checksum does not hold.'
+      if (key === undefined) return 'No customer has this key.'
+      return key.revokedAt !== null ? 'The key was revoked.' : 'The key has expired.'
+    case 'customer_suspended':
+      return 'The customer is suspended.'
+    case 'tier_required':
+      return `${method} ${path} requires the tier ${JSON.stringify(requiredTier)} or a higher one.`
+    case 'unpriced_endpoint':
+    case 'unpriced':
+      return `${method} ${path} has no price.`
+    case 'usage_limit_exceeded':
+      return `${units} more would pass the limit: ${quota?.used} of ${quota?.limit} are used.`
+    default:
+      return `It costs ${price?.cost}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
+  }
+}

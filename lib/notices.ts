@@ -1,0 +1,41 @@
+import { EventEmitter } from 'node:events'
+import type { NoticeOutput } from './binding.js'
+import type { BillingErrorCode } from './errors.js'
+
+/** What a Billing tells by itself, and with what. */
+export interface BillingEvents {
+  /**
+   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
+   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
+   */
+  degraded: [failure: { code: BillingErrorCode; message: string }]
+  /** The store works again. */
+  recovered: []
+  /**
+   * Lines of a dead process's journal could not be read and were set aside, each with its reason. A torn last line is
+   * normal after a crash: nobody was told that it is there.
+   */
+  rejected: [lines: { lines: number; file: string }]
+}
+
+/** Tells listeners what happens by itself, and remembers whether the store is away. */
+export class Notices {
+  readonly emitter = new EventEmitter()
+  degraded = false
+
+  readonly receive = (notice: unknown): void => {
+    const { kind, code, message, lines, file } = notice as NoticeOutput
+    switch (kind) {
+      case 'degraded':
+        this.degraded = true
+        this.emitter.emit('degraded', { code: code as BillingErrorCode, message: message ?? '' })
+        break
+      case 'recovered':
+        this.degraded = false
+        this.emitter.emit('recovered')
+        break
+      case 'rejected':
+        this.emitter.emit('rejected', { lines: lines ?? 0, file: file ?? '' })
+    }
+  }
+}

@@ -1,0 +1,174 @@
+//! Holds: units set apart for a request until its end is known.
+//!
+//! A hold ends once: it is settled, which makes it an event, or it is void, or it is swept because nobody has ended it.
+//! What a hold holds is leased and not used; where the process dies, its heir gives it back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Engine;
+use super::Reply;
+use super::ledger::Moment;
+use crate::Result;
+use crate::domain::{Meter, Money, Timestamp, Units, UsageEvent};
+use crate::store::{Admission, Applied, Change, Charge, Verdict};
+
+/// A hold that nobody has ended for so long is void: an hour.
+const ORPHANED_MILLIS: u64 = 3_600_000;
+
+/// Exact as a JavaScript number.
+pub type HoldId = u64;
+
+/// Units set apart.
+pub struct Hold {
+    /// The event that it becomes, but for units and cost.
+    pub event: UsageEvent,
+    pub conditions: Admission,
+    pub unit_price: Money,
+    pub held: u64,
+    pub period_start: Timestamp,
+}
+
+/// What the end of a request shows.
+#[derive(Debug, Clone)]
+pub struct Settlement {
+    /// `None`: as many as were held.
+    pub units: Option<u64>,
+    /// `None`: the units at their price.
+    pub cost: Option<Money>,
+    /// In the place of the event's, as JSON.
+    pub metadata: Option<String>,
+    /// When it is recorded.
+    pub now: Timestamp,
+}
+
+#[derive(Default)]
+pub struct Holds(Mutex<Open>);
+
+#[derive(Default)]
+struct Open {
+    last_id: HoldId,
+    holds: HashMap<HoldId, (Moment, Hold)>,
+}
+
+impl Holds {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn put(&self, hold: Hold, moment: Moment) -> HoldId {
+        let mut open = self.lock();
+        open.last_id += 1;
+        let id = open.last_id;
+        open.holds.insert(id, (moment, hold));
+        id
+    }
+
+    fn take(&self, id: HoldId) -> Option<Hold> {
+        self.lock().holds.remove(&id).map(|(_, hold)| hold)
+    }
+
+    fn take_orphans(&self, moment: Moment) -> Vec<Hold> {
+        let orphaned = |_: &HoldId, (since, _): &mut (Moment, Hold)| *since + ORPHANED_MILLIS <= moment;
+        self.lock().holds.extract_if(orphaned).map(|(_, (_, hold))| hold).collect()
+    }
+}
+
+impl Engine {
+    /// Ends holds as one event, and answers whether they had not ended before. Further holds only lend their units: the
+    /// event is the first one's.
+    pub fn settle(self: &Arc<Self>, ids: &[HoldId], settlement: Settlement, reply: Reply<bool>) {
+        let mut holds = ids.iter().filter_map(|id| self.holds.take(*id));
+        let Some(first) = holds.next() else { return reply(Ok(false)) };
+        let others: Vec<Hold> = holds.collect();
+        let held: u64 = first.held + others.iter().map(|hold| hold.held).sum::<u64>();
+        let units = settlement.units.unwrap_or(held);
+        let event = match event(&first, units, settlement.cost, settlement.metadata) {
+            Ok(Some(event)) => event,
+            Ok(None) => {
+                std::iter::once(first).chain(others).for_each(|hold| self.let_go(&hold));
+                return reply(Ok(true));
+            }
+            // Nothing has changed: it can be settled again, rightly.
+            Err(error) => {
+                let moment = self.shared.moment();
+                let mut open = self.holds.lock();
+                for (id, hold) in ids.iter().zip(std::iter::once(first).chain(others)) {
+                    open.holds.insert(*id, (moment, hold));
+                }
+                return reply(Err(error));
+            }
+        };
+        let key = (event.customer_id.clone(), event.meter);
+        // All of them are of one customer; what was held in another period pays for nothing in this one.
+        others.iter().for_each(|hold| self.let_go(hold));
+        let paid = self.shared.ledger().settle_hold(&key, first.period_start, first.held, units);
+        if event.id.is_none() {
+            let written: Reply<()> = Box::new(|written| reply(written.map(|()| true)));
+            return self.append(event, paid, first.period_start, settlement.now, written);
+        }
+        let leased = paid.as_ref().map_or(0, |part| part.units);
+        let engine = Arc::clone(self);
+        // It has happened, so nothing but its id is judged.
+        let charge = Charge { event: event.clone(), admission: None, paid: paid.clone(), now: settlement.now };
+        self.recorder.commit(
+            vec![Change::Charge(charge)],
+            Box::new(move |outcomes| {
+                let charged = outcomes.and_then(super::single).and_then(Applied::charged);
+                let mut ledger = engine.shared.ledger();
+                match charged {
+                    Ok(charged) if charged.verdict == Verdict::Recorded => {
+                        ledger.settled(&key, first.period_start, units, charged.standing.used);
+                        drop(ledger);
+                        reply(Ok(true));
+                    }
+                    Ok(_) => {
+                        ledger.unspend(&key, first.period_start, units, leased);
+                        drop(ledger);
+                        reply(Ok(true));
+                    }
+                    Err(error) if error.code.is_outage() => {
+                        drop(ledger);
+                        let written: Reply<()> = Box::new(|written| reply(written.map(|()| true)));
+                        engine.append(event, paid, first.period_start, settlement.now, written);
+                    }
+                    Err(error) => {
+                        ledger.unspend(&key, first.period_start, units, leased);
+                        drop(ledger);
+                        reply(Err(error));
+                    }
+                }
+            }),
+        );
+    }
+
+    /// Ends holds without an event, and answers whether they had not ended before.
+    pub fn void(&self, ids: &[HoldId]) -> bool {
+        let holds: Vec<Hold> = ids.iter().filter_map(|id| self.holds.take(*id)).collect();
+        holds.iter().for_each(|hold| self.let_go(hold));
+        !holds.is_empty()
+    }
+
+    /// Ends the holds that nobody has ended.
+    pub(super) fn sweep_holds(&self) {
+        self.holds.take_orphans(self.shared.moment()).iter().for_each(|hold| self.let_go(hold));
+    }
+
+    fn let_go(&self, hold: &Hold) {
+        let key: (_, Meter) = (hold.event.customer_id.clone(), hold.event.meter);
+        self.shared.ledger().unhold(&key, hold.period_start, hold.held);
+    }
+}
+
+/// The event that a hold becomes; `None` for no units.
+fn event(hold: &Hold, units: u64, cost: Option<Money>, metadata: Option<String>) -> Result<Option<UsageEvent>> {
+    if units == 0 {
+        return Ok(None);
+    }
+    let units = Units::from_number(units as f64)?;
+    let cost = cost.map_or_else(|| hold.unit_price.checked_mul(units.get()), Ok)?;
+    let metadata = metadata.or_else(|| hold.event.metadata.clone());
+    let event = UsageEvent { units, cost, metadata, ..hold.event.clone() };
+    event.validate()?;
+    Ok(Some(event))
+}

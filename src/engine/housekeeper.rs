@@ -1,0 +1,77 @@
+//! The thread that tidies up, about once a second: it syncs the journal, deletes what of it is safe in the store, takes
+//! over the journals of the dead, and keeps the store's files small.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::health::Notice;
+use super::journal::directory::{self, failed};
+use super::recorder::{guarded, spawn};
+use super::{Shared, replay};
+use crate::Result;
+use crate::store::Store;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Whoever has locked this keeps the store's files small.
+const ELECTION: &str = "housekeeper.lock";
+
+pub struct Housekeeper {
+    pub store: Weak<dyn Store>,
+    pub shared: Arc<Shared>,
+    pub database: PathBuf,
+    pub files: Arc<super::journal::Files>,
+}
+
+impl Housekeeper {
+    /// Works until `ended` is disconnected.
+    pub fn start(self, ended: Receiver<()>) -> Result<JoinHandle<()>> {
+        spawn("weighbridge-housekeeper".to_owned(), move || {
+            let mut election = None;
+            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                let Some(store) = self.store.upgrade() else { return };
+                for chore in [Self::sync_journal, Self::replay] {
+                    if let Err(error) = guarded(|| chore(&self, store.as_ref())) {
+                        self.shared.health.failed(&error);
+                    }
+                }
+                if election.is_none() {
+                    election = elect(&self.database);
+                }
+                if election.is_some()
+                    && let Err(error) = guarded(|| store.maintain())
+                {
+                    tracing::warn!(%error, "the store's files could not be made smaller; it is tried again");
+                }
+            }
+        })
+    }
+
+    fn sync_journal(&self, store: &dyn Store) -> Result<()> {
+        self.files.sync()?;
+        let position = self.shared.position();
+        if self.files.has_recorded(position) {
+            store.sync()?;
+            self.files.delete_recorded(position)?;
+        }
+        Ok(())
+    }
+
+    fn replay(&self, store: &dyn Store) -> Result<()> {
+        let report = replay::run(store, &self.database)?;
+        if let Some(file) = report.rejected_file {
+            self.shared.health.notify(Notice::Rejected { lines: report.rejected, file });
+        }
+        Ok(())
+    }
+}
+
+fn elect(database: &Path) -> Option<File> {
+    let path = directory::of_database(database).join(ELECTION);
+    let file = File::create(&path).map_err(|error| failed(&path, &error)).ok()?;
+    file.try_lock().is_ok().then_some(file)
+}

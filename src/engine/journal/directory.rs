@@ -1,0 +1,118 @@
+//! Where journals are: `<database>.journals/<holder>/`, with a file `lock` that its owner has locked as long as he lives,
+//! and segments `1.jsonl`, `2.jsonl`, ….
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::domain::HolderId;
+use crate::{Code, Error, Result};
+
+const LOCK: &str = "lock";
+const SEGMENT_EXTENSION: &str = "jsonl";
+
+/// The directory of all journals of a database.
+pub fn of_database(path: &Path) -> PathBuf {
+    let mut journals = path.as_os_str().to_owned();
+    journals.push(".journals");
+    journals.into()
+}
+
+/// A holder's directory, and the lock that says that he is alive; or that he is dead and we are his heir.
+pub struct Directory {
+    pub path: PathBuf,
+    pub holder: HolderId,
+    _lock: File,
+}
+
+impl Directory {
+    /// It is locked before it has its name, so nobody ever sees it without an owner.
+    pub fn create(journals: &Path, holder: HolderId) -> Result<Self> {
+        let path = journals.join(holder.as_str());
+        let unnamed = journals.join(format!(".{}", holder.as_str()));
+        let create = || {
+            std::fs::create_dir_all(&unnamed)?;
+            let lock = File::create_new(unnamed.join(LOCK))?;
+            lock.lock()?;
+            std::fs::rename(&unnamed, &path)?;
+            Ok(lock)
+        };
+        let lock = create().map_err(|error| failed(&path, &error))?;
+        Ok(Self { path, holder, _lock: lock })
+    }
+
+    /// Becomes the heir of a holder, if he is dead and nobody else is that. `None`: he is alive, or has left nothing.
+    pub fn inherit(journals: &Path, holder: HolderId) -> Result<Option<Self>> {
+        let path = journals.join(holder.as_str());
+        let file = path.join(LOCK);
+        let lock = match File::open(&file) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(&file, &error)),
+        };
+        match lock.try_lock() {
+            // Another heir may have finished in between.
+            Ok(()) => Ok(file.exists().then_some(Self { path, holder, _lock: lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(&file, &error)),
+        }
+    }
+
+    /// Removes what is left of it: the segments are gone already.
+    pub fn remove(self) -> Result<()> {
+        let remove = || {
+            std::fs::remove_file(self.path.join(LOCK))?;
+            std::fs::remove_dir(&self.path)
+        };
+        remove().map_err(|error| failed(&self.path, &error))
+    }
+
+    /// Its segments, the oldest first.
+    pub fn segments(&self) -> Result<Vec<PathBuf>> {
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(|error| failed(&self.path, &error))? {
+            let path = entry.map_err(|error| failed(&self.path, &error))?.path();
+            let is_segment = path.extension().is_some_and(|extension| extension == SEGMENT_EXTENSION);
+            let number = path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+            numbers.extend(number.filter(|_| is_segment));
+        }
+        numbers.sort_unstable();
+        Ok(numbers.into_iter().map(|number| segment(&self.path, number)).collect())
+    }
+}
+
+pub fn segment(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number}.{SEGMENT_EXTENSION}"))
+}
+
+/// Who has a directory, alive or dead.
+pub fn holders(journals: &Path) -> Result<Vec<HolderId>> {
+    let entries = match std::fs::read_dir(journals) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(journals, &error)),
+    };
+    let mut holders = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failed(journals, &error))?;
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let name = entry.file_name().to_str().map(str::to_owned).filter(|_| is_directory);
+        holders.extend(name.and_then(|name| HolderId::new(name).ok()));
+    }
+    Ok(holders)
+}
+
+/// What a failure to write or read a journal means to a user.
+pub fn failed(path: &Path, error: &io::Error) -> Error {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::new(Code::StoreFull, format!("the disk that holds {path} is full; make room, then try again"))
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::new(
+            Code::StoreReadOnly,
+            format!("{path} cannot be written; give this process the right to write it ({error})"),
+        ),
+        _ => Error::new(Code::StoreUnavailable, format!("the journal {path} cannot be used: {error}")),
+    }
+}

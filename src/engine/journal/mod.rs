@@ -1,0 +1,310 @@
+//! The journal: what is admitted is written here before anybody is told so.
+//!
+//! One thread takes whatever waits, writes it as one group, hands it to the recorder and answers. What is written
+//! survives the death of the process: [`super::replay`] brings it into the store. A segment is deleted when all that it
+//! holds is in the store and safe there.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::recorder::{Journaled, Recorder, spawn};
+use super::{Reply, Shared};
+use crate::domain::{HolderId, Timestamp, UsageEvent};
+use crate::store::{Durability, LeasePart, Record};
+use crate::{Code, Error, Result};
+
+pub mod directory;
+pub mod line;
+
+use self::directory::{failed, segment};
+
+/// A segment of more bytes than these is closed.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+/// The most entries of one write.
+const MAX_GROUP: usize = 4_096;
+
+/// An admitted event.
+pub struct Entry {
+    pub event: UsageEvent,
+    pub paid: Option<LeasePart>,
+    /// Of the billing period that its units were taken from.
+    pub period_start: Timestamp,
+    pub now: Timestamp,
+    /// Answered when it is written.
+    pub reply: Reply<()>,
+}
+
+enum Job {
+    Append(Entry),
+    /// Answered when all before is written and handed to the recorder.
+    Drain(Box<dyn FnOnce() + Send>),
+}
+
+pub struct Journal {
+    jobs: Sender<Job>,
+    files: Arc<Files>,
+}
+
+/// The segments of this journal, as far as other threads have to know of them.
+#[derive(Default)]
+pub struct Files(Mutex<Segments>);
+
+#[derive(Default)]
+struct Segments {
+    /// Where it is, once the store is open.
+    directory: Option<PathBuf>,
+    /// The one that is written to, if something is in it.
+    current: Option<Segment>,
+    closed: Vec<Segment>,
+    last_number: u64,
+}
+
+struct Segment {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    /// Of its last entry.
+    last_sequence: u64,
+    is_synced: bool,
+}
+
+impl Journal {
+    /// It writes once the directory has come. Where none comes, everything is answered with that error.
+    pub fn start(
+        holder: HolderId,
+        durability: Durability,
+        shared: Arc<Shared>,
+        recorder: Recorder,
+        directory: Receiver<Result<PathBuf>>,
+    ) -> Result<Self> {
+        let (sender, jobs) = unbounded();
+        let files = Arc::new(Files::default());
+        let writer = Writer {
+            jobs,
+            holder,
+            durability,
+            shared,
+            recorder,
+            files: Arc::clone(&files),
+            sequence: 0,
+            lines: String::new(),
+        };
+        spawn("weighbridge-journal".to_owned(), move || {
+            let opened = directory.recv().unwrap_or_else(|_| Err(super::recorder::closed()));
+            writer.run(opened);
+        })?;
+        Ok(Self { jobs: sender, files })
+    }
+
+    pub fn append(&self, entry: Entry) {
+        if let Err(unsent) = self.jobs.send(Job::Append(entry))
+            && let Job::Append(entry) = unsent.0
+        {
+            (entry.reply)(Err(super::recorder::closed()));
+        }
+    }
+
+    /// Calls back when everything before is written and handed to the recorder.
+    pub fn drain(&self, then: Box<dyn FnOnce() + Send>) {
+        if let Err(unsent) = self.jobs.send(Job::Drain(then))
+            && let Job::Drain(then) = unsent.0
+        {
+            then();
+        }
+    }
+
+    /// Its segments, for the thread that syncs and deletes them.
+    pub fn files(&self) -> Arc<Files> {
+        Arc::clone(&self.files)
+    }
+}
+
+struct Writer {
+    jobs: Receiver<Job>,
+    holder: HolderId,
+    durability: Durability,
+    shared: Arc<Shared>,
+    recorder: Recorder,
+    files: Arc<Files>,
+    sequence: u64,
+    lines: String,
+}
+
+impl Writer {
+    fn run(mut self, opened: Result<PathBuf>) {
+        match opened {
+            Ok(directory) => {
+                self.files.lock().directory = Some(directory);
+                while let Ok(job) = self.jobs.recv() {
+                    self.write_group(job);
+                }
+            }
+            Err(error) => {
+                for job in &self.jobs {
+                    match job {
+                        Job::Append(entry) => (entry.reply)(Err(error.clone())),
+                        Job::Drain(then) => then(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes what waits, up to the next drain.
+    fn write_group(&mut self, first: Job) {
+        let mut group = Vec::new();
+        let mut drain = None;
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            match job {
+                Job::Append(entry) => group.push(entry),
+                Job::Drain(then) => {
+                    drain = Some(then);
+                    break;
+                }
+            }
+            if group.len() < MAX_GROUP {
+                next = self.jobs.try_recv().ok();
+            }
+        }
+        if !group.is_empty() {
+            self.write(group);
+        }
+        if let Some(then) = drain {
+            then();
+        }
+    }
+
+    fn write(&mut self, group: Vec<Entry>) {
+        let first = self.sequence + 1;
+        let mut replies = Vec::with_capacity(group.len());
+        let mut records = Vec::with_capacity(group.len());
+        for (sequence, Entry { event, paid, period_start, now, reply }) in (first..).zip(group) {
+            let record = Record { holder: self.holder.clone(), sequence, event, paid, now };
+            records.push(Journaled { record, period_start });
+            replies.push(reply);
+        }
+        self.lines.clear();
+        let formatted = records.iter().try_for_each(|entry| line::write(&entry.record, &mut self.lines));
+        let last = first + records.len() as u64 - 1;
+        // A number that was tried is not used again, whatever became of it.
+        self.sequence = last;
+        let written = formatted.and_then(|()| self.files.lock().append(&self.lines, last, self.durability));
+        match written {
+            Ok(()) => {
+                self.recorder.journaled(records);
+                replies.into_iter().for_each(|reply| reply(Ok(())));
+                self.shared.health.journal_works();
+            }
+            Err(error) => {
+                self.shared.not_journaled(&records);
+                self.shared.health.failed(&error);
+                replies.into_iter().for_each(|reply| reply(Err(error.clone())));
+            }
+        }
+    }
+}
+
+impl Files {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Segments> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings what is written to the disk. Appending goes on meanwhile.
+    pub fn sync(&self) -> Result<()> {
+        let mut unsynced = Vec::new();
+        {
+            let mut segments = self.lock();
+            let Segments { current, closed, .. } = &mut *segments;
+            for segment in closed.iter_mut().chain(current).filter(|segment| !segment.is_synced) {
+                let file = segment.file.try_clone().map_err(|error| failed(&segment.path, &error))?;
+                segment.is_synced = true;
+                unsynced.push((segment.path.clone(), file));
+            }
+        }
+        for (path, file) in unsynced {
+            file.sync_data().map_err(|error| failed(&path, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Whether some closed segment is recorded to its end.
+    pub fn has_recorded(&self, position: u64) -> bool {
+        self.lock().closed.iter().any(|segment| segment.last_sequence <= position)
+    }
+
+    /// Deletes the segments that are recorded to their ends, which must be safe in the store.
+    pub fn delete_recorded(&self, position: u64) -> Result<()> {
+        let mut segments = self.lock();
+        let recorded = |segment: &Segment| segment.last_sequence <= position;
+        for segment in segments.closed.extract_if(.., |segment| recorded(segment)) {
+            remove(&segment)?;
+        }
+        Ok(())
+    }
+
+    /// The same at the end, when nothing is written any more. Answers whether nothing is left.
+    pub fn delete_all(&self, position: u64) -> Result<bool> {
+        let mut segments = self.lock();
+        let current = segments.current.take();
+        segments.closed.extend(current);
+        drop(segments);
+        self.delete_recorded(position)?;
+        Ok(self.lock().closed.is_empty())
+    }
+}
+
+fn remove(segment: &Segment) -> Result<()> {
+    std::fs::remove_file(&segment.path).map_err(|error| failed(&segment.path, &error))
+}
+
+impl Segments {
+    /// Writes lines whole or not at all.
+    fn append(&mut self, lines: &str, last_sequence: u64, durability: Durability) -> Result<()> {
+        if self.current.as_ref().is_none_or(|segment| segment.bytes >= SEGMENT_BYTES) {
+            self.rotate()?;
+        }
+        let no_directory = || Error::new(Code::Internal, "the journal has no directory");
+        let segment = self.current.as_mut().ok_or_else(no_directory)?;
+        let mut written = segment.file.write_all(lines.as_bytes());
+        if durability == Durability::Power {
+            written = written.and_then(|()| segment.file.sync_data());
+        }
+        if let Err(error) = written {
+            // What was written of them must not be read one day: nobody was told that it is there.
+            let undone = segment
+                .file
+                .set_len(segment.bytes)
+                .and_then(|()| segment.file.seek(SeekFrom::Start(segment.bytes)).map(|_| ()));
+            let failure = failed(&segment.path, &error);
+            if undone.is_err() && let Some(segment) = self.current.take() {
+                self.closed.push(segment);
+            }
+            return Err(failure);
+        }
+        segment.bytes += lines.len() as u64;
+        segment.last_sequence = last_sequence;
+        segment.is_synced = durability == Durability::Power;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let path = segment(directory, self.last_number + 1);
+        // The name has to survive a power cut too.
+        let create = || {
+            let file = File::create_new(&path)?;
+            File::open(directory)?.sync_all()?;
+            Ok(file)
+        };
+        let file = create().map_err(|error| failed(&path, &error))?;
+        self.last_number += 1;
+        let new = Segment { path, file, bytes: 0, last_sequence: 0, is_synced: true };
+        self.closed.extend(self.current.replace(new));
+        Ok(())
+    }
+}

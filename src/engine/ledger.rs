@@ -1,0 +1,488 @@
+//! What this engine may spend, customer by customer, and who waits for more.
+//!
+//! Pure bookkeeping: nothing here asks the store, it says what to ask. Moments are milliseconds since the engine was
+//! opened: they decide how much to ask for and when to give back, never what is counted or in which period.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::owed::Owed;
+use crate::domain::lease::{LeaseSize, Wish};
+use crate::domain::{Allowance, Customer, CustomerId, HolderId, Meter, Period, Standing, TimeZone, Timestamp};
+use crate::store::{LeasePart, LeaseRequest, Leased};
+use crate::{Error, Result};
+
+/// Units that nobody has asked for so long are given back.
+const IDLE_MILLIS: u64 = 30_000;
+/// How long it is believed that a limit is reached, without asking again. Usage only grows, but a limit may be raised.
+const FULL_MILLIS: u64 = 1_000;
+/// How soon to ask again for units that others hold and were asked to give back.
+pub const RETRY_MILLIS: u64 = 10;
+/// How long to leave the store alone after a refill that brought nothing.
+const REFILL_PAUSE_MILLIS: u64 = 100;
+/// So many accounts a second, so that no request waits long for the ledger.
+const SWEPT_AT_ONCE: usize = 8_192;
+
+pub type AccountKey = (CustomerId, Meter);
+pub type Moment = u64;
+
+/// What applies to a customer, as of a revision of the store.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    pub revision: u64,
+    pub customer: Arc<Customer>,
+    pub limit: Option<u64>,
+}
+
+/// By what a customer is judged.
+#[derive(Debug, Clone)]
+pub enum Basis {
+    Terms(Terms),
+    /// What was learnt last, if that is as of this revision.
+    Revision(u64),
+}
+
+/// Units that are wanted, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An event that is about to be recorded.
+    Spend,
+    /// A request whose end is not known yet.
+    Hold,
+}
+
+/// Who wants what.
+#[derive(Debug, Clone)]
+pub struct Want {
+    pub key: AccountKey,
+    pub units: u64,
+    pub purpose: Purpose,
+    /// Decides the period.
+    pub now: Timestamp,
+}
+
+/// Units that were taken.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub terms: Terms,
+    pub standing: Standing,
+    pub period: Period,
+    /// What the lease pays for; `None` for a customer without a limit, who has none.
+    pub paid: Option<LeasePart>,
+}
+
+/// The answer to a [`Want`].
+#[derive(Debug)]
+pub enum Answer {
+    Taken(Taken),
+    Suspended(Terms, Standing, Period),
+    /// The limit is reached: nothing of it is left, or too little.
+    Full(Terms, Standing, Period),
+    /// The store could not be asked.
+    Failed(Error),
+}
+
+/// What becomes of a [`Waiter`].
+pub type Resume = Box<dyn FnOnce(Answer) + Send>;
+
+/// Somebody who waits for units.
+pub struct Waiter {
+    pub want: Want,
+    pub resume: Owed<Resume>,
+}
+
+/// What has to happen now that the ledger has been changed: outside of its lock.
+#[derive(Default)]
+pub struct Effects {
+    pub resumed: Vec<(Resume, Answer)>,
+    pub ask: Option<LeaseRequest>,
+}
+
+#[derive(Default)]
+struct Account {
+    terms: Option<Terms>,
+    /// One for each period in use; most often there is one.
+    allowances: Vec<Allowance>,
+    size: LeaseSize,
+    /// When the store last set units aside.
+    granted_at: Moment,
+    /// A request for more is under way.
+    asked: bool,
+    /// No refill before.
+    pause_until: Moment,
+    waiting: VecDeque<Waiter>,
+    /// Others hold what those who wait need.
+    contended: bool,
+    full: Option<Full>,
+    used_at: Moment,
+}
+
+/// So many units do not fit the limit any more.
+struct Full {
+    period_start: Timestamp,
+    units: u64,
+    until: Moment,
+}
+
+pub struct Ledger {
+    holder: HolderId,
+    accounts: IndexMap<AccountKey, Account>,
+    /// What is to be given back to the store.
+    returns: Vec<LeasePart>,
+    /// Where to ask again, and when.
+    retries: VecDeque<(Moment, AccountKey)>,
+    /// The billing period of the last instant asked about: most often the next one's too.
+    period: Option<(TimeZone, Period)>,
+    /// How far the last [`Ledger::sweep`] came.
+    swept: usize,
+}
+
+impl Ledger {
+    pub fn new(holder: HolderId) -> Self {
+        Self {
+            holder,
+            accounts: IndexMap::new(),
+            returns: Vec::new(),
+            retries: VecDeque::new(),
+            period: None,
+            swept: 0,
+        }
+    }
+
+    pub fn period_of(&mut self, now: Timestamp, zone: TimeZone) -> Period {
+        match self.period {
+            Some((known, period)) if known == zone && period.contains(now) => period,
+            _ => {
+                let period = Period::month(now, zone);
+                self.period = Some((zone, period));
+                period
+            }
+        }
+    }
+
+    /// Takes units where that can be decided here and now. `None`: only the store can, see [`Ledger::wait`].
+    pub fn take(
+        &mut self,
+        want: &Want,
+        period: Period,
+        basis: Basis,
+        moment: Moment,
+    ) -> (Option<Answer>, Option<LeaseRequest>) {
+        let Some(account) = self.accounts.get_mut(&want.key) else { return (None, None) };
+        account.used_at = moment;
+        match basis {
+            Basis::Terms(terms) => account.learn(terms, &want.key, &self.holder, &mut self.returns),
+            Basis::Revision(revision) if account.terms.as_ref().is_none_or(|terms| terms.revision < revision) => {
+                return (None, None);
+            }
+            Basis::Revision(_) => {}
+        }
+        if !account.waiting.is_empty() {
+            return (None, None);
+        }
+        let Some(answer) = account.take(want, period, &self.holder, moment) else { return (None, None) };
+        let refill = account.refill(want, period, &self.holder, moment);
+        (Some(answer), refill)
+    }
+
+    /// Lets somebody wait for units, and says what to ask the store for, unless that is asked already.
+    pub fn wait(&mut self, waiter: Waiter, moment: Moment) -> Option<LeaseRequest> {
+        let account = self.accounts.entry(waiter.want.key.clone()).or_default();
+        account.used_at = moment;
+        account.waiting.push_back(waiter);
+        // Where others hold what is needed, the retry asks for everybody.
+        if account.contended { None } else { account.ask(&self.holder) }
+    }
+
+    /// The store has answered a request for units. `period_of` tells the period of an instant.
+    pub fn leased(
+        &mut self,
+        request: &LeaseRequest,
+        answer: Result<Leased>,
+        revision: u64,
+        zone: TimeZone,
+        moment: Moment,
+    ) -> Effects {
+        let key = (request.customer_id.clone(), request.meter);
+        let account = self.accounts.entry(key.clone()).or_default();
+        account.asked = false;
+        let mut effects = Effects::default();
+        let leased = match answer {
+            Ok(leased) => leased,
+            Err(error) => {
+                account.contended = false;
+                account.pause_until = moment + REFILL_PAUSE_MILLIS;
+                if request.urgent {
+                    let failed = |waiter: Waiter| Some((waiter.resume.take()?, Answer::Failed(error.clone())));
+                    effects.resumed = account.waiting.drain(..).filter_map(failed).collect();
+                } else {
+                    // It asks for those who came meanwhile, and hears why it fails.
+                    effects.ask = account.ask(&self.holder);
+                }
+                return effects;
+            }
+        };
+        let terms = Terms { revision, customer: Arc::new(leased.customer), limit: leased.standing.limit };
+        account.learn(terms, &key, &self.holder, &mut self.returns);
+        account.granted(leased.period, leased.standing, leased.granted, moment);
+        account.contended = leased.granted == 0 && leased.leased_elsewhere > 0 && leased.standing.limit.is_some();
+        let full = request.urgent && leased.granted == 0 && !account.contended && leased.standing.limit.is_some();
+        account.full = full.then(|| Full {
+            period_start: leased.period.start,
+            units: request.wish.needed,
+            until: moment + FULL_MILLIS,
+        });
+        if leased.granted == 0 {
+            account.pause_until = moment + REFILL_PAUSE_MILLIS;
+        }
+        while let Some(front) = account.waiting.front() {
+            if !front.resume.is_owed() {
+                account.waiting.pop_front();
+                continue;
+            }
+            let want = front.want.clone();
+            let period = if leased.period.contains(want.now) { leased.period } else { Period::month(want.now, zone) };
+            let Some(answer) = account.take(&want, period, &self.holder, moment) else { break };
+            let resume = account.waiting.pop_front().and_then(|waiter| waiter.resume.take());
+            match (resume, answer) {
+                (Some(resume), answer) => effects.resumed.push((resume, answer)),
+                // His deadline has just passed.
+                (None, Answer::Taken(taken)) => account.untake(&want, taken.period.start),
+                (None, _) => {}
+            }
+        }
+        if account.waiting.is_empty() {
+            account.contended = false;
+        } else if account.contended {
+            self.retries.push_back((moment + RETRY_MILLIS, key));
+        } else {
+            effects.ask = account.ask(&self.holder);
+        }
+        effects
+    }
+
+    /// Asks again for those who wait for what others hold, where it is time.
+    pub fn retries(&mut self, moment: Moment) -> Vec<LeaseRequest> {
+        let mut requests = Vec::new();
+        while self.retries.front().is_some_and(|(at, _)| *at <= moment) {
+            let Some((_, key)) = self.retries.pop_front() else { break };
+            let account = self.accounts.get_mut(&key);
+            requests.extend(account.and_then(|account| account.ask(&self.holder)));
+        }
+        requests
+    }
+
+    /// Where somebody has waited in vain: whether others hold what he needs, and where the customer stands.
+    pub fn contention(&self, want: &Want, period: Period) -> Option<(Terms, Standing)> {
+        let account = self.accounts.get(&want.key)?;
+        let allowance = account.allowances.iter().find(|allowance| allowance.period == period)?;
+        let terms = account.terms.clone().filter(|_| account.contended)?;
+        Some((terms, allowance.standing()))
+    }
+
+    fn allowance(&mut self, key: &AccountKey, period_start: Timestamp) -> Option<&mut Allowance> {
+        self.accounts.get_mut(key)?.allowances.iter_mut().find(|allowance| allowance.period.start == period_start)
+    }
+
+    /// The store has counted, or refused to count, an event that spent units.
+    pub fn settled(&mut self, key: &AccountKey, period_start: Timestamp, units: u64, recorded: u64) {
+        if let Some(allowance) = self.allowance(key, period_start) {
+            allowance.settled(units, recorded);
+        }
+    }
+
+    /// An event that spent units was not recorded; so many of them were a lease's.
+    pub fn unspend(&mut self, key: &AccountKey, period_start: Timestamp, units: u64, leased: u64) {
+        if let Some(allowance) = self.allowance(key, period_start) {
+            allowance.unspend(units, leased);
+        }
+    }
+
+    /// A hold ends without an event.
+    pub fn unhold(&mut self, key: &AccountKey, period_start: Timestamp, units: u64) {
+        if let Some(allowance) = self.allowance(key, period_start) {
+            allowance.unhold(units);
+        }
+    }
+
+    /// A hold becomes an event; answers what the lease pays for.
+    pub fn settle_hold(
+        &mut self,
+        key: &AccountKey,
+        period_start: Timestamp,
+        held: u64,
+        units: u64,
+    ) -> Option<LeasePart> {
+        let leased = self.allowance(key, period_start)?.settle_hold(held, units);
+        (leased > 0).then(|| part(&self.holder, key, period_start, leased))
+    }
+
+    /// The store has counted an event that asked nobody. What no longer fits the limit is given back.
+    pub fn recorded(&mut self, key: &AccountKey, period_start: Timestamp, recorded: u64) {
+        let Some(allowance) = self.allowance(key, period_start) else { return };
+        allowance.recorded(recorded);
+        let excess = allowance.trim();
+        if excess > 0 {
+            self.returns.push(part(&self.holder, key, period_start, excess));
+        }
+    }
+
+    /// Gives back what is free of an account, because others want it or a charge is to be judged by the store.
+    pub fn give_back(&mut self, key: &AccountKey) {
+        if let Some(account) = self.accounts.get_mut(key) {
+            account.full = None;
+            account.give_back(key, &self.holder, &mut self.returns);
+        }
+    }
+
+    /// Looks at some accounts: gives back what has been idle, and forgets those of which nothing is in use.
+    pub fn sweep(&mut self, moment: Moment) {
+        for _ in 0..SWEPT_AT_ONCE.min(self.accounts.len()) {
+            if self.swept >= self.accounts.len() {
+                self.swept = 0;
+            }
+            let Some((key, account)) = self.accounts.get_index_mut(self.swept) else { return };
+            let in_use = account.used_at + IDLE_MILLIS > moment || account.asked || !account.waiting.is_empty();
+            if !in_use {
+                account.give_back(key, &self.holder, &mut self.returns);
+                account.allowances.retain(|allowance| !allowance.is_idle());
+            }
+            if in_use || !account.allowances.is_empty() {
+                self.swept += 1;
+            } else {
+                self.accounts.swap_remove_index(self.swept);
+            }
+        }
+    }
+
+    /// What has to be given back to the store now.
+    #[must_use]
+    pub fn take_returns(&mut self) -> Vec<LeasePart> {
+        std::mem::take(&mut self.returns)
+    }
+
+    /// Whether others could want something back, or somebody waits.
+    pub fn is_busy(&self) -> bool {
+        !self.accounts.is_empty() || !self.returns.is_empty()
+    }
+
+    /// What could not be given back, to be tried again.
+    pub fn retry_returns(&mut self, parts: Vec<LeasePart>) {
+        self.returns.extend(parts);
+    }
+
+    /// What is known of a customer in a period.
+    pub fn known(&self, key: &AccountKey, period_start: Timestamp) -> Option<Allowance> {
+        let account = self.accounts.get(key)?;
+        account.allowances.iter().find(|allowance| allowance.period.start == period_start).copied()
+    }
+}
+
+impl Account {
+    /// Newer terms apply. What was leased under another limit is given back.
+    fn learn(&mut self, terms: Terms, key: &AccountKey, holder: &HolderId, returns: &mut Vec<LeasePart>) {
+        if self.terms.as_ref().is_some_and(|known| known.revision >= terms.revision) {
+            return;
+        }
+        for allowance in &mut self.allowances {
+            if allowance.limit != terms.limit {
+                self.full = None;
+                let units = allowance.relimit(terms.limit);
+                if units > 0 {
+                    returns.push(part(holder, key, allowance.period.start, units));
+                }
+            }
+        }
+        self.terms = Some(terms);
+    }
+
+    fn granted(&mut self, period: Period, standing: Standing, units: u64, moment: Moment) {
+        let known = self.allowances.iter().position(|allowance| allowance.period == period);
+        let place = known.unwrap_or_else(|| {
+            // A period that is over keeps its units until they are swept: a clock may still go back into it.
+            self.allowances.push(Allowance::new(period, standing));
+            self.allowances.len() - 1
+        });
+        self.allowances[place].granted(units, standing.used);
+        if units > 0 {
+            self.granted_at = moment;
+        }
+    }
+
+    /// `None`: only the store can tell.
+    fn take(&mut self, want: &Want, period: Period, holder: &HolderId, moment: Moment) -> Option<Answer> {
+        let terms = self.terms.as_ref()?;
+        let allowance = self.allowances.iter_mut().find(|allowance| allowance.period == period)?;
+        if terms.customer.suspended {
+            return Some(Answer::Suspended(terms.clone(), allowance.standing(), period));
+        }
+        let taken = match want.purpose {
+            Purpose::Spend => allowance.spend(want.units),
+            Purpose::Hold => allowance.hold(want.units),
+        };
+        if taken {
+            let paid = allowance.limit.map(|_| part(holder, &want.key, period.start, want.units));
+            return Some(Answer::Taken(Taken { terms: terms.clone(), standing: allowance.standing(), period, paid }));
+        }
+        let full = self.full.as_ref().filter(|full| full.until > moment && full.period_start == period.start)?;
+        (allowance.missing(want.units) >= full.units)
+            .then(|| Answer::Full(terms.clone(), allowance.standing(), period))
+    }
+
+    /// Takes back a [`Account::take`].
+    fn untake(&mut self, want: &Want, period_start: Timestamp) {
+        if let Some(allowance) = self.allowances.iter_mut().find(|allowance| allowance.period.start == period_start) {
+            match want.purpose {
+                Purpose::Spend => allowance.unspend(want.units, want.units),
+                Purpose::Hold => allowance.unhold(want.units),
+            }
+        }
+    }
+
+    /// What to ask the store for, where units run low.
+    fn refill(&mut self, want: &Want, period: Period, holder: &HolderId, moment: Moment) -> Option<LeaseRequest> {
+        let allowance = self.allowances.iter().find(|allowance| allowance.period == period)?;
+        allowance.limit?;
+        if self.asked || moment < self.pause_until || allowance.free() > self.size.low_water() {
+            return None;
+        }
+        self.size = self.size.after(moment.saturating_sub(self.granted_at));
+        self.asked = true;
+        Some(self.request(want, 1, holder, false))
+    }
+
+    /// What to ask the store for, for those who wait.
+    fn ask(&mut self, holder: &HolderId) -> Option<LeaseRequest> {
+        if self.asked {
+            return None;
+        }
+        let front = self.waiting.front()?;
+        let free = |start| self.allowances.iter().find(|it| it.period.contains(start)).map_or(0, Allowance::free);
+        let needed = front.want.units.saturating_sub(free(front.want.now)).max(1);
+        let request = self.request(&front.want, needed, holder, true);
+        self.asked = true;
+        Some(request)
+    }
+
+    fn request(&self, want: &Want, needed: u64, holder: &HolderId, urgent: bool) -> LeaseRequest {
+        let (customer_id, meter) = want.key.clone();
+        let wish = Wish { needed, wanted: self.size.get().max(needed) };
+        LeaseRequest { holder: holder.clone(), customer_id, meter, now: want.now, wish, urgent }
+    }
+
+    fn give_back(&mut self, key: &AccountKey, holder: &HolderId, returns: &mut Vec<LeasePart>) {
+        for allowance in &mut self.allowances {
+            let units = allowance.give_back();
+            if units > 0 {
+                returns.push(part(holder, key, allowance.period.start, units));
+            }
+        }
+    }
+}
+
+fn part(holder: &HolderId, key: &AccountKey, period_start: Timestamp, units: u64) -> LeasePart {
+    let (customer_id, meter) = key.clone();
+    LeasePart { holder: holder.clone(), customer_id, meter, period_start, units }
+}
