@@ -35,7 +35,7 @@ describe.each(frameworks)('in %s', (name, express) => {
         customerId: 'customer-1',
         subscriptionId: 'sub_1',
         billingTier: 'limited',
-        billing: { code: 'recorded', limit: 1000, used: 1, remaining: 999, resetAt: periodEnd },
+        billing: { code: 'recorded', degraded: false, limit: 1000, used: 1, remaining: 999, resetAt: periodEnd },
       })
       expect(answer.headers).toMatchObject({
         'ratelimit-policy': `"api_request";q=1000;w=${window}`,

@@ -4,7 +4,7 @@ const { existsSync, watch } = require('node:fs')
 const { Billing } = require('weighbridge')
 
 const { dir, times, starter } = JSON.parse(process.argv[2])
-const billing = new Billing({ dir })
+const billing = new Billing({ dir, storeDeadlineMs: 60_000 })
 
 /** Both processes begin when the file is there, so that they meet. */
 async function go() {

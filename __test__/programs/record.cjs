@@ -2,7 +2,7 @@
 const { Billing } = require('weighbridge')
 
 const { dir, events, waits, closes } = JSON.parse(process.argv[2])
-const billing = new Billing({ dir })
+const billing = new Billing({ dir, storeDeadlineMs: 60_000 })
 const event = { customerId: 'customer-1', eventType: 'api_request', timestamp: Date.now(), cost: 0.1 }
 
 async function main() {

@@ -3,7 +3,7 @@ const { isMainThread, parentPort, Worker, workerData } = require('node:worker_th
 const { Billing } = require('weighbridge')
 
 async function work({ dir, times }) {
-  const billing = new Billing({ dir })
+  const billing = new Billing({ dir, storeDeadlineMs: 60_000 })
   const consumption = { customerId: 'customer-1', eventType: 'api_request' }
   const answers = await Promise.all(Array.from({ length: times }, () => billing.usage.consume(consumption)))
   await billing.close()

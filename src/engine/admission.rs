@@ -343,7 +343,9 @@ impl Engine {
             Err(error) => match caller.filter(|_| error.code.is_outage()) {
                 // The journal keeps the event, and its id is claimed when it is recorded.
                 Some(caller) => {
-                    let reply = Box::new(move |written: Result<()>| caller.answer(written.map(|()| Passage::Admitted(admitted))));
+                    let reply = Box::new(move |written: Result<()>| {
+                        caller.answer(written.map(|()| Passage::Admitted(admitted)))
+                    });
                     engine.append(event, paid, period.start, now, reply);
                 }
                 None => engine.shared.ledger().unspend(&key, period.start, units, leased),

@@ -74,12 +74,7 @@ impl Gate {
         engine.read(move |store, catalog| gate.explanation(store, catalog, &question), reply);
     }
 
-    fn explanation(
-        &self,
-        store: &dyn Store,
-        catalog: &Catalog,
-        question: &Question,
-    ) -> Result<Explanation> {
+    fn explanation(&self, store: &dyn Store, catalog: &Catalog, question: &Question) -> Result<Explanation> {
         let mut explanation = Explanation {
             refusal: Some(Refusal::InvalidKey),
             key: None,
@@ -131,13 +126,7 @@ impl Gate {
 }
 
 impl Engine {
-    fn quota(
-        &self,
-        store: &dyn Store,
-        catalog: &Catalog,
-        customer: &Customer,
-        now: Timestamp,
-    ) -> Result<Quota> {
+    fn quota(&self, store: &dyn Store, catalog: &Catalog, customer: &Customer, now: Timestamp) -> Result<Quota> {
         let meter = Meter::ApiRequest;
         let period = Period::month(now, catalog.time_zone);
         let used = usage::used(store, &customer.id, meter, period)?;

@@ -121,9 +121,9 @@ impl Gate {
             let found = store.and_then(|store| guarded(|| store.identify(&hash)));
             let Some(caller) = owed.take() else { return };
             let identity = match found {
-                Ok(found) => found.map(|(key, customer)| {
-                    Arc::new(Identity { revision, key, customer: Arc::new(customer) })
-                }),
+                Ok(found) => {
+                    found.map(|(key, customer)| Arc::new(Identity { revision, key, customer: Arc::new(customer) }))
+                }
                 Err(error) => {
                     gate.engine.shared.health.failed(&error);
                     return caller.answer(Err(error));
@@ -193,7 +193,6 @@ fn candidate(price: &Price, identity: &Identity, terms: Terms, request: Request)
         agent_type: None,
         metadata: metadata.ok(),
     };
-    let conditions =
-        Admission { key_id: Some(identity.key.id.clone()), required_tier: price.required_tier.clone() };
+    let conditions = Admission { key_id: Some(identity.key.id.clone()), required_tier: price.required_tier.clone() };
     Ok(Candidate { event, conditions, terms: Some(terms), intent, now: request.now, deadline: None })
 }

@@ -13,7 +13,10 @@ pub enum Notice {
     Degraded(Error),
     Recovered,
     /// Lines of a journal could not be read: so many, and where they are.
-    Rejected { lines: u64, file: std::path::PathBuf },
+    Rejected {
+        lines: u64,
+        file: std::path::PathBuf,
+    },
 }
 
 /// Called from threads of the engine.
@@ -29,12 +32,7 @@ pub struct Health {
 
 impl Health {
     pub fn new(listener: Listener) -> Self {
-        Self {
-            listener,
-            failure: Mutex::default(),
-            is_degraded: AtomicBool::default(),
-            is_open: AtomicBool::default(),
-        }
+        Self { listener, failure: Mutex::default(), is_degraded: AtomicBool::default(), is_open: AtomicBool::default() }
     }
 
     pub fn notify(&self, notice: Notice) {

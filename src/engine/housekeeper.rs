@@ -28,12 +28,12 @@ pub struct Housekeeper {
 }
 
 impl Housekeeper {
-    /// Works until `ended` is disconnected.
-    pub fn start(self, ended: Receiver<()>) -> Result<JoinHandle<()>> {
+    /// Works until `ended` is disconnected; answers whether it was elected.
+    pub fn start(self, ended: Receiver<()>) -> Result<JoinHandle<Option<Election>>> {
         spawn("weighbridge-housekeeper".to_owned(), move || {
             let mut election = None;
             while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let Some(store) = self.store.upgrade() else { return };
+                let Some(store) = self.store.upgrade() else { break };
                 for chore in [Self::sync_journal, Self::replay] {
                     if let Err(error) = guarded(|| chore(&self, store.as_ref())) {
                         self.shared.health.failed(&error);
@@ -48,6 +48,7 @@ impl Housekeeper {
                     tracing::warn!(%error, "the store's files could not be made smaller; it is tried again");
                 }
             }
+            election
         })
     }
 
@@ -70,8 +71,21 @@ impl Housekeeper {
     }
 }
 
-fn elect(database: &Path) -> Option<File> {
+/// Held by the one who keeps the store's files small.
+pub struct Election {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Election {
+    /// Nobody has to be elected any more, as far as we know. If somebody is, he is already.
+    pub fn end(self) {
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+fn elect(database: &Path) -> Option<Election> {
     let path = directory::of_database(database).join(ELECTION);
-    let file = File::create(&path).map_err(|error| failed(&path, &error)).ok()?;
-    file.try_lock().is_ok().then_some(file)
+    let lock = File::create(&path).map_err(|error| failed(&path, &error)).ok()?;
+    lock.try_lock().is_ok().then_some(Election { path, _lock: lock })
 }

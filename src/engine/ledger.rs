@@ -108,8 +108,10 @@ struct Account {
     size: LeaseSize,
     /// When the store last set units aside.
     granted_at: Moment,
-    /// A request for more is under way.
-    asked: bool,
+    /// A request for more is under way, which goes with the next commit.
+    is_refilling: bool,
+    /// A request for those who wait is under way.
+    is_asking: bool,
     /// No refill before.
     pause_until: Moment,
     waiting: VecDeque<Waiter>,
@@ -207,7 +209,11 @@ impl Ledger {
     ) -> Effects {
         let key = (request.customer_id.clone(), request.meter);
         let account = self.accounts.entry(key.clone()).or_default();
-        account.asked = false;
+        if request.urgent {
+            account.is_asking = false;
+        } else {
+            account.is_refilling = false;
+        }
         let mut effects = Effects::default();
         let leased = match answer {
             Ok(leased) => leased,
@@ -344,7 +350,10 @@ impl Ledger {
                 self.swept = 0;
             }
             let Some((key, account)) = self.accounts.get_index_mut(self.swept) else { return };
-            let in_use = account.used_at + IDLE_MILLIS > moment || account.asked || !account.waiting.is_empty();
+            let in_use = account.used_at + IDLE_MILLIS > moment
+                || account.is_refilling
+                || account.is_asking
+                || !account.waiting.is_empty();
             if !in_use {
                 account.give_back(key, &self.holder, &mut self.returns);
                 account.allowances.retain(|allowance| !allowance.is_idle());
@@ -427,8 +436,7 @@ impl Account {
             return Some(Answer::Taken(Taken { terms: terms.clone(), standing: allowance.standing(), period, paid }));
         }
         let full = self.full.as_ref().filter(|full| full.until > moment && full.period_start == period.start)?;
-        (allowance.missing(want.units) >= full.units)
-            .then(|| Answer::Full(terms.clone(), allowance.standing(), period))
+        (allowance.missing(want.units) >= full.units).then(|| Answer::Full(terms.clone(), allowance.standing(), period))
     }
 
     /// Takes back a [`Account::take`].
@@ -445,24 +453,25 @@ impl Account {
     fn refill(&mut self, want: &Want, period: Period, holder: &HolderId, moment: Moment) -> Option<LeaseRequest> {
         let allowance = self.allowances.iter().find(|allowance| allowance.period == period)?;
         allowance.limit?;
-        if self.asked || moment < self.pause_until || allowance.free() > self.size.low_water() {
+        if self.is_refilling || self.is_asking || moment < self.pause_until || allowance.free() > self.size.low_water()
+        {
             return None;
         }
         self.size = self.size.after(moment.saturating_sub(self.granted_at));
-        self.asked = true;
+        self.is_refilling = true;
         Some(self.request(want, 1, holder, false))
     }
 
     /// What to ask the store for, for those who wait.
     fn ask(&mut self, holder: &HolderId) -> Option<LeaseRequest> {
-        if self.asked {
+        if self.is_asking {
             return None;
         }
         let front = self.waiting.front()?;
         let free = |start| self.allowances.iter().find(|it| it.period.contains(start)).map_or(0, Allowance::free);
         let needed = front.want.units.saturating_sub(free(front.want.now)).max(1);
         let request = self.request(&front.want, needed, holder, true);
-        self.asked = true;
+        self.is_asking = true;
         Some(request)
     }
 

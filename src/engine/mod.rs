@@ -15,7 +15,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use self::health::{Health, Listener};
 use self::holds::Holds;
-use self::housekeeper::Housekeeper;
+use self::housekeeper::{Election, Housekeeper};
 use self::journal::Journal;
 use self::journal::directory::{self, Directory};
 use self::key_cache::KeyCache;
@@ -83,7 +83,7 @@ pub struct Report {
     pub replay: ReplayReport,
 }
 
-/// A running engine. Dropping it lets its threads finish what they were given; [`Engine::close`] waits for that.
+/// A running engine. Dropping it closes it; [`Engine::close`] tells when that is done.
 pub struct Engine {
     shared: Arc<Shared>,
     journal: Journal,
@@ -115,8 +115,13 @@ pub(crate) struct Shared {
 struct Opened {
     store: Arc<dyn Store>,
     report: Report,
-    ending: Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>,
+    /// Waits until the journal has written what it was given.
+    drain: Box<dyn Fn() + Send>,
+    ending: Ending,
 }
+
+/// What is done with the store at the end, when all is recorded.
+type Ending = Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>;
 
 impl Shared {
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -199,13 +204,8 @@ impl Engine {
         });
         let (readers, recorder) = (Readers::default(), Recorder::new());
         let (directory_sender, directory) = bounded(1);
-        let journal = Journal::start(
-            holder.clone(),
-            options.durability,
-            Arc::clone(&shared),
-            recorder.clone(),
-            directory,
-        )?;
+        let journal =
+            Journal::start(holder.clone(), options.durability, Arc::clone(&shared), recorder.clone(), directory)?;
         let engine = Arc::new(Self {
             shared: Arc::clone(&shared),
             journal,
@@ -220,7 +220,10 @@ impl Engine {
         });
         engine.ticker.start(Arc::downgrade(&engine))?;
         let files = engine.journal.files();
-        recorder.start(Arc::clone(&shared), readers, move || open_store(&options, shared, files, directory_sender))?;
+        let drain = engine.journal.drainer();
+        recorder.start(Arc::clone(&shared), readers, move || {
+            open_store(&options, shared, files, directory_sender, drain)
+        })?;
         Ok(engine)
     }
 
@@ -362,6 +365,13 @@ impl Engine {
     }
 }
 
+/// Nobody can ask for anything any more, so it closes by itself.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close(Box::new(|_| ()));
+    }
+}
+
 /// Whose counter an event without conditions raises.
 fn fact(change: &Change) -> Option<(CustomerId, Meter)> {
     match change {
@@ -382,6 +392,7 @@ fn open_store(
     shared: Arc<Shared>,
     files: Arc<journal::Files>,
     directory_sender: Sender<Result<PathBuf>>,
+    drain: Box<dyn Fn() + Send>,
 ) -> Result<Opened> {
     let opened = guarded(|| open_parts(options));
     let (store, report, directory) = match opened {
@@ -393,6 +404,7 @@ fn open_store(
         }
     };
     drop(directory_sender.send(Ok(directory.path.clone())));
+    let journals = directory::of_database(&options.path);
     let (alive, ended) = bounded(0);
     let store: Arc<dyn Store> = Arc::new(store);
     let housekeeper = Housekeeper {
@@ -403,18 +415,22 @@ fn open_store(
     }
     .start(ended)?;
     let ending = Box::new(move |store: &dyn Store| {
+        files.close();
         drop(alive);
         // A thread that panicked has nothing left to do.
-        let _ = housekeeper.join();
+        let election = housekeeper.join().ok().flatten();
         replay::settle(store, &directory.holder, false)?;
         store.sync()?;
         if files.delete_all(shared.position())? {
             replay::settle(store, &directory.holder, true)?;
             directory.remove()?;
         }
+        election.into_iter().for_each(Election::end);
+        // Where anything is left in it, it stays.
+        drop(std::fs::remove_dir(journals));
         Ok(())
     });
-    Ok(Opened { store, report, ending })
+    Ok(Opened { store, report, drain, ending })
 }
 
 fn open_parts(options: &Options) -> Result<(SqliteStore, Report, Directory)> {

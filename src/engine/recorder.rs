@@ -25,7 +25,7 @@ const MAX_GROUP: usize = 4_096;
 const MAX_JOURNALED_GROUP: usize = 2_048;
 /// The most changes that may wait: some hundred megabytes.
 const MAX_WAITING: usize = 262_144;
-/// How often to ask whether another process has changed keys, customers or tiers, when there is nothing to commit.
+/// How often to ask whether another process has changed keys, customers or tiers.
 const REVISION_POLL: Duration = Duration::from_millis(250);
 /// How long what is journaled may gather, and what nobody waits for.
 const JOURNALED_AGE: Duration = Duration::from_millis(500);
@@ -64,7 +64,7 @@ struct Batch {
     reply: Reply<Vec<Outcome>>,
 }
 
-pub fn spawn(name: String, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+pub fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
     std::thread::Builder::new()
         .name(name)
         .spawn(body)
@@ -95,6 +95,7 @@ impl Recorder {
             journaled_since: None,
             deferred_since: None,
             paused_until: None,
+            polled_at: Instant::now(),
         };
         spawn("weighbridge-recorder".to_owned(), move || worker.run(open)).map(drop)
     }
@@ -186,6 +187,7 @@ struct Worker {
     deferred_since: Option<Instant>,
     /// The store has failed; what is journaled is not tried before.
     paused_until: Option<Instant>,
+    polled_at: Instant,
 }
 
 impl Worker {
@@ -197,7 +199,7 @@ impl Worker {
         // What is answered when all is done and the store is closed.
         let mut last = Vec::new();
         match opened {
-            Ok((threads, Opened { store, report, ending })) => {
+            Ok((threads, Opened { store, report, drain, ending })) => {
                 self.shared.health.opened();
                 last.extend(self.serve(store.as_ref(), &report));
                 self.readers.stop(&closed());
@@ -205,17 +207,7 @@ impl Worker {
                     // A reader that panicked has nothing left to wait for.
                     let _ = thread.join();
                 }
-                // What the readers asked for at last.
-                let mut urgent = Vec::new();
-                for job in self.jobs.clone().try_iter() {
-                    match job {
-                        Job::Commit(batch) | Job::Defer(batch) => urgent.push(batch),
-                        Job::Journaled(entries) => self.journaled.extend(entries),
-                        other => last.push(other),
-                    }
-                }
-                urgent.append(&mut self.deferred);
-                self.commit(store.as_ref(), urgent);
+                last.extend(self.finish(store.as_ref(), drain.as_ref()));
                 let recorded = self.commit_journaled(store.as_ref(), true);
                 if let Err(error) = recorded.and_then(|()| guarded(|| ending(store.as_ref()))) {
                     tracing::warn!(%error, "the journal is left to whoever opens the store next");
@@ -242,7 +234,6 @@ impl Worker {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return None,
             };
-            let is_idle = next.is_none();
             while let Some(job) = next.take() {
                 match job {
                     Job::Ready(reply) => reply(Ok(report.clone())),
@@ -278,20 +269,42 @@ impl Worker {
                 self.deferred_since = None;
                 self.commit(store, urgent);
             }
-            let recorded = if is_flushed || self.is_journaled_due() {
-                self.commit_journaled(store, is_flushed)
-            } else {
-                Ok(())
-            };
+            let recorded =
+                if is_flushed || self.is_journaled_due() { self.commit_journaled(store, is_flushed) } else { Ok(()) };
             for reply in flushes {
                 reply(recorded.clone());
             }
-            if is_idle {
+            if self.polled_at.elapsed() >= REVISION_POLL {
+                self.polled_at = Instant::now();
                 self.poll(store);
             }
             if close.is_some() {
                 return close;
             }
+        }
+    }
+
+    /// Does what the readers asked for at last, and what follows from that. Answers what is left for the very end.
+    fn finish(&mut self, store: &dyn Store, drain: &dyn Fn()) -> Vec<Job> {
+        let mut last = Vec::new();
+        loop {
+            drain();
+            let mut urgent = std::mem::take(&mut self.deferred);
+            let mut has_more = false;
+            for job in self.jobs.clone().try_iter() {
+                match job {
+                    Job::Commit(batch) | Job::Defer(batch) => urgent.push(batch),
+                    Job::Journaled(entries) => {
+                        has_more = true;
+                        self.journaled.extend(entries);
+                    }
+                    other => last.push(other),
+                }
+            }
+            if urgent.is_empty() && !has_more {
+                return last;
+            }
+            self.commit(store, urgent);
         }
     }
 
@@ -302,7 +315,8 @@ impl Worker {
             None => until(self.journaled_since, JOURNALED_AGE),
         };
         let deferred = until(self.deferred_since, DEFERRED_AGE);
-        journaled.into_iter().chain(deferred).fold(REVISION_POLL, Duration::min)
+        let poll = REVISION_POLL.saturating_sub(self.polled_at.elapsed());
+        journaled.into_iter().chain(deferred).fold(poll, Duration::min)
     }
 
     fn is_journaled_due(&self) -> bool {

@@ -8,7 +8,9 @@ use napi_derive::napi;
 use uuid::Uuid;
 
 use crate::domain::customer::{CustomerPatch, Patch, validate_id};
-use crate::domain::{CustomerId, EventId, HolderId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent};
+use crate::domain::{
+    CustomerId, EventId, HolderId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent,
+};
 use crate::engine::Options;
 use crate::engine::explain::{Asker, Question};
 use crate::engine::health::Listener;

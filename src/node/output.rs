@@ -260,11 +260,9 @@ impl From<Notice> for NoticeOutput {
     fn from(notice: Notice) -> Self {
         let named = |kind: &str| Self { kind: kind.to_owned(), code: None, message: None, lines: None, file: None };
         match notice {
-            Notice::Degraded(error) => Self {
-                code: Some(error.code.as_str().to_owned()),
-                message: Some(error.message),
-                ..named("degraded")
-            },
+            Notice::Degraded(error) => {
+                Self { code: Some(error.code.as_str().to_owned()), message: Some(error.message), ..named("degraded") }
+            }
             Notice::Recovered => named("recovered"),
             Notice::Rejected { lines, file } => {
                 Self { lines: Some(units(lines)), file: Some(file.display().to_string()), ..named("rejected") }

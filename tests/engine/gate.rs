@@ -1,16 +1,18 @@
 //! The gate: who passes, who is refused, and what is counted.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use weighbridge::domain::price::RoutingRules;
 use weighbridge::domain::{ApiKey, EventId, Meter, Price, PriceList, Refusal, Secret, Standing, Units};
 use weighbridge::engine::Engine;
-use weighbridge::engine::gate::{Gate, Passage, Request, Unpriced};
+use weighbridge::engine::admission::{Caller, Decision, Passage};
+use weighbridge::engine::gate::{Gate, Request, Unpriced, Wanted};
 use weighbridge::store::Verdict;
 use weighbridge::{Code, Result};
 
 use crate::support::*;
-use crate::{Place, apply, ask, close, ready};
+use crate::{Place, apply, close, ready};
 
 pub fn price(route: &str, amount: &str) -> Price {
     Price::new(route, money(amount), None).expect("a price")
@@ -26,20 +28,65 @@ pub fn request(key: &str, route: &str) -> Request {
         rules: RoutingRules::default(),
         user_agent: None,
         id: None,
-        units: Units::ONE,
+        units: Wanted::Counted(Units::ONE),
         now: now(),
     }
 }
 
-pub fn decide(gate: &Gate, request: Request) -> Result<Passage> {
-    let mut at_once = None;
-    let later = ask(|reply| at_once = gate.decide(request, reply));
-    at_once.unwrap_or_else(|| later.get())
+enum Said {
+    Answer(Result<Passage>),
+    Written(Result<()>),
 }
 
-/// What is decided without asking the store.
+/// Somebody who waits for what becomes of a request.
+struct Asker(mpsc::Sender<Said>);
+
+impl Caller for Asker {
+    fn answer(self, answer: Result<Passage>) {
+        drop(self.0.send(Said::Answer(answer)));
+    }
+
+    fn written(self, written: Result<()>) {
+        drop(self.0.send(Said::Written(written)));
+    }
+}
+
+/// A request that was made.
+pub struct Asked(Decision, mpsc::Receiver<Said>);
+
+pub fn asked(gate: &Gate, request: Request) -> Asked {
+    let (sender, receiver) = mpsc::channel();
+    Asked(gate.decide(request, Asker(sender)), receiver)
+}
+
+impl Asked {
+    /// What becomes of it, once that is known and written.
+    pub fn get(self) -> Result<Passage> {
+        let said = || self.1.recv_timeout(Duration::from_secs(60)).expect("an answer");
+        match self.0 {
+            Decision::Made(answer) => answer,
+            Decision::Writing(admitted) => match said() {
+                Said::Written(written) => written.map(|()| Passage::Admitted(admitted)),
+                Said::Answer(_) => panic!("it was answered twice"),
+            },
+            Decision::Later => match said() {
+                Said::Answer(answer) => answer,
+                Said::Written(_) => panic!("it was not answered"),
+            },
+        }
+    }
+}
+
+pub fn decide(gate: &Gate, request: Request) -> Result<Passage> {
+    asked(gate, request).get()
+}
+
+/// What is decided without asking the store, and not recorded.
 fn decided_at_once(gate: &Gate, request: Request) -> Option<Passage> {
-    gate.decide(request, Box::new(|_| ())).map(|answer| answer.expect("a decision"))
+    match asked(gate, request).0 {
+        Decision::Made(answer) => Some(answer.expect("a decision")),
+        Decision::Writing(_) | Decision::Later => None,
+    }
 }
 
 fn gate(engine: &Arc<Engine>) -> Gate {
@@ -59,7 +106,7 @@ fn open(place: &Place) -> (Arc<Engine>, Gate) {
 /// The verdict on a request that got as far as the store.
 fn verdict(gate: &Gate, request: Request) -> Verdict {
     match decide(gate, request).expect("a decision") {
-        Passage::Charged(charged) => charged.verdict,
+        Passage::Admitted(admitted) => admitted.verdict,
         other => panic!("{other:?}"),
     }
 }
@@ -67,7 +114,7 @@ fn verdict(gate: &Gate, request: Request) -> Verdict {
 fn refusal(passage: Passage) -> Option<Refusal> {
     match passage {
         Passage::Refused(refusal) => Some(refusal),
-        Passage::Charged(charged) => match charged.verdict {
+        Passage::Admitted(admitted) => match admitted.verdict {
             Verdict::Refused(refusal) => Some(refusal),
             Verdict::Recorded | Verdict::Duplicate => None,
         },
@@ -111,7 +158,7 @@ fn a_priced_request_is_counted_with_a_cold_and_with_a_warm_key() {
     let place = Place::new();
     let (engine, gate) = open(&place);
     let agent = Some("é".repeat(400));
-    let three = Request { units: units(3), user_agent: agent, ..request("key-1", "POST /agents/7?") };
+    let three = Request { units: Wanted::Counted(units(3)), user_agent: agent, ..request("key-1", "POST /agents/7?") };
     let three = Request { path: "/Agents/7/".to_owned(), ..three };
     for request in [request("key-1", "GET /paid"), request("key-1", "HEAD /paid"), three] {
         assert_eq!(verdict(&gate, request), Verdict::Recorded);
@@ -164,11 +211,12 @@ fn a_suspended_customer_is_refused_everywhere() {
     for route in ["GET /paid", "GET /free"] {
         assert_eq!(refused(&gate, request("key-1", route)), Some(Refusal::Suspended), "{route}");
     }
+    close(&engine);
     assert_eq!(used(&place.store(), "ann"), 1);
 }
 
 #[test]
-fn a_key_revoked_by_another_engine_is_refused_on_the_very_next_priced_request() {
+fn a_key_revoked_by_another_engine_is_soon_refused() {
     let place = Place::new();
     let (_engine, gate) = open(&place);
     let other = place.open();
@@ -176,11 +224,17 @@ fn a_key_revoked_by_another_engine_is_refused_on_the_very_next_priced_request() 
         apply(&other, create_key(api_key(key, "ann")));
         assert_eq!(verdict(&gate, request(key, "GET /paid")), Verdict::Recorded);
         apply(&other, revoke_key(key, now()));
-        assert_eq!(refused(&gate, request(key, "GET /paid")), Some(Refusal::InvalidKey));
-        // Which told this engine, so that now it knows by itself.
+        until(|| refused(&gate, request(key, "GET /paid")) == Some(Refusal::InvalidKey));
         assert_eq!(refused(&gate, request(key, "GET /free")), Some(Refusal::InvalidKey));
     }
-    assert_eq!(used(&place.store(), "ann"), 3);
+}
+
+/// Tries again until it holds.
+fn until(holds: impl Fn() -> bool) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "it never holds");
+    }
 }
 
 #[test]
@@ -190,10 +244,7 @@ fn a_key_revoked_by_another_engine_is_soon_refused_without_a_price_too() {
     let other = place.open();
     assert_eq!(refused(&gate, request("key-1", "GET /free")), None);
     apply(&other, revoke_key("key-1", now()));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while refused(&gate, request("key-1", "GET /free")).is_none() {
-        assert!(std::time::Instant::now() < deadline, "it never notices");
-    }
+    until(|| refused(&gate, request("key-1", "GET /free")) == Some(Refusal::InvalidKey));
 }
 
 #[test]
@@ -229,7 +280,7 @@ fn a_price_that_overflows_is_an_error_and_counts_nothing() {
     let gate = Gate::new(Arc::clone(&engine), Arc::new(prices), Unpriced::Pass);
     let most = Units::from_number(Units::MAX as f64).unwrap();
     for _ in ["cold", "warm"] {
-        let answer = decide(&gate, Request { units: most, ..request("key-1", "GET /paid") });
+        let answer = decide(&gate, Request { units: Wanted::Counted(most), ..request("key-1", "GET /paid") });
         assert_eq!(answer.unwrap_err().code, Code::AmountOverflow);
     }
     assert_eq!(used(&place.store(), "ann"), 0);
@@ -237,9 +288,7 @@ fn a_price_that_overflows_is_an_error_and_counts_nothing() {
 
 /// How many of so many concurrent requests are let through. The others are refused at the limit.
 fn let_through(gate: &Gate, requests: usize, limit: u64) -> usize {
-    let answers: Vec<_> = (0..requests)
-        .map(|_| ask(|reply| assert!(gate.decide(request("key-1", "GET /paid"), reply).is_none())))
-        .collect();
+    let answers: Vec<_> = (0..requests).map(|_| asked(gate, request("key-1", "GET /paid"))).collect();
     let refusals = answers.into_iter().map(|answer| refusal(answer.get().expect("a decision")));
     let full = Refusal::LimitExceeded(Standing { limit: Some(limit), used: limit });
     refusals.filter(|refusal| refusal.as_ref().inspect(|refusal| assert_eq!(**refusal, full)).is_none()).count()

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weighbridge::Result;
-use weighbridge::domain::TierTable;
+use weighbridge::domain::{HolderId, TierTable};
 use weighbridge::engine::takeover::TakeoverReport;
 use weighbridge::engine::{Engine, Options, Reply};
 use weighbridge::store::{Applied, Change, Durability, Outcome, SqliteStore};
@@ -40,6 +40,11 @@ impl Place {
             default_tiers: TierTable::default(),
             time_zone: None,
             now: support::now(),
+            durability: Durability::default(),
+            // A busy machine is slow, which is not what the tests are about.
+            deadline: Duration::from_secs(60),
+            holder: HolderId::new(uuid::Uuid::now_v7().to_string()).expect("an id"),
+            listener: Arc::new(|_| ()),
         }
     }
 
@@ -71,14 +76,14 @@ fn ask<T: Send + 'static>(question: impl FnOnce(Reply<T>)) -> Answer<T> {
 }
 
 fn ready(engine: &Engine) -> Result<TakeoverReport> {
-    ask(|reply| engine.ready(reply)).get()
+    ask(|reply| engine.ready(reply)).get().map(|report| report.takeover)
 }
 
-fn commit(engine: &Engine, changes: Vec<Change>) -> Result<Vec<Outcome>> {
+fn commit(engine: &Arc<Engine>, changes: Vec<Change>) -> Result<Vec<Outcome>> {
     ask(|reply| engine.commit(changes, reply)).get()
 }
 
-fn apply(engine: &Engine, change: Change) -> Applied {
+fn apply(engine: &Arc<Engine>, change: Change) -> Applied {
     ask(|reply| engine.commit_one(change, reply)).get().expect("a change")
 }
 

@@ -9,7 +9,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::recorder::{Journaled, Recorder, spawn};
 use super::{Reply, Shared};
@@ -39,7 +39,7 @@ pub struct Entry {
 }
 
 enum Job {
-    Append(Entry),
+    Append(Box<Entry>),
     /// Answered when all before is written and handed to the recorder.
     Drain(Box<dyn FnOnce() + Send>),
 }
@@ -61,6 +61,8 @@ struct Segments {
     current: Option<Segment>,
     closed: Vec<Segment>,
     last_number: u64,
+    /// Nothing is written any more.
+    has_ended: bool,
 }
 
 struct Segment {
@@ -101,7 +103,7 @@ impl Journal {
     }
 
     pub fn append(&self, entry: Entry) {
-        if let Err(unsent) = self.jobs.send(Job::Append(entry))
+        if let Err(unsent) = self.jobs.send(Job::Append(Box::new(entry)))
             && let Job::Append(entry) = unsent.0
         {
             (entry.reply)(Err(super::recorder::closed()));
@@ -115,6 +117,21 @@ impl Journal {
         {
             then();
         }
+    }
+
+    /// Waits until all before is written and handed to the recorder.
+    pub fn drainer(&self) -> Box<dyn Fn() + Send> {
+        let jobs = self.jobs.clone();
+        Box::new(move || {
+            let (sender, drained) = bounded(1);
+            let told = Box::new(move || {
+                // Whoever waits has not gone away.
+                let _ = sender.send(());
+            });
+            drop(jobs.send(Job::Drain(told)));
+            // Fails where the thread has ended, which it does with nothing left to write.
+            let _ = drained.recv();
+        })
     }
 
     /// Its segments, for the thread that syncs and deletes them.
@@ -161,7 +178,7 @@ impl Writer {
         let mut next = Some(first);
         while let Some(job) = next.take() {
             match job {
-                Job::Append(entry) => group.push(entry),
+                Job::Append(entry) => group.push(*entry),
                 Job::Drain(then) => {
                     drain = Some(then);
                     break;
@@ -232,6 +249,11 @@ impl Files {
         Ok(())
     }
 
+    /// Refuses everything from now on.
+    pub fn close(&self) {
+        self.lock().has_ended = true;
+    }
+
     /// Whether some closed segment is recorded to its end.
     pub fn has_recorded(&self, position: u64) -> bool {
         self.lock().closed.iter().any(|segment| segment.last_sequence <= position)
@@ -265,6 +287,9 @@ fn remove(segment: &Segment) -> Result<()> {
 impl Segments {
     /// Writes lines whole or not at all.
     fn append(&mut self, lines: &str, last_sequence: u64, durability: Durability) -> Result<()> {
+        if self.has_ended {
+            return Err(super::recorder::closed());
+        }
         if self.current.as_ref().is_none_or(|segment| segment.bytes >= SEGMENT_BYTES) {
             self.rotate()?;
         }
@@ -281,7 +306,9 @@ impl Segments {
                 .set_len(segment.bytes)
                 .and_then(|()| segment.file.seek(SeekFrom::Start(segment.bytes)).map(|_| ()));
             let failure = failed(&segment.path, &error);
-            if undone.is_err() && let Some(segment) = self.current.take() {
+            if undone.is_err()
+                && let Some(segment) = self.current.take()
+            {
                 self.closed.push(segment);
             }
             return Err(failure);
