@@ -1,0 +1,36 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+
+/** Plays some rounds of `npm run torture` and gives back its report; `torture/README.md` says what is in it. */
+async function torture(...options: string[]): Promise<string> {
+  const program = join(__dirname, '../torture/torture.ts')
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, ['--import', 'tsx', program, ...options], { timeout: 55_000 }, (error, report, errors) => {
+      if (error === null) resolve(report)
+      else reject(new Error(`${report}\n${errors}`))
+    })
+  })
+}
+
+test('a store that was tampered with is noticed', async () => {
+  expect(await torture('--only', 'sabotage')).toContain('sabotage: passed, 1 rounds')
+})
+
+test('servers that are killed under load lose nothing, count nothing twice and strand nothing', async () => {
+  expect(await torture('--only', 'crash', '--rounds', '3')).toContain('crash: passed, 3 rounds')
+})
+
+test('clocks that jump over the ends of months mix up no periods', async () => {
+  expect(await torture('--only', 'clock', '--rounds', '1')).toContain('clock: passed, 1 rounds')
+})
+
+test('a full disk refuses, records nothing by halves, and is forgotten once there is room', async () => {
+  const report = await torture('--only', 'disk', '--rounds', '1')
+  const notTested = /NOT TESTED: .*/.exec(report)
+  if (notTested !== null) console.warn(notTested[0])
+  else expect(report).toContain('disk: passed, 1 rounds')
+})
+
+test('damaged journals are taken over as far as they can be read', async () => {
+  expect(await torture('--only', 'damage', '--rounds', '1')).toContain('damage: passed, 1 rounds')
+})
