@@ -5,10 +5,15 @@ import { join } from 'node:path'
 async function torture(...options: string[]): Promise<string> {
   const program = join(__dirname, '../torture/torture.ts')
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, ['--import', 'tsx', program, ...options], { timeout: 55_000 }, (error, report, errors) => {
-      if (error === null) resolve(report)
-      else reject(new Error(`${report}\n${errors}`))
-    })
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', program, ...options],
+      { timeout: 55_000 },
+      (error, report, errors) => {
+        if (error === null) resolve(report)
+        else reject(new Error(`${report}\n${errors}`))
+      },
+    )
   })
 }
 
