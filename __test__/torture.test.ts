@@ -30,12 +30,16 @@ test('clocks that jump over the ends of months mix up no periods', async () => {
 })
 
 test('a full disk refuses, records nothing by halves, and is forgotten once there is room', async () => {
-  const report = await torture('--only', 'disk', '--rounds', '1')
-  const notTested = /NOT TESTED: .*/.exec(report)
-  if (notTested !== null) console.warn(notTested[0])
-  else expect(report).toContain('disk: passed, 1 rounds')
+  expect(told(await torture('--only', 'disk', '--rounds', '1'))).toMatch(/disk: passed, 1 rounds|NOT TESTED/)
 })
 
 test('damaged journals are taken over as far as they can be read', async () => {
-  expect(await torture('--only', 'damage', '--rounds', '1')).toContain('damage: passed, 1 rounds')
+  expect(told(await torture('--only', 'damage', '--rounds', '1'))).toContain('damage: passed, 1 rounds')
 })
+
+/** What could not be tested here is not passed over in silence. */
+function told(report: string): string {
+  const [notTested] = /NOT TESTED: .*/.exec(report) ?? []
+  if (notTested !== undefined) console.warn(notTested)
+  return report
+}

@@ -4,7 +4,8 @@ import type { FailedRound, PartResult } from './rounds.js'
 /** Says what a part came to. */
 export function printPart(result: PartResult, options: Options): void {
   const { part, rounds, seconds, numbers, failed, notTested } = result
-  console.log(`\n${part}: ${failed.length > 0 ? 'FAILED' : 'passed'}, ${rounds} rounds in ${seconds.toFixed(1)} s`)
+  const verdict = failed.length > 0 ? 'FAILED' : rounds === 0 ? 'not tested' : 'passed'
+  console.log(`\n${part}: ${verdict}, ${rounds} rounds in ${seconds.toFixed(1)} s`)
   const width = Math.max(0, ...Object.keys(numbers).map((name) => name.length))
   for (const [name, number] of Object.entries(numbers)) {
     console.log(`  ${name.padEnd(width)}  ${number.toLocaleString('en').padStart(12)}`)

@@ -1,10 +1,10 @@
 import { cast, type Customer, LIMITED_METERS, type LimitedMeter, tierOf } from './customers.js'
+import { Database, quoted } from './database.js'
 import type { Known } from './checks/all.js'
 import { had, isAcknowledged, Ledger } from './ledger.js'
 import { Load } from './load.js'
 import type { Round } from './rounds.js'
 import type { ServerProcess } from './serverProcess.js'
-import { openReadOnly } from './store.js'
 import { Traffic } from './traffic.js'
 import { Watch } from './watch.js'
 
@@ -125,11 +125,13 @@ export class Service {
   }
 
   #counted({ id }: Customer, meter: LimitedMeter, period: number): number {
-    const database = openReadOnly(this.dir)
+    const database = new Database(this.dir)
     try {
-      const row = database
-        .prepare('SELECT units FROM period_counters WHERE customer_id = ? AND meter = ? AND period_start = ?')
-        .get(id, meter, period) as { units: number } | undefined
+      const [row] = database.rows<{ units: number }>(
+        ['units'],
+        `SELECT units FROM period_counters
+         WHERE customer_id = ${quoted(id)} AND meter = ${quoted(meter)} AND period_start = ${period}`,
+      )
       return row?.units ?? 0
     } finally {
       database.close()
@@ -139,6 +141,8 @@ export class Service {
   /** In order, all at once. The processes stay, for the next round. */
   async close(): Promise<void> {
     await this.load.stop()
+    // The last to close a database tidies it up, which nobody can while somebody looks.
+    if (this.#round.random.chance(0.5)) this.watch.stop()
     await Promise.all(this.servers.splice(0).map((server) => this.#close(server)))
     this.watch.stop()
     this.#count()

@@ -1,5 +1,4 @@
-import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
-import { join } from 'node:path'
+import { Database } from './database.js'
 import { readJournals } from './journals.js'
 
 export interface StoredEvent {
@@ -52,44 +51,35 @@ export interface Contents {
   rejected: string[]
 }
 
-export function databasePath(dir: string): string {
-  return join(dir, 'weighbridge.db')
-}
-
-/**
- * Read by another SQLite than the engine's. This process must therefore never open a Billing on the same directory: two
- * SQLite libraries in one process break each other's locks.
- */
 export function readStore(dir: string): Contents {
-  const database = openReadOnly(dir)
+  const database = new Database(dir)
   try {
-    database.exec('BEGIN')
-    const rows = <Row>(sql: string): Row[] => database.prepare(sql).all() as Row[]
-    const events = rows<Omit<StoredEvent, 'marker'> & { metadata: string | null }>(
-      'SELECT sequence, customer_id AS customerId, id, meter, units, cost, timestamp, metadata FROM events ORDER BY sequence',
+    database.execute('BEGIN')
+    const events = database.rows<Omit<StoredEvent, 'marker'> & { metadata: string | null }>(
+      ['sequence', 'customerId', 'id', 'meter', 'units', 'cost', 'timestamp', 'metadata'],
+      'SELECT *, customer_id AS customerId FROM events ORDER BY sequence',
     )
     return {
       events: events.map(({ metadata, ...event }) => ({ ...event, marker: markerIn(metadata) })),
-      counters: rows(
-        'SELECT customer_id AS customerId, period_start AS periodStart, meter, units, cost FROM period_counters',
+      counters: database.rows<Counter>(
+        ['customerId', 'periodStart', 'meter', 'units', 'cost'],
+        'SELECT *, customer_id AS customerId, period_start AS periodStart FROM period_counters',
       ),
-      rollups: rows('SELECT customer_id AS customerId, hour, meter, events, units, cost FROM hourly_rollups'),
-      leases: hasLeases(database)
-        ? rows('SELECT holder, customer_id AS customerId, meter, period_start AS periodStart, units FROM leases')
+      rollups: database.rows<Rollup>(
+        ['customerId', 'hour', 'meter', 'events', 'units', 'cost'],
+        'SELECT *, customer_id AS customerId FROM hourly_rollups',
+      ),
+      leases: database.hasTable('leases')
+        ? database.rows<Lease>(
+            ['holder', 'customerId', 'meter', 'periodStart', 'units'],
+            'SELECT *, customer_id AS customerId, period_start AS periodStart FROM leases',
+          )
         : undefined,
       ...readJournals(dir),
     }
   } finally {
     database.close()
   }
-}
-
-export function openReadOnly(dir: string): DatabaseSyncInstance {
-  return new DatabaseSync(databasePath(dir), { readOnly: true, timeout: 1_000 })
-}
-
-export function hasLeases(database: DatabaseSyncInstance): boolean {
-  return database.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'leases'").get() !== undefined
 }
 
 function markerIn(metadata: string | null): string | undefined {

@@ -1,8 +1,7 @@
-import type { DatabaseSyncInstance } from '@photostructure/sqlite'
 import { existsSync } from 'node:fs'
 import { type Customer, LIMITED_METERS } from './customers.js'
+import { Database } from './database.js'
 import { journalsPath } from './journals.js'
-import { hasLeases, openReadOnly } from './store.js'
 import { type Violation, violation } from './violation.js'
 
 const PAUSE = 5
@@ -23,8 +22,7 @@ export class Watch {
   readonly #dir: string
   readonly #customers: Customer[]
   readonly #past = new Set<string>()
-  #database: DatabaseSyncInstance | undefined
-  #standings: (() => Standing[]) | undefined
+  #database: Database | undefined
   #timer: NodeJS.Timeout | undefined
   looks = 0
   /** Looks at which the store could not be read. */
@@ -46,7 +44,8 @@ export class Watch {
   look(): void {
     try {
       if (!this.journals) this.journals = existsSync(journalsPath(this.#dir))
-      this.#judge((this.#standings ?? this.#open())())
+      this.#database ??= this.#open()
+      this.#judge(this.#standings(this.#database))
       this.looks += 1
     } catch {
       this.blind += 1
@@ -58,23 +57,24 @@ export class Watch {
     clearInterval(this.#timer)
     this.#database?.close()
     this.#database = undefined
-    this.#standings = undefined
   }
 
   get violations(): Violation[] {
     return violation('limits meanwhile', [...this.#past])
   }
 
-  #open(): () => Standing[] {
-    const database = openReadOnly(this.#dir)
-    this.#database = database
-    this.leases = hasLeases(database)
-    const statement = database.prepare(
+  #open(): Database {
+    const database = new Database(this.#dir)
+    this.leases = database.hasTable('leases')
+    return database
+  }
+
+  #standings(database: Database): Standing[] {
+    return database.rows<Standing>(
+      ['customer', 'period', 'meter', 'counted', 'leased'],
       `SELECT customer_id AS customer, period_start AS period, meter, sum(counted) AS counted, sum(leased) AS leased
        FROM (${this.leases ? `${COUNTED} UNION ALL ${LEASED}` : COUNTED}) GROUP BY 1, 2, 3`,
     )
-    this.#standings = () => statement.all() as unknown as Standing[]
-    return this.#standings
   }
 
   #judge(standings: Standing[]): void {

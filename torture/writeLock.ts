@@ -1,13 +1,12 @@
-import { DatabaseSync } from '@photostructure/sqlite'
-import { databasePath } from './store.js'
+import { Database } from './database.js'
 
 /** Lets nobody commit while something is done: what is admitted meanwhile is in no database. */
 export async function withoutCommits(dir: string, doing: () => Promise<void>): Promise<void> {
-  const database = new DatabaseSync(databasePath(dir), { timeout: 4_000 })
+  const database = new Database(dir, { readOnly: false })
   try {
-    database.exec('BEGIN IMMEDIATE')
+    database.execute('BEGIN IMMEDIATE')
     await doing()
-    database.exec('ROLLBACK')
+    database.execute('ROLLBACK')
   } finally {
     database.close()
   }

@@ -1,4 +1,3 @@
-import { DatabaseSync } from '@photostructure/sqlite'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
@@ -6,7 +5,7 @@ import type { Fleet } from '../fleet.js'
 import type { Options } from '../options.js'
 import type { CallsArgument, CallsMessage, Sample } from '../programs/calls.js'
 import { type PartResult, playRounds, type Round } from '../rounds.js'
-import { databasePath } from '../store.js'
+import { Database } from '../database.js'
 import { checkLeftovers } from '../checks/leftovers.js'
 import { readJournals } from '../journals.js'
 import { type Violation, violation } from '../violation.js'
@@ -117,9 +116,10 @@ async function run(argument: CallsArgument): Promise<Ended> {
 }
 
 function count(dir: string): number {
-  const database = new DatabaseSync(databasePath(dir), { readOnly: true, timeout: 1_000 })
+  const database = new Database(dir)
   try {
-    return (database.prepare('SELECT count(*) AS count FROM events').get() as { count: number }).count
+    const [row] = database.rows<{ count: number }>(['count'], 'SELECT count(*) AS count FROM events')
+    return row?.count ?? 0
   } finally {
     database.close()
   }

@@ -1,167 +1,19 @@
-import { DatabaseSync, type DatabaseSyncInstance } from '@photostructure/sqlite'
-import { cpSync, mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, rmSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { checkAll } from '../checks/all.js'
 import { checkJournalLines, readDamaged } from '../checks/journalLines.js'
 import { monthStart } from '../checks/sums.js'
-import { journalsPath } from '../journals.js'
+import { Database } from '../database.js'
 import { had } from '../ledger.js'
 import { someInstant } from '../months.js'
 import type { Options } from '../options.js'
 import { type PartResult, playRounds, type Round } from '../rounds.js'
+import { SABOTAGES } from '../sabotages.js'
 import { Service } from '../service.js'
-import { databasePath, readStore } from '../store.js'
+import { readStore } from '../store.js'
 import type { Call } from '../traffic.js'
 import { type CheckName, type Violation, violation } from '../violation.js'
 import { Watch } from '../watch.js'
-
-interface Sabotage {
-  what: string
-  /** Who must notice; nobody else but these may. */
-  noticed: CheckName[]
-  alter(scene: Scene): void
-}
-
-interface Scene {
-  dir: string
-  database: DatabaseSyncInstance
-  /** When everything happened, and the month that it lies in. */
-  now: number
-  period: number
-  /** The marker of a call that was refused. */
-  refused: string
-}
-
-const ADMITTED = `(SELECT max(sequence) FROM events WHERE customer_id = 'free')`
-const OF_LARGE = `customer_id = 'large' AND meter = 'api_request'`
-const COPY =
-  'customer_id, id, meter, units, cost, timestamp, recorded_at, subscription_id, endpoint, agent_type, metadata'
-const LEASES = `CREATE TABLE IF NOT EXISTS leases (holder TEXT, customer_id TEXT, meter TEXT, period_start INTEGER,
-  period_end INTEGER, units INTEGER)`
-
-/** Statements each of which must change something. */
-const sql =
-  (...statements: string[]) =>
-  ({ database }: Scene): void => {
-    for (const statement of statements) {
-      if (database.prepare(statement).run().changes === 0) throw new Error(`changed nothing: ${statement}`)
-    }
-  }
-
-const SABOTAGES: Sabotage[] = [
-  { what: 'nothing', noticed: [], alter: () => {} },
-  {
-    what: 'an event is deleted',
-    noticed: ['answers', 'sums'],
-    alter: sql(`DELETE FROM events WHERE sequence = ${ADMITTED}`),
-  },
-  {
-    what: 'an event is deleted and all sums are mended',
-    noticed: ['answers', 'stranded'],
-    alter: ({ database }) => {
-      const [event] = database
-        .prepare(`SELECT sequence, units, cost, timestamp FROM events WHERE ${OF_LARGE} AND units = 1`)
-        .all() as { sequence: number; units: number; cost: string; timestamp: number }[]
-      if (event === undefined) throw new Error('there is no such event')
-      database.prepare('DELETE FROM events WHERE sequence = ?').run(event.sequence)
-      const hour = Math.floor(event.timestamp / 3_600_000) * 3_600_000
-      for (const [table, where] of [
-        ['period_counters', OF_LARGE],
-        [
-          'hourly_rollups',
-          `${OF_LARGE} AND hour = ${hour} AND endpoint = (SELECT max(endpoint) FROM hourly_rollups WHERE ${OF_LARGE} AND hour = ${hour})`,
-        ],
-      ]) {
-        const row = database.prepare(`SELECT units, cost FROM ${table} WHERE ${where}`).get() as { cost: string }
-        const cost = (Number(row.cost) - Number(event.cost)).toFixed(2)
-        const events = table === 'hourly_rollups' ? ', events = events - 1' : ''
-        database.prepare(`UPDATE ${table} SET units = units - 1, cost = ?${events} WHERE ${where}`).run(cost)
-      }
-    },
-  },
-  {
-    what: 'an event is there twice',
-    noticed: ['once', 'sums'],
-    alter: sql(`INSERT INTO events (${COPY}) SELECT ${COPY} FROM events WHERE sequence = ${ADMITTED}`),
-  },
-  {
-    what: 'an event has more units',
-    noticed: ['answers', 'sums'],
-    alter: sql(`UPDATE events SET units = units + 1 WHERE sequence = ${ADMITTED}`),
-  },
-  {
-    what: 'an event costs more',
-    noticed: ['sums'],
-    alter: sql(`UPDATE events SET cost = '7' WHERE sequence = ${ADMITTED}`),
-  },
-  {
-    what: 'an event is of nobody',
-    noticed: ['answers'],
-    alter: sql(`UPDATE events SET metadata = NULL WHERE sequence = ${ADMITTED}`),
-  },
-  {
-    what: 'a refused call is recorded',
-    noticed: ['answers', 'sums'],
-    alter: (scene) => insertRefused(scene, 1),
-  },
-  {
-    what: 'more is admitted than the limit of somebody who may exceed it by what is recorded',
-    noticed: ['answers', 'limits', 'sums'],
-    alter: (scene) => insertRefused(scene, 1_000),
-  },
-  {
-    what: 'an event is of another month',
-    noticed: ['sums', 'times'],
-    alter: sql(`UPDATE events SET timestamp = timestamp - 31 * 86400000 WHERE sequence = ${ADMITTED}`),
-  },
-  {
-    what: 'a counter is lower',
-    noticed: ['sums', 'stranded'],
-    alter: sql(`UPDATE period_counters SET units = units - 1 WHERE ${OF_LARGE}`),
-  },
-  {
-    what: 'a counter is past its limit',
-    noticed: ['limits', 'limits meanwhile', 'sums'],
-    alter: sql(`UPDATE period_counters SET units = units + 1 WHERE ${OF_LARGE}`),
-  },
-  {
-    what: 'a counter is missing',
-    noticed: ['sums', 'stranded'],
-    alter: sql(`DELETE FROM period_counters WHERE ${OF_LARGE}`),
-  },
-  {
-    what: 'a rollup is lower',
-    noticed: ['sums'],
-    alter: sql(`UPDATE hourly_rollups SET events = events - 1 WHERE ${OF_LARGE}`),
-  },
-  {
-    what: 'units are leased to nobody',
-    noticed: ['leftovers', 'limits meanwhile'],
-    alter: ({ database, period }) => {
-      database.exec(LEASES)
-      database
-        .prepare(
-          'INSERT INTO leases (holder, customer_id, meter, period_start, period_end, units) VALUES (?, ?, ?, ?, ?, ?)',
-        )
-        .run('nobody', 'large', 'api_request', period, period, 1)
-    },
-  },
-  {
-    what: 'a journal is left behind',
-    noticed: ['leftovers'],
-    alter: ({ dir }) => mkdirSync(join(journalsPath(dir), 'nobody'), { recursive: true }),
-  },
-]
-
-function insertRefused({ database, now, refused }: Scene, units: number): void {
-  database
-    .prepare(
-      `INSERT INTO events (customer_id, meter, units, cost, timestamp, recorded_at, metadata)
-       VALUES ('exceeding', 'agent_execution', ?, '0.25', ?, 0, ?)`,
-    )
-    .run(units, now, JSON.stringify({ userAgent: refused }))
-}
 
 /** Breaks a good round's store in one way after another, and looks who notices. */
 export async function sabotage(options: Options): Promise<PartResult> {
@@ -185,7 +37,7 @@ async function play(round: Round): Promise<Violation[]> {
   for (const [index, { what, noticed, alter }] of SABOTAGES.entries()) {
     const dir = `${round.dir}-${index}`
     cpSync(round.dir, dir, { recursive: true })
-    const database = new DatabaseSync(databasePath(dir))
+    const database = new Database(dir, { readOnly: false })
     alter({ dir, database, now, period: monthStart(now), refused: refused.call.marker })
     database.close()
     const watch = new Watch(dir, customers)
