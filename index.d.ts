@@ -37,7 +37,18 @@ export interface Customer {
   /** When Weighbridge first saw him, milliseconds since the epoch. */
   createdAt: number
 }
-/** What was taken over from the files that the seed's code left behind, at this opening. */
+/** What was brought in from the journals of processes that had ended without `close()`. */
+export interface JournalReport {
+  /** How many journals there were. */
+  journals: number
+  /** How many events were counted now. Those that were in the store already are not counted again. */
+  events: number
+  /** How many lines could not be read: torn by a crash, in which case nobody was told that they are there, or damaged. */
+  rejected: number
+  /** The file that holds those lines, each with its reason. */
+  rejectedFile?: string
+}
+/** What was found when the store was opened: files that the seed's code left behind, and journals of processes that died. */
 export interface TakeoverReport {
   /** How many events of `usage-events.json` were counted now. Those of earlier openings are not counted again. */
   events: number
@@ -49,6 +60,8 @@ export interface TakeoverReport {
   summaries: number
   /** Why `customer-usage.json` could not be read. */
   summariesError?: string
+  /** What was brought in from the journals of processes that had ended without `close()`. */
+  journals: JournalReport
 }
 /** One row of a usage report. What the report was not grouped by is left out. */
 export interface UsageRow {
@@ -232,55 +245,6 @@ export declare class Customers {
    */
   list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
 }
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  limit: number | null
-  used: number
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
-}
-/** What a middleware leaves on the request about the customer's quota. */
-export interface RequestBilling extends Quota {
-  /** `recorded`: counted. `duplicate`: its idempotency key was counted before. `unpriced`: it costs nothing. */
-  code: 'recorded' | 'duplicate' | 'unpriced'
-}
-declare global {
-  namespace Express {
-    interface Request {
-      /** Whose API key the request came with. Set by Weighbridge. */
-      customerId?: string
-      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
-      subscriptionId?: string
-      /** The customer's tier, where he has one. Set by Weighbridge. */
-      billingTier?: string
-      /** Where the customer stands. Set by Weighbridge. */
-      billing?: RequestBilling
-    }
-  }
-}
-/** A request of Express 4 or 5, as far as Weighbridge needs it. */
-export interface BillingRequest extends IncomingMessage, Express.Request {
-  baseUrl: string
-  originalUrl: string
-  path: string
-  params: any
-  query: any
-  body?: any
-  customerId?: string
-  subscriptionId?: string
-  billingTier?: string
-  billing?: RequestBilling
-}
-/** A response of Express 4 or 5, as far as Weighbridge needs it. */
-export interface BillingResponse extends ServerResponse {
-  status(code: number): this
-  json(body: unknown): this
-}
-/** Goes on to the next handler, or with an error to the error handlers. */
-export type Next = (error?: any) => void
-/** A handler for `app.use` of Express 4 or 5. */
-export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
 /**
  * What went wrong, for a program. Codes never change their meaning.
  *
@@ -304,6 +268,7 @@ export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: N
  * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
  * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
  * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
  * | `store_unavailable` | the store failed in another way: the message says how |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
@@ -329,6 +294,7 @@ export type BillingErrorCode =
   | 'store_newer'
   | 'store_foreign'
   | 'store_corrupt'
+  | 'store_timeout'
   | 'store_unavailable'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
@@ -363,6 +329,39 @@ export declare class StripeError extends Error {
   /** For Stripe's support. */
   readonly requestId: string | undefined
 }
+/** What a Billing tells by itself, and with what. */
+export interface BillingEvents {
+  /**
+   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
+   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
+   */
+  degraded: [
+    failure: {
+      code: BillingErrorCode
+      message: string
+    },
+  ]
+  /** The store works again. */
+  recovered: []
+  /**
+   * Lines of a dead process's journal could not be read and were set aside, each with its reason. A torn last line is
+   * normal after a crash: nobody was told that it is there.
+   */
+  rejected: [
+    lines: {
+      lines: number
+      file: string
+    },
+  ]
+}
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  limit: number | null
+  used: number
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
 /** Why a request was not let through. */
 export type RefusalCode =
   | 'api_key_required'
@@ -380,6 +379,145 @@ export interface Refusal {
   status: number
   body: Record<string, unknown>
 }
+/** A request that is not made: of a key, or of a customer with any valid key. */
+export interface Question {
+  key?: string
+  customerId?: string
+  method: string
+  /** The full path; a query string does not matter. */
+  path: string
+  /** How many units it would take: 1 by default. */
+  units?: number
+}
+/** What would become of a request, and why. */
+export interface Explanation {
+  /** Whether it would be let through. */
+  allowed: boolean
+  /** `recorded`: counted. `unpriced`: let through and not counted. Otherwise why it would be refused. */
+  code: 'recorded' | 'unpriced' | RefusalCode
+  /** The status of the answer; 200 stands for what the handler says. */
+  status: number
+  /** The same for people. */
+  reason: string
+  /** The key, where one was asked about and it exists. */
+  key: ApiKey | null
+  customer: Customer | null
+  /** The route's price; `null` for a path without one. */
+  price: {
+    /** As the price list writes it. */
+    endpoint: string
+    /** A decimal in the currency's major unit, for each unit. */
+    pricePerRequest: string
+    /** A decimal: what all units cost. */
+    cost: string
+    requiredTier: string | null
+  } | null
+  /** Where the customer stands on the meter of requests. */
+  quota: {
+    eventType: string
+    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+    periodStart: number
+    periodEnd: number
+    /** `null` without a limit. */
+    limit: number | null
+    /** What is recorded, all that this process has admitted included. */
+    used: number
+    remaining: number | null
+    /** Units that are set aside for this process and not used. */
+    leasedHere: number
+    /** Units that are set aside for others; what they do not use comes back when it is asked for. */
+    leasedElsewhere: number
+  } | null
+}
+/** What a handler learns when it is done. */
+export interface Settlement {
+  /** How many units the request took, all in all: a whole number from 0. By default what was counted and held. */
+  units?: number
+  /**
+   * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
+   * the cost of those units that go beyond what was counted before.
+   */
+  cost?: number | string
+  /** Kept with the event, beside the method and the user agent. */
+  metadata?: Record<string, any>
+}
+/**
+ * What a middleware leaves on the request: where the customer stands, and how to bill what is only known later.
+ *
+ * ```ts
+ * app.post('/api/assistant', async (req, res) => {
+ *   if (!(await req.billing.hold(4000))) return res.status(429).end()
+ *   const answer = await assistant(req.body)
+ *   await req.billing.settle({ units: answer.tokens })
+ *   res.json(answer)
+ * })
+ * ```
+ *
+ * A request's billing ends once: the first `settle()` or `void()`, or else the end of the response: what is held then is
+ * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
+ * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
+ */
+export interface RequestBilling extends Quota {
+  /**
+   * `recorded`: counted. `held`: counted when the response is finished (`billOn: 'success'`). `duplicate`: its idempotency
+   * key was counted before. `unpriced`: it costs nothing. `unrecorded`: the store is away, and it passed uncounted
+   * (`passOnStoreError`).
+   */
+  code: 'recorded' | 'held' | 'duplicate' | 'unpriced' | 'unrecorded'
+  /** Whether the store was away when the request was let through. */
+  degraded: boolean
+  /**
+   * Sets units apart, so many all in all, and answers whether the limit has room for them. What is not settled goes back.
+   */
+  hold(units: number): Promise<boolean>
+  /**
+   * Bills what the request really took. More units than were held have been used all the same, and are counted past the
+   * limit. Resolves, when that is durable, with `true`; with `false` where the request's billing had ended before, or there
+   * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
+   *
+   * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
+   * (with `billOn: 'request'`); then it has not ended.
+   */
+  settle(settlement?: Settlement): Promise<boolean>
+  /** Bills nothing of what is held. Answers `false` where the request's billing had ended before. */
+  void(): boolean
+}
+declare global {
+  namespace Express {
+    interface Request {
+      /** Whose API key the request came with. Set by Weighbridge. */
+      customerId?: string
+      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
+      subscriptionId?: string
+      /** The customer's tier, where he has one. Set by Weighbridge. */
+      billingTier?: string
+      /** Where the customer stands, and how to bill what is known later. Set by Weighbridge. */
+      billing?: RequestBilling
+    }
+  }
+}
+/** A request of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingRequest extends IncomingMessage, Express.Request {
+  baseUrl: string
+  originalUrl: string
+  path: string
+  params: any
+  query: any
+  body?: any
+  customerId?: string
+  subscriptionId?: string
+  billingTier?: string
+  billing?: RequestBilling
+}
+/** A response of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingResponse extends ServerResponse {
+  status(code: number): this
+  json(body: unknown): this
+}
+/** Goes on to the next handler, or with an error to the error handlers. */
+export type Next = (error?: any) => void
+/** A handler for `app.use` of Express 4 or 5. */
+export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
 /** How a middleware behaves. Every function may also return a promise. */
 export interface MiddlewareOptions {
   /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
@@ -388,6 +526,17 @@ export interface MiddlewareOptions {
   keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
   /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
   units?: (req: BillingRequest) => number | Promise<number>
+  /**
+   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
+   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
+   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
+   */
+  billOn?: 'request' | 'success'
+  /**
+   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
+   * default, then they are answered 500. See {@link Billing.on} for how to notice.
+   */
+  passOnStoreError?: boolean
   /** Answers a request that is not let through, in the place of the built-in answer; headers are set already. */
   handler?: (req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal) => void
   /** The price list of this middleware, in the place of the engine's. */
@@ -663,6 +812,16 @@ export interface BillingOptions {
    * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
    */
   timeZone?: string
+  /**
+   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
+   * `'journal'` the journal is synced to the disk about once a second, in the background.
+   */
+  durability?: 'journal' | 'commit'
+  /**
+   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
+   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
+   */
+  storeDeadlineMs?: number
   /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
   stripe?: StripeServiceOptions
   /** Is told of every operation. */
@@ -712,7 +871,25 @@ export declare class Billing {
   middleware(options?: MiddlewareOptions): BillingHandler
   /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
   usageHandler(options?: UsageHandlerOptions): BillingHandler
-  /** Resolves when every event that was handed over before is durable. */
+  /**
+   * Listens for what happens by itself: see {@link BillingEvents}.
+   *
+   * ```ts
+   * billing.on('degraded', ({ code, message }) => alert(code, message))
+   * billing.on('recovered', () => calm())
+   * ```
+   */
+  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /** Listens no more. */
+  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /**
+   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
+   * Prices are those of this Billing; a middleware may have its own.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  explain(question: Question): Promise<Explanation>
+  /** Resolves when every event that was handed over before is in the store. */
   flush(): Promise<void>
   /**
    * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
