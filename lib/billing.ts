@@ -192,6 +192,7 @@ export class Billing {
 const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected']
 
 function checkEvent(name: keyof BillingEvents, listener: unknown): void {
-  if (!EVENTS.includes(name)) throw invalidArgument(`there is no event ${JSON.stringify(name)}; use ${EVENTS.join(', ')}`)
+  if (!EVENTS.includes(name))
+    throw invalidArgument(`there is no event ${JSON.stringify(name)}; use ${EVENTS.join(', ')}`)
   checkFunction('listener', listener ?? null)
 }

@@ -221,7 +221,11 @@ class Exchange implements Surroundings {
 
   admit(key: string | undefined, units: number): void {
     const { engine, options } = this.#middleware
-    this.#complete = engine.actionLog.start('BillingMiddleware', 'Process API billing', `Processing billing for ${this.#path}`)
+    this.#complete = engine.actionLog.start(
+      'BillingMiddleware',
+      'Process API billing',
+      `Processing billing for ${this.#path}`,
+    )
     if (key === undefined || key === '') return this.#refuse('api_key_required')
     const id = options.idempotencyKey === false ? undefined : this.#req.headers['idempotency-key']
     if (id !== undefined && !isEventId(id)) return this.#refuse('invalid_idempotency_key')
