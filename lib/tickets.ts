@@ -10,18 +10,19 @@ const UNASKED = 0
 const LONGEST_INTERVAL = 2 ** 31 - 1
 
 /**
- * Who waits for which answer of the native side. Answers come in batches, `[ticket, error, value, …]`, one call for as
+ * Who waits for which answer of the native side. Answers come in batches: tickets whose events are written, and
+ * `[ticket, error, value, …]`, one call for as
  * many as there are. While anyone waits the process is kept alive; nothing else here does that.
  */
 export class Tickets {
   readonly #waiting = new Map<number, Settle>()
   #keepAlive: NodeJS.Timeout | undefined
   #last = 0
-  readonly #notice: (notice: unknown) => void
+  readonly #unasked: Settle
 
   /** @param notice is told what nobody has asked for. */
   constructor(notice: (notice: unknown) => void = () => {}) {
-    this.#notice = notice
+    this.#unasked = (_, value) => notice(value)
   }
 
   /** A ticket whose answer goes to `settle`. */
@@ -62,22 +63,26 @@ export class Tickets {
     this.#keepAlive.ref()
   }
 
-  readonly deliver = (batch: unknown[]): void => {
+  readonly deliver = (written: number[], batch: unknown[]): void => {
+    for (const ticket of written) this.#hand(ticket, undefined, undefined)
     for (let index = 0; index < batch.length; index += 3) {
       const ticket = batch[index] as number
-      const settle = ticket === UNASKED ? undefined : this.#waiting.get(ticket)
-      if (settle === undefined && ticket !== UNASKED) continue
-      this.withdraw(ticket)
       const failure = batch[index + 1] as Failure | undefined
-      try {
-        if (settle === undefined) this.#notice(batch[index + 2])
-        else settle(failure === undefined ? undefined : fromFailure(failure), batch[index + 2])
-      } catch (error) {
-        // What a handler of the caller's throws is his, whatever it is, and must not cost the others their answers.
-        queueMicrotask(() => {
-          throw error
-        })
-      }
+      this.#hand(ticket, failure === undefined ? undefined : fromFailure(failure), batch[index + 2])
+    }
+  }
+
+  #hand(ticket: number, error: BillingError | undefined, value: unknown): void {
+    const settle = ticket === UNASKED ? this.#unasked : this.#waiting.get(ticket)
+    if (settle === undefined) return
+    this.withdraw(ticket)
+    try {
+      settle(error, value)
+    } catch (error) {
+      // What a handler of the caller's throws is his, whatever it is, and must not cost the others their answers.
+      queueMicrotask(() => {
+        throw error
+      })
     }
   }
 }

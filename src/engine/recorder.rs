@@ -22,13 +22,14 @@ use crate::{Code, Error, Result};
 /// The most changes in one transaction, unless a single batch is larger.
 const MAX_GROUP: usize = 4_096;
 /// The most journaled events in one transaction, which others wait for meanwhile.
-const MAX_JOURNALED_GROUP: usize = 2_048;
+const MAX_JOURNALED_GROUP: usize = 4_096;
 /// The most changes that may wait: some hundred megabytes.
 const MAX_WAITING: usize = 262_144;
 /// How often to ask whether another process has changed keys, customers or tiers.
 const REVISION_POLL: Duration = Duration::from_millis(250);
-/// How long what is journaled may gather, and what nobody waits for.
-const JOURNALED_AGE: Duration = Duration::from_millis(500);
+/// How long what is journaled may gather, so that a customer's events share the writing of his sums; and what nobody
+/// waits for.
+const JOURNALED_AGE: Duration = Duration::from_secs(1);
 const DEFERRED_AGE: Duration = Duration::from_millis(100);
 /// After a failed commit.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -353,21 +354,25 @@ impl Worker {
             let mut deferred = std::mem::take(&mut self.deferred);
             self.deferred_since = None;
             let sizes: Vec<usize> = deferred.iter().map(|batch| batch.changes.len()).collect();
-            let records = self.journaled.iter().take(size).map(|entry| Change::Record(entry.record.clone()));
+            let (records, starts): (Vec<Change>, Vec<Timestamp>) =
+                self.journaled.drain(..size).map(|entry| (Change::Record(entry.record), entry.period_start)).unzip();
             let others = deferred.iter_mut().flat_map(|batch| batch.changes.drain(..));
-            let group: Vec<Change> = records.chain(others).collect();
+            let group: Vec<Change> = records.into_iter().chain(others).collect();
             let outcomes = self.commit_group(store, &group);
             self.waiting.fetch_sub(sizes.iter().sum(), Ordering::Relaxed);
             let mut outcomes = match outcomes {
                 Ok(outcomes) => outcomes.into_iter(),
                 Err(error) => {
+                    for entry in journaled(group, starts).rev() {
+                        self.journaled.push_front(entry);
+                    }
                     deferred.into_iter().for_each(|batch| (batch.reply)(Err(error.clone())));
                     self.paused_until = Some(Instant::now() + RETRY_PAUSE);
                     return Err(error);
                 }
             };
             self.waiting.fetch_sub(size, Ordering::Relaxed);
-            self.shared.recorded(self.journaled.drain(..size).zip(outcomes.by_ref()));
+            self.shared.recorded(journaled(group, starts).zip(outcomes.by_ref()));
             for (batch, size) in deferred.into_iter().zip(sizes) {
                 (batch.reply)(Ok(outcomes.by_ref().take(size).collect()));
             }
@@ -414,6 +419,15 @@ impl Worker {
         }
         None
     }
+}
+
+/// The journaled events that a group begins with.
+fn journaled(group: Vec<Change>, starts: Vec<Timestamp>) -> impl DoubleEndedIterator<Item = Journaled> {
+    let records: Vec<Record> = group
+        .into_iter()
+        .map_while(|change| if let Change::Record(record) = change { Some(record) } else { None })
+        .collect();
+    records.into_iter().zip(starts).map(|(record, period_start)| Journaled { record, period_start })
 }
 
 /// A panic is a bug of ours; it must not take the thread with it and leave everyone waiting.

@@ -14,9 +14,10 @@ use napi_derive::napi;
 use crate::Error;
 use crate::engine::Reply;
 
-/// Called with `[ticket, error, value, ticket, error, value, …]`.
-pub type Deliver<'a> = Function<'a, FnArgs<(Batch,)>, Undefined>;
-type Wake = ThreadsafeFunction<(), Undefined, FnArgs<(Batch,)>, Status, false, true>;
+/// Called with `[ticket, ticket, …]`, whose events are written, and `[ticket, error, value, ticket, error, value, …]`.
+pub type Deliver<'a> = Function<'a, Arguments, Undefined>;
+type Arguments = FnArgs<(Vec<f64>, Batch)>;
+type Wake = ThreadsafeFunction<(), Undefined, Arguments, Status, false, true>;
 
 /// No ticket has this number.
 const UNASKED: f64 = 0.0;
@@ -36,8 +37,20 @@ impl From<Error> for Failure {
 
 #[derive(Clone)]
 pub struct Deliveries {
-    waiting: Arc<Mutex<Vec<Delivery>>>,
+    waiting: Arc<Mutex<Waiting>>,
     wake: Arc<Wake>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    written: Vec<f64>,
+    others: Vec<Delivery>,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.written.is_empty() && self.others.is_empty()
+    }
 }
 
 struct Delivery {
@@ -50,12 +63,15 @@ type IntoJs = Box<dyn FnOnce(sys::napi_env) -> napi::Result<sys::napi_value> + S
 
 impl Deliveries {
     pub fn new(deliver: &Deliver<'_>) -> napi::Result<Self> {
-        let waiting = Arc::new(Mutex::new(Vec::new()));
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
         let taken = Arc::clone(&waiting);
         let wake = deliver
             .build_threadsafe_function::<()>()
             .weak::<true>()
-            .build_callback(move |_| Ok(FnArgs { data: (Batch(take(&taken)),) }))?;
+            .build_callback(move |_| {
+                let Waiting { written, others } = take(&taken);
+                Ok(FnArgs { data: (written, Batch(others)) })
+            })?;
         Ok(Self { waiting, wake: Arc::new(wake) })
     }
 
@@ -84,7 +100,10 @@ impl Deliveries {
 
     /// What was admitted under a ticket is written, or could not be.
     pub fn written(&self, ticket: f64, written: crate::Result<()>) {
-        self.send(ticket, written.map_err(Failure::from));
+        match written {
+            Ok(()) => self.push(|waiting| waiting.written.push(ticket)),
+            Err(error) => self.send::<()>(ticket, Err(error.into())),
+        }
     }
 
     /// Delivers something that nobody has asked for.
@@ -95,9 +114,14 @@ impl Deliveries {
     fn send<V: ToNapiValue + Send + 'static>(&self, ticket: f64, outcome: Result<V, Failure>) {
         // SAFETY: `Batch::to_napi_value` calls this with the environment that is asking for the value.
         let into_js = |value: V| -> IntoJs { Box::new(|env| unsafe { V::to_napi_value(env, value) }) };
+        self.push(|waiting| waiting.others.push(Delivery { ticket, outcome: outcome.map(into_js) }));
+    }
+
+    fn push(&self, push: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push(Delivery { ticket, outcome: outcome.map(into_js) });
-        if waiting.len() == 1 {
+        let is_first = waiting.is_empty();
+        push(&mut waiting);
+        if is_first {
             drop(waiting);
             // Fails only where the environment is being torn down; then nobody waits any more.
             self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -105,7 +129,7 @@ impl Deliveries {
     }
 }
 
-fn take(waiting: &Mutex<Vec<Delivery>>) -> Vec<Delivery> {
+fn take(waiting: &Mutex<Waiting>) -> Waiting {
     std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

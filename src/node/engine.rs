@@ -44,7 +44,7 @@ impl NativeEngine {
     #[napi(constructor, catch_unwind)]
     pub fn new(
         options: EngineOptions,
-        #[napi(ts_arg_type = "(batch: unknown[]) => void")] deliver: Deliver<'_>,
+        #[napi(ts_arg_type = "(written: number[], batch: unknown[]) => void")] deliver: Deliver<'_>,
     ) -> Result<Self> {
         let deliveries =
             Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;

@@ -61,7 +61,7 @@ impl NativeStripe {
     #[napi(constructor, catch_unwind)]
     pub fn new(
         options: StripeOptions,
-        #[napi(ts_arg_type = "(batch: unknown[]) => void")] deliver: Deliver<'_>,
+        #[napi(ts_arg_type = "(written: number[], batch: unknown[]) => void")] deliver: Deliver<'_>,
     ) -> Result<Self> {
         let service = Arc::new(StripeService::new(client_options(options)?)?);
         let deliveries =
