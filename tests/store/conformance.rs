@@ -9,6 +9,7 @@ pub mod customers;
 pub mod journals;
 pub mod keys;
 pub mod leases;
+pub mod leases_model;
 pub mod limits;
 pub mod model;
 pub mod takeover;
@@ -147,6 +148,9 @@ macro_rules! store_conformance {
                 a_forgotten_journal_begins_anew,
                 holders_are_those_with_a_lease_or_a_journal,
                 neither_leases_nor_journals_move_the_revision,
+            }
+            leases_model {
+                no_schedule_passes_a_limit_loses_an_event_or_strands_a_unit,
             }
             model {
                 rollups_events_and_counters_equal_an_independent_count,
