@@ -130,6 +130,7 @@ macro_rules! store_conformance {
                 a_wish_in_vain_recalls_what_others_hold,
                 nothing_is_recalled_where_nobody_holds_anything,
                 a_recall_ends_when_nothing_is_left_to_wait_for,
+                a_recall_that_nobody_waits_for_ends_with_the_last_lease,
                 what_one_holds_in_another_zone_is_recalled_from_oneself,
                 a_lease_that_is_used_up_is_none,
                 what_a_lease_does_not_hold_is_taken_from_nobody,

@@ -112,6 +112,15 @@ impl Group<'_> {
     pub(super) fn return_leases(&mut self, holder: &HolderId) -> Result<Outcome> {
         self.settlements.write(self.connection)?;
         self.connection.prepare_cached("DELETE FROM leases WHERE holder = ?")?.execute([holder.as_str()])?;
+        // Where nobody holds anything any more there is nothing to recall, even if nobody asks again.
+        self.connection
+            .prepare_cached(
+                "DELETE FROM lease_recalls WHERE NOT EXISTS (
+                     SELECT 1 FROM leases
+                     WHERE leases.customer_id = lease_recalls.customer_id AND leases.meter = lease_recalls.meter
+                 )",
+            )?
+            .execute([])?;
         Ok(Ok(Applied::Returned))
     }
 

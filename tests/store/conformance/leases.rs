@@ -296,6 +296,16 @@ pub fn a_recall_ends_when_nothing_is_left_to_wait_for(place: &dyn Fixture) {
     assert!(!is_recalled(&*store), "there is no limit any more");
 }
 
+pub fn a_recall_that_nobody_waits_for_ends_with_the_last_lease(place: &dyn Fixture) {
+    let store = with_limit(place, 10);
+    commit(&*store, &[urgent("one", 6), urgent("two", 4), urgent("three", 1)]);
+    commit(&*store, &[return_leases("one")]);
+    assert!(is_recalled(&*store));
+    commit(&*store, &[record_paid("two", 1, event_of(4)), return_leases("two")]);
+    assert!(!is_recalled(&*store));
+    assert_eq!(granted(&*store, refill("four", 1)), 1);
+}
+
 pub fn what_one_holds_in_another_zone_is_recalled_from_oneself(place: &dyn Fixture) {
     let store = with_limit(place, 10);
     assert_eq!(granted(&*store, urgent("one", 10)), 10);

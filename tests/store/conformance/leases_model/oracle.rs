@@ -114,7 +114,10 @@ impl Oracle {
                 unasked = if status.is_counted() { event.units.get().saturating_sub(paid) } else { 0 };
             }
             (Change::Release(part), Applied::Returned) => self.settle(part)?,
-            (Change::ReturnLeases { holder }, Applied::Returned) => self.leases.retain(|(_, _, of), _| of != holder),
+            (Change::ReturnLeases { holder }, Applied::Returned) => {
+                self.leases.retain(|(_, _, of), _| of != holder);
+                self.recalled.retain(|recalled| self.leases.keys().any(|(key, _, _)| key == recalled));
+            }
             (Change::ForgetJournal { holder }, Applied::Returned) => drop(self.journals.remove(holder)),
             (Change::UpsertCustomer { id, patch, .. }, Applied::Customer(_)) => {
                 self.tiers.insert(id.clone(), patch.tier_id.value().expect("a tier").clone());
