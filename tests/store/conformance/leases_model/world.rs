@@ -1,6 +1,7 @@
 //! The processes, the dead, and the one place that all their stores are open on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use proptest::prelude::*;
 use weighbridge::domain::lease::Wish;
@@ -27,7 +28,7 @@ fn key(number: usize) -> Key {
 pub struct World<'p> {
     place: &'p dyn Fixture,
     /// The administrator's and the heirs'.
-    store: Box<dyn Store>,
+    store: Rc<dyn Store>,
     processes: Vec<Option<Process>>,
     /// Whom nobody has inherited from yet.
     dead: Vec<(HolderId, Journal)>,
@@ -43,7 +44,7 @@ impl<'p> World<'p> {
     pub fn new(place: &'p dyn Fixture) -> Self {
         Self {
             place,
-            store: place.open(),
+            store: place.open().into(),
             processes: (0..PROCESSES).map(|_| None).collect(),
             dead: Vec::new(),
             oracle: Oracle::default(),
@@ -286,13 +287,9 @@ impl<'p> World<'p> {
     fn charge(&mut self, process: Option<&Process>, charge: Charge) -> Checked<(Verdict, u64)> {
         let event = charge.event.clone();
         let group = [Change::Charge(charge)];
-        let outcome = match process {
-            Some(process) => self.commit(&*process.store, &group)?.remove(0),
-            None => {
-                let store = self.place.open();
-                self.commit(&*store, &group)?.remove(0)
-            }
-        };
+        let administrator = Rc::clone(&self.store);
+        let store = process.map_or(&*administrator, |process| &*process.store);
+        let outcome = self.commit(store, &group)?.remove(0);
         let charged = outcome.and_then(Applied::charged).expect("a charge");
         if charged.verdict == Verdict::Recorded {
             self.let_through.push(event);
@@ -348,7 +345,7 @@ impl<'p> World<'p> {
     /// Records what a dead process has admitted, gives back what it has not used, and forgets it.
     fn inherit(&mut self, from: usize, until: Until) -> Checked {
         let (holder, journal) = self.dead.remove(from);
-        let store = self.place.open();
+        let store = Rc::clone(&self.store);
         let end = match until {
             Until::Recorded(count) => count.min(journal.entries.len()),
             Until::Returned | Until::JournalDeleted | Until::Done => journal.entries.len(),
@@ -389,7 +386,7 @@ impl<'p> World<'p> {
         while !self.dead.is_empty() {
             self.inherit(0, Until::Done)?;
         }
-        self.store = self.place.open();
+        self.store = self.place.open().into();
         self.oracle.agrees(&*self.store)?;
         prop_assert!(self.oracle.is_free_of_leases());
 
