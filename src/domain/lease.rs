@@ -109,13 +109,15 @@ pub struct Allowance {
     unsettled: u64,
     /// Held here for requests whose end is not known yet.
     held: u64,
-    /// Leased and not spent. Without a limit there is no lease, and always enough.
+    /// So many of these are leased; the others were held while there was no limit.
+    held_leased: u64,
+    /// Leased and not in use. Without a limit nothing is leased, and there is always enough.
     free: u64,
 }
 
 impl Allowance {
     pub fn new(period: Period, standing: Standing) -> Self {
-        Self { period, limit: standing.limit, recorded: standing.used, unsettled: 0, held: 0, free: 0 }
+        Self { period, limit: standing.limit, recorded: standing.used, unsettled: 0, held: 0, held_leased: 0, free: 0 }
     }
 
     /// Where the customer stands, as far as this holder knows: what other holders have admitted and not yet recorded
@@ -154,6 +156,7 @@ impl Allowance {
         let enough = self.take(units);
         if enough {
             self.held += units;
+            self.held_leased += if self.limit.is_some() { units } else { 0 };
         }
         enough
     }
@@ -172,26 +175,23 @@ impl Allowance {
     /// An event of so many units was not recorded: what a lease would have paid for is free again.
     pub fn unspend(&mut self, units: u64, leased: u64) {
         self.unsettled = self.unsettled.saturating_sub(units);
-        self.put_back(leased);
+        self.free += leased;
     }
 
-    /// A hold ends without an event.
+    /// A hold ends without an event. Which holds are leased is not known apart: those that are not count as ended first,
+    /// so that no unit is ever free that is not leased.
     pub fn unhold(&mut self, units: u64) {
         self.held = self.held.saturating_sub(units);
-        self.put_back(units);
-    }
-
-    fn put_back(&mut self, units: u64) {
-        if self.limit.is_some() {
-            self.free += units;
-        }
+        let freed = self.held_leased.saturating_sub(self.held);
+        self.held_leased -= freed;
+        self.free += freed;
     }
 
     /// A hold of `held` units becomes an event of `units`. Answers how many of them the lease pays for: what goes beyond
     /// has happened all the same, and is counted without.
     pub fn settle_hold(&mut self, held: u64, units: u64) -> u64 {
         self.unhold(held);
-        let leased = if self.limit.is_none() { 0 } else { units.min(self.free) };
+        let leased = units.min(self.free);
         self.free -= leased;
         self.unsettled += units;
         leased
@@ -284,10 +284,43 @@ mod tests {
         assert_eq!((0..99).fold(size, |size, _| size.after(0)).get(), 65_536);
     }
 
+    fn allowance(limit: Option<u64>, used: u64) -> Allowance {
+        let period = Period { start: super::super::Timestamp::from_stored(0), end: super::super::Timestamp::MAX };
+        Allowance::new(period, Standing { limit, used })
+    }
+
+    #[test]
+    fn what_was_held_without_a_limit_pays_for_nothing_under_one() {
+        let mut allowance = allowance(None, 0);
+        assert!(allowance.hold(5) && allowance.hold(3));
+        assert_eq!(allowance.relimit(Some(100)), 0);
+        allowance.unhold(5);
+        assert_eq!(allowance.free(), 0);
+        allowance.granted(4, 0);
+        assert!(allowance.hold(4));
+        assert_eq!(allowance.settle_hold(3, 3), 0);
+        assert_eq!(allowance.settle_hold(4, 4), 4);
+        assert_eq!((allowance.free(), allowance.standing().used), (0, 7));
+    }
+
+    #[test]
+    fn what_was_held_under_a_limit_comes_back_without_one() {
+        let mut allowance = allowance(Some(100), 0);
+        allowance.granted(10, 0);
+        assert!(allowance.hold(4) && allowance.hold(3) && allowance.spend(1));
+        assert_eq!(allowance.relimit(None), 2);
+        allowance.unhold(4);
+        allowance.unspend(1, 1);
+        assert!(allowance.hold(20), "there is always enough");
+        assert_eq!(allowance.give_back(), 5);
+        allowance.unhold(20);
+        assert_eq!((allowance.give_back(), allowance.settle_hold(3, 2)), (0, 2));
+        assert_eq!(allowance.give_back(), 1);
+    }
+
     #[test]
     fn a_hold_settles_for_less_and_for_more() {
-        let period = Period { start: super::super::Timestamp::from_stored(0), end: super::super::Timestamp::MAX };
-        let mut allowance = Allowance::new(period, standing(100, 40));
+        let mut allowance = allowance(Some(100), 40);
         allowance.granted(10, 40);
         assert!(allowance.hold(8));
         assert_eq!((allowance.free(), allowance.standing().used), (2, 48));

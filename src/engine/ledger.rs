@@ -255,7 +255,7 @@ impl Ledger {
             match (resume, answer) {
                 (Some(resume), answer) => effects.resumed.push((resume, answer)),
                 // His deadline has just passed.
-                (None, Answer::Taken(taken)) => account.untake(&want, taken.period.start),
+                (None, Answer::Taken(taken)) => account.untake(&want, &taken),
                 (None, _) => {}
             }
         }
@@ -440,10 +440,11 @@ impl Account {
     }
 
     /// Takes back a [`Account::take`].
-    fn untake(&mut self, want: &Want, period_start: Timestamp) {
-        if let Some(allowance) = self.allowances.iter_mut().find(|allowance| allowance.period.start == period_start) {
+    fn untake(&mut self, want: &Want, taken: &Taken) {
+        let leased = taken.paid.as_ref().map_or(0, |part| part.units);
+        if let Some(allowance) = self.allowances.iter_mut().find(|allowance| allowance.period == taken.period) {
             match want.purpose {
-                Purpose::Spend => allowance.unspend(want.units, want.units),
+                Purpose::Spend => allowance.unspend(want.units, leased),
                 Purpose::Hold => allowance.unhold(want.units),
             }
         }

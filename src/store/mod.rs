@@ -149,7 +149,8 @@ pub struct Charge {
 }
 
 /// An event that a holder has admitted and written to his journal. It is counted once, however often it is handed over,
-/// as long as a holder's events come in the order of his journal.
+/// as long as a holder's events come in the order of his journal. Where a sum would overflow it is not counted, and the
+/// outcome is an error; its place in the journal and what a lease pays for it are settled all the same.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub holder: HolderId,
@@ -181,7 +182,7 @@ pub struct LeaseRequest {
     /// Decides the period.
     pub now: Timestamp,
     pub wish: Wish,
-    /// Somebody waits for them: where others hold what is left, it is recalled.
+    /// Somebody waits for them: what he needs and is set aside elsewhere is recalled.
     pub urgent: bool,
 }
 
@@ -189,7 +190,8 @@ pub struct LeaseRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
     pub holder: HolderId,
-    /// Set aside, and not counted as used.
+    pub period_start: Timestamp,
+    /// Set aside, and not counted as used. Never none: a lease that is used up is no lease any more.
     pub units: u64,
 }
 
@@ -311,7 +313,7 @@ impl RecordStatus {
 pub struct Leased {
     /// As many as were needed, and perhaps more; or none.
     pub granted: u64,
-    /// What the other holders have set aside.
+    /// What the other holders have set aside, and this one for another period that overlaps.
     pub leased_elsewhere: u64,
     pub customer: Customer,
     /// What is used counts what is recorded; leases do not.

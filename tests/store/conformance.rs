@@ -6,7 +6,10 @@ pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod customers;
+pub mod journals;
 pub mod keys;
+pub mod leases;
+pub mod leases_model;
 pub mod limits;
 pub mod model;
 pub mod takeover;
@@ -106,6 +109,49 @@ macro_rules! store_conformance {
                 one_customer_is_visited_alone,
                 an_empty_endpoint_is_none,
                 a_visitor_that_fails_ends_the_visit,
+            }
+            leases {
+                a_wish_is_granted_as_needed_or_not_at_all,
+                grants_shrink_towards_the_limit,
+                an_answer_tells_where_the_customer_stands,
+                without_a_limit_nothing_is_set_aside,
+                an_unknown_customer_gets_the_default_limit_and_stays_unknown,
+                what_is_leased_is_spoken_for_to_everybody_else,
+                what_is_leased_is_spoken_for_within_a_group_too,
+                customers_and_meters_are_leased_apart,
+                a_charge_that_a_lease_pays_for_passes_at_the_limit,
+                a_lease_pays_for_a_part_of_what_has_happened,
+                facts_past_the_limit_end_all_grants,
+                a_lower_limit_leaves_leases_and_ends_grants,
+                a_higher_limit_is_granted_at_once,
+                a_lease_belongs_to_its_period,
+                what_is_leased_in_another_zone_is_spoken_for_in_every_month_it_touches,
+                a_lease_reaches_as_far_as_the_longest_of_its_periods,
+                a_wish_in_vain_recalls_what_others_hold,
+                nothing_is_recalled_where_nobody_holds_anything,
+                a_recall_ends_when_nothing_is_left_to_wait_for,
+                a_recall_that_nobody_waits_for_ends_with_the_last_lease,
+                what_one_holds_in_another_zone_is_recalled_from_oneself,
+                a_lease_that_is_used_up_is_none,
+                what_a_lease_does_not_hold_is_taken_from_nobody,
+                holders_on_several_stores_use_up_the_limit_between_them,
+            }
+            journals {
+                an_event_of_a_journal_is_counted_and_leaves_the_lease,
+                an_event_of_a_journal_is_not_judged,
+                a_journal_that_is_replayed_changes_nothing,
+                every_holder_has_a_journal_of_his_own,
+                a_repeated_id_settles_the_lease_and_does_not_count,
+                what_was_not_paid_for_leaves_the_lease_alone,
+                an_event_whose_sum_overflows_is_settled_and_not_counted,
+                what_is_returned_is_exactly_what_is_not_used,
+                a_taken_over_journal_gives_back_the_rest,
+                a_forgotten_journal_begins_anew,
+                holders_are_those_with_a_lease_or_a_journal,
+                neither_leases_nor_journals_move_the_revision,
+            }
+            leases_model {
+                no_schedule_passes_a_limit_loses_an_event_or_strands_a_unit,
             }
             model {
                 rollups_events_and_counters_equal_an_independent_count,

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 
 pub mod child;
+pub mod leases;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::{

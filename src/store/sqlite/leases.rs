@@ -30,18 +30,34 @@ impl Settlements {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut statement = connection.prepare_cached(
-            "UPDATE leases SET units = max(0, units - ?)
-             WHERE customer_id = ? AND meter = ? AND period_start = ? AND holder = ?",
+        let mut lower = connection.prepare_cached(
+            "UPDATE leases SET units = units - :units
+             WHERE customer_id = :customer_id AND meter = :meter AND period_start = :period_start AND holder = :holder
+                 AND units > :units",
+        )?;
+        let mut end = connection.prepare_cached(
+            "DELETE FROM leases
+             WHERE customer_id = ? AND meter = ? AND period_start = ? AND holder = ?
+             RETURNING units",
         )?;
         for ((customer_id, meter, period_start, holder), units) in self.0.drain() {
-            statement.execute(params![
-                units,
-                customer_id.as_str(),
-                meter.as_str(),
-                period_start.as_millis(),
-                holder.as_str(),
-            ])?;
+            let (customer_id, meter, holder) = (customer_id.as_str(), meter.as_str(), holder.as_str());
+            let period_start = period_start.as_millis();
+            let is_some_left = lower.execute(named_params! {
+                ":units": units,
+                ":customer_id": customer_id,
+                ":meter": meter,
+                ":period_start": period_start,
+                ":holder": holder,
+            })?;
+            if is_some_left == 0 {
+                let key = params![customer_id, meter, period_start, holder];
+                let last: Option<u64> = end.query_row(key, |row| row.get(0)).optional()?;
+                if last.unwrap_or(0) < units {
+                    // It has happened, so it counts; but the limit may have been passed by what is missing.
+                    tracing::warn!(customer_id, meter, holder, units, ?last, "a lease did not hold what it paid for");
+                }
+            }
         }
         Ok(())
     }
@@ -58,10 +74,10 @@ impl Group<'_> {
         let standing = Standing { limit: self.memory.catalog.tiers.limit(Some(&customer), *meter), used };
 
         let leases = overlapping(self.connection, customer_id, *meter, period)?;
-        let elsewhere = || leases.iter().filter(|lease| lease.holder != *holder && lease.units > 0);
-        let leased_elsewhere = elsewhere().map(|lease| lease.units).sum();
-        let claims =
-            Claims { leased: leases.iter().map(|lease| lease.units).sum(), holders: elsewhere().count() as u64 + 1 };
+        let others = leases.iter().filter(|lease| lease.holder != *holder).count() as u64;
+        let claims = Claims { leased: leases.iter().map(|lease| lease.units).sum(), holders: others + 1 };
+        let is_here = |lease: &&Lease| lease.holder == *holder && lease.period_start == period.start;
+        let leased_elsewhere = claims.leased - leases.iter().filter(is_here).map(|lease| lease.units).sum::<u64>();
         let recalled = self.is_recalled(customer_id, *meter)?;
         let mut granted = match (recalled, urgent) {
             // What is recalled goes to those who wait, and no more of it than they need.
@@ -96,6 +112,15 @@ impl Group<'_> {
     pub(super) fn return_leases(&mut self, holder: &HolderId) -> Result<Outcome> {
         self.settlements.write(self.connection)?;
         self.connection.prepare_cached("DELETE FROM leases WHERE holder = ?")?.execute([holder.as_str()])?;
+        // Where nobody holds anything any more there is nothing to recall, even if nobody asks again.
+        self.connection
+            .prepare_cached(
+                "DELETE FROM lease_recalls WHERE NOT EXISTS (
+                     SELECT 1 FROM leases
+                     WHERE leases.customer_id = lease_recalls.customer_id AND leases.meter = lease_recalls.meter
+                 )",
+            )?
+            .execute([])?;
         Ok(Ok(Applied::Returned))
     }
 
@@ -161,7 +186,7 @@ fn set_aside(connection: &Connection, part: &LeasePart, period_end: Timestamp, l
              WHERE customer_id = :customer_id AND meter = :meter
                  AND period_start < :period_end AND period_end > :period_start
          ) <= :limit
-         ON CONFLICT DO UPDATE SET units = units + excluded.units",
+         ON CONFLICT DO UPDATE SET units = units + excluded.units, period_end = max(period_end, excluded.period_end)",
     )?;
     let changed = statement.execute(named_params! {
         ":customer_id": part.customer_id.as_str(),
@@ -185,12 +210,18 @@ pub fn overlapping(
     period: Period,
 ) -> Result<Vec<Lease>> {
     let mut statement = connection.prepare_cached(
-        "SELECT holder, units FROM leases
+        "SELECT holder, period_start, units FROM leases
          WHERE customer_id = ? AND meter = ? AND period_start < ? AND period_end > ?",
     )?;
     let rows = statement.query_map(
         params![customer_id.as_str(), meter.as_str(), period.end.as_millis(), period.start.as_millis()],
-        |row| Ok(Lease { holder: HolderId::from_stored(row.get(0)?), units: row.get(1)? }),
+        |row| {
+            Ok(Lease {
+                holder: HolderId::from_stored(row.get(0)?),
+                period_start: columns::timestamp(row, 1)?,
+                units: row.get(2)?,
+            })
+        },
     )?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
