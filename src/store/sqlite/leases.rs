@@ -97,8 +97,8 @@ impl Group<'_> {
                 granted = 0;
             }
         }
-        let in_vain = *urgent && granted == 0 && leased_elsewhere > 0 && standing.limit.is_some();
-        if in_vain != recalled && *urgent {
+        let in_vain = granted == 0 && leased_elsewhere > 0 && standing.limit.is_some();
+        if *urgent && in_vain != recalled {
             self.recall(customer_id, *meter, in_vain)?;
         }
         Ok(Ok(Applied::Leased(Leased { granted, leased_elsewhere, customer, standing, period })))
@@ -176,7 +176,8 @@ impl Group<'_> {
 }
 
 /// The one statement that makes leases larger. It does so only where the limit has room for what is used, what all
-/// holders have, and this.
+/// holders have, and this. Periods of two time zones may start together: their lease is one, and reaches as far as the
+/// longer one.
 fn set_aside(connection: &Connection, part: &LeasePart, period_end: Timestamp, limit: u64, used: u64) -> Result<bool> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO leases (customer_id, meter, period_start, holder, period_end, units)
