@@ -340,15 +340,20 @@ impl Engine {
                     caller.answer(Ok(Passage::Admitted(Admitted { standing, ..admitted })));
                 }
             }
-            Err(error) => match caller.filter(|_| error.code.is_outage()) {
+            Err(error) => match caller {
                 // The journal keeps the event, and its id is claimed when it is recorded.
-                Some(caller) => {
+                Some(caller) if error.code.is_outage() => {
                     let reply = Box::new(move |written: Result<()>| {
                         caller.answer(written.map(|()| Passage::Admitted(admitted)))
                     });
                     engine.append(event, paid, period.start, now, reply);
                 }
-                None => engine.shared.ledger().unspend(&key, period.start, units, leased),
+                caller => {
+                    engine.shared.ledger().unspend(&key, period.start, units, leased);
+                    if let Some(caller) = caller {
+                        caller.answer(Err(error));
+                    }
+                }
             },
         };
         self.charge(charge, deadline, caller, finish);

@@ -273,6 +273,28 @@ fn a_retried_request_counts_once_and_another_one_with_its_id_is_refused() {
 }
 
 #[test]
+fn a_sum_that_overflows_is_told_to_whoever_gave_an_id() {
+    let place = Place::new();
+    let (engine, _) = open(&place);
+    apply(&engine, configure_tiers(&[("tier", None)]));
+    apply(&engine, set_tier("ann", "tier"));
+    let prices = PriceList::new(vec![price("/paid", "999999999999.999999999999"), price("/free", "0")]).unwrap();
+    let gate = Gate::new(Arc::clone(&engine), Arc::new(prices), Unpriced::Pass);
+    let with_id = |id| Request {
+        id: Some(EventId::new(id).unwrap()),
+        units: Wanted::Counted(units(69_999)),
+        ..request("key-1", "GET /paid")
+    };
+    assert_eq!(verdict(&gate, with_id("first")), Verdict::Recorded);
+    // Nearly all that an amount can hold is taken: to an engine that asks for each event, and to one that need not.
+    assert_eq!(decide(&gate, with_id("second")).unwrap_err().code, Code::AmountOverflow);
+    assert_eq!(verdict(&gate, request("key-1", "GET /free")), Verdict::Recorded);
+    assert_eq!(decide(&gate, with_id("second")).unwrap_err().code, Code::AmountOverflow);
+    close(&engine);
+    assert_eq!(used(&place.store(), "ann"), 70_000);
+}
+
+#[test]
 fn a_price_that_overflows_is_an_error_and_counts_nothing() {
     let place = Place::new();
     let (engine, _) = open(&place);
