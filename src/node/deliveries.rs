@@ -65,13 +65,10 @@ impl Deliveries {
     pub fn new(deliver: &Deliver<'_>) -> napi::Result<Self> {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let taken = Arc::clone(&waiting);
-        let wake = deliver
-            .build_threadsafe_function::<()>()
-            .weak::<true>()
-            .build_callback(move |_| {
-                let Waiting { written, others } = take(&taken);
-                Ok(FnArgs { data: (written, Batch(others)) })
-            })?;
+        let wake = deliver.build_threadsafe_function::<()>().weak::<true>().build_callback(move |_| {
+            let Waiting { written, others } = take(&taken);
+            Ok(FnArgs { data: (written, Batch(others)) })
+        })?;
         Ok(Self { waiting, wake: Arc::new(wake) })
     }
 
