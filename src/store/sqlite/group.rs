@@ -2,7 +2,7 @@
 //!
 //! Here is what happens to an event; what administers customers, keys and the catalog is in `administration`.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::error::Result;
 use super::memory::Memory;
@@ -50,6 +50,7 @@ impl<'c> Group<'c> {
     /// Writes what was kept in memory. What it returns is true once the transaction is committed.
     pub fn finish(mut self) -> Result<Memory> {
         self.memory.tallies.write(self.connection)?;
+        self.memory.event_ids.write(self.connection)?;
         if self.revised {
             self.memory.revision = bump_revision(self.connection)?;
         }
@@ -97,7 +98,7 @@ impl<'c> Group<'c> {
                 return Ok(Verdict::Refused(refusal));
             }
         }
-        match self.seen_before(event)? {
+        match self.memory.event_ids.seen(self.connection, event)? {
             Some(true) => return Ok(Verdict::Duplicate),
             Some(false) => return Ok(Verdict::Refused(Refusal::IdempotencyConflict)),
             None => {}
@@ -106,16 +107,6 @@ impl<'c> Group<'c> {
             return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
         }
         Ok(Verdict::Recorded)
-    }
-
-    /// Whether the customer's event id was seen, and if so whether with the same contents.
-    fn seen_before(&self, event: &UsageEvent) -> Result<Option<bool>> {
-        let Some(id) = &event.id else { return Ok(None) };
-        let mut statement =
-            self.connection.prepare_cached("SELECT fingerprint FROM event_ids WHERE customer_id = ? AND id = ?")?;
-        let fingerprint: Option<[u8; 32]> =
-            statement.query_row([event.customer_id.as_str(), id.as_str()], |row| row.get(0)).optional()?;
-        Ok(fingerprint.map(|fingerprint| fingerprint == event.fingerprint()))
     }
 
     /// Counts the event and writes it down. The outcome is an error where a sum would overflow; then nothing was done.
@@ -160,11 +151,7 @@ impl<'c> Group<'c> {
                 event.metadata,
             ])?;
         if let Some(id) = &event.id {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO event_ids (customer_id, id, fingerprint, recorded_at) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![event.customer_id.as_str(), id.as_str(), event.fingerprint(), now.as_millis()])?;
+            self.memory.event_ids.claim(self.connection, event, id, now)?;
         }
         Ok(Ok(()))
     }

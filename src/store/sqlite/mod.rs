@@ -18,6 +18,7 @@ mod administration;
 mod columns;
 mod connection;
 mod error;
+mod event_ids;
 mod group;
 mod memory;
 mod migrate;
