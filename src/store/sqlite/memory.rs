@@ -1,8 +1,8 @@
 //! What the writing connection knows without reading it again.
 //!
 //! SQLite counts the commits of all other connections in `PRAGMA data_version`. While that stands still only this
-//! connection has written, so what it read or wrote is still true; when it moves, everything that can change is forgotten. It is asked
-//! inside the write transaction, where nobody else can move it.
+//! connection has written, so what it read or wrote is still true; when it moves, everything that can change is
+//! forgotten. It is asked inside the write transaction, where nobody else can move it.
 
 use std::collections::HashMap;
 
@@ -49,7 +49,7 @@ impl Memory {
             Some(memory) if memory.data_version == data_version && memory.len() < MAX_ENTRIES => Ok(memory),
             // Of the ids the sealed ones stay what they are, and they are too many to be read again and again.
             Some(memory) => Self::new(connection, data_version, memory.event_ids.outdated()),
-            None => Self::new(connection, data_version, EventIds::default()),
+            None => Self::new(connection, data_version, EventIds::learn(connection)?),
         }
     }
 

@@ -1,11 +1,13 @@
 //! The callers' event ids: which were seen, and with what contents.
 //!
 //! Ids are random, so that in one tree of millions every commit would touch pages all over. Therefore they are kept in
-//! segments, one after the other in time: only the last one is written to, and its pages stay few and hot. A sealed segment
-//! never changes again, so a filter of it can be remembered; together the filters say where an id may be, and most often
-//! that is nowhere. The segments that are older than [`WINDOW`] are dropped.
+//! segments, one after the other in time: only the last one is written to, and its pages stay few and hot. A sealed
+//! segment never changes again, so a filter of it can be remembered; together the filters say where an id may be, and
+//! most often that is nowhere. The segments that are older than [`WINDOW`] are dropped.
+//!
+//! The rows are what counts. A filter that is missing or damaged is made from them again.
 
-use rusqlite::{Connection, OptionalExtension, ffi, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 use self::filter::{Filter, Key, Sieve};
@@ -16,15 +18,16 @@ mod filter;
 pub mod migration;
 
 const DAY: i64 = 24 * 3_600_000;
-/// How long an id is remembered at least, by the time of recording. The documentation promises 35 days, for the clocks of
-/// several processes may differ.
+/// How long an id is remembered at least, by the time of recording. The documentation promises 35 days, for the clocks
+/// of several processes may differ.
 const WINDOW: i64 = 40 * DAY;
 /// A segment is sealed when it has so many ids: about as many as SQLite's page cache holds.
 const SEGMENT_IDS: u64 = 32_768;
 /// A segment is sealed when it was opened longer ago, so that few ids do not keep one open for ever.
 const SEGMENT_AGE: i64 = DAY;
-/// How many segments are dropped at once. One would keep up; no commit should take long.
-const DROPPED_AT_ONCE: u32 = 2;
+/// How many segments are dropped at once. One would keep up, more make good what a busier time has left; each takes some
+/// milliseconds, and no commit should take long.
+const DROPPED_AT_ONCE: u32 = 8;
 
 type Fingerprint = [u8; 16];
 
@@ -50,6 +53,14 @@ struct Segment {
 }
 
 impl EventIds {
+    /// What can be learnt without a transaction. It is most of it, and takes long where there are many segments: better
+    /// now than while others wait for the lock.
+    pub fn learn(connection: &Connection) -> Result<Self> {
+        let mut ids = Self::default();
+        ids.read_sealed(connection)?;
+        Ok(ids)
+    }
+
     /// Somebody else has written, so there may be other segments now. Those that were sealed are still what they were.
     pub fn outdated(self) -> Self {
         Self { open: None, is_current: false, ..self }
@@ -103,36 +114,43 @@ impl EventIds {
             return Ok(());
         }
         let known = self.sealed_through;
-        let mut statement = connection.prepare_cached(
-            "SELECT number, opened_at, newest, ids, filter FROM event_id_segments WHERE number > ? ORDER BY number",
+        let mut following = connection.prepare_cached(
+            "SELECT number, opened_at, newest, ids, filter IS NULL FROM event_id_segments WHERE number > ?
+             ORDER BY number LIMIT 2",
         )?;
-        let mut rows = statement.query([known])?;
-        while let Some(row) = rows.next()? {
-            let number = row.get(0)?;
-            match row.get_ref(4)?.as_blob_or_null()? {
-                Some(filter) => {
-                    let damaged = || rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CORRUPT), None);
-                    self.sealed.insert(number, &Filter::from_bytes(filter).ok_or_else(damaged)?);
-                    self.sealed_through = number;
-                }
-                None => {
-                    self.open = Some(Segment {
-                        number,
-                        opened_at: Timestamp::from_stored(row.get(1)?),
-                        newest: Timestamp::from_stored(row.get(2)?),
-                        ids: row.get(3)?,
-                        is_written: true,
-                    });
-                }
+        loop {
+            self.read_sealed(connection)?;
+            let mut rows = following.query([self.sealed_through])?;
+            let Some(row) = rows.next()? else { break };
+            let (segment, is_open) = (Segment::read(row)?, row.get(4)?);
+            let is_last = rows.next()?.is_none();
+            if is_open && is_last {
+                self.open = Some(segment);
+                break;
             }
+            // Its filter is damaged, so that reading stopped here: sealing makes it anew.
+            self.seal(connection, &segment)?;
         }
         // Segments are dropped only where one is sealed.
         if known < self.sealed_through {
-            let mut statement = connection.prepare_cached("SELECT number FROM event_id_segments")?;
+            let mut statement = connection.prepare_cached("SELECT number FROM event_id_segments ORDER BY number")?;
             let numbers = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<u64>>>()?;
             self.sealed.retain(|number| numbers.binary_search(&number).is_ok());
         }
         self.is_current = true;
+        Ok(())
+    }
+
+    /// Learns what was sealed since, up to where there is no filter that can be read.
+    fn read_sealed(&mut self, connection: &Connection) -> Result<()> {
+        let mut statement = connection
+            .prepare_cached("SELECT number, filter FROM event_id_segments WHERE number > ? ORDER BY number")?;
+        let mut rows = statement.query([self.sealed_through])?;
+        while let Some(row) = rows.next()? {
+            let Some(filter) = row.get_ref(1)?.as_blob_or_null()?.and_then(Filter::from_bytes) else { break };
+            self.sealed_through = row.get(0)?;
+            self.sealed.insert(self.sealed_through, &filter);
+        }
         Ok(())
     }
 
@@ -181,6 +199,16 @@ impl EventIds {
 }
 
 impl Segment {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: row.get(0)?,
+            opened_at: Timestamp::from_stored(row.get(1)?),
+            newest: Timestamp::from_stored(row.get(2)?),
+            ids: row.get(3)?,
+            is_written: true,
+        })
+    }
+
     fn open(connection: &Connection, number: u64, now: Timestamp) -> Result<Self> {
         let segment = Self { number, opened_at: now, newest: now, ids: 0, is_written: true };
         connection
