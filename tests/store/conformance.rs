@@ -6,6 +6,7 @@ pub mod access;
 pub mod catalog;
 pub mod charges;
 pub mod customers;
+pub mod event_ids;
 pub mod journals;
 pub mod keys;
 pub mod leases;
@@ -44,6 +45,15 @@ macro_rules! store_conformance {
                 a_sum_of_money_that_overflows_is_refused_alone,
                 a_refused_change_leaves_its_neighbours,
                 an_empty_group_changes_nothing,
+            }
+            event_ids {
+                an_id_is_remembered_for_35_days,
+                a_clock_that_leaps_ahead_for_a_moment_makes_nothing_forgotten,
+                a_clock_that_is_set_back_makes_nothing_forgotten,
+                the_ids_of_a_huge_group_count_once,
+                a_group_that_fails_claims_none_of_its_ids,
+                stores_on_one_place_count_each_id_once_between_them,
+                what_is_remembered_agrees_with_an_independent_memory,
             }
             limits {
                 the_limit_is_admitted_exactly_within_a_group,

@@ -9,7 +9,9 @@ use crate::conformance::Fixture;
 
 mod disks;
 mod files;
+mod migration;
 mod processes;
+mod segments;
 
 struct SqliteFixture {
     dir: TempDir,

@@ -76,14 +76,14 @@ pub fn admit_paid(event: UsageEvent, paid: LeasePart) -> Change {
 }
 
 /// An event of a journal.
-pub fn record_at(holder_id: &str, sequence: u64, event: UsageEvent, paid: Option<LeasePart>) -> Change {
+pub fn journaled_at(holder_id: &str, sequence: u64, event: UsageEvent, paid: Option<LeasePart>) -> Change {
     Change::Record(Record { holder: holder(holder_id), sequence, event, paid, now: now() })
 }
 
 /// An event of a journal that a lease pays for.
 pub fn record_paid(holder: &str, sequence: u64, event: UsageEvent) -> Change {
     let paid = part(holder, event.units.get());
-    record_at(holder, sequence, event, Some(paid))
+    journaled_at(holder, sequence, event, Some(paid))
 }
 
 pub fn recorded(store: &dyn Store, change: Change) -> Recorded {

@@ -19,6 +19,10 @@ pub fn now() -> Timestamp {
     at("2026-03-10T12:00:00Z")
 }
 
+pub fn days_later(days: i64) -> Timestamp {
+    now().plus_millis(days * 24 * 3_600_000)
+}
+
 pub fn span(start: &str, end: &str) -> Period {
     Period { start: at(start), end: at(end) }
 }
@@ -82,6 +86,11 @@ pub fn admit_where(event: UsageEvent, admission: Admission) -> Change {
 /// Tells that the event has happened.
 pub fn record(event: UsageEvent) -> Change {
     Change::Charge(Charge { event, admission: None, paid: None, now: now() })
+}
+
+/// Tells at another instant that the event has happened.
+pub fn record_at(event: UsageEvent, now: Timestamp) -> Change {
+    Change::Charge(Charge { event, admission: None, paid: None, now })
 }
 
 /// Tiers from the lowest to the highest, with their API requests a month.

@@ -21,6 +21,12 @@ impl From<rusqlite::Error> for SqliteError {
     }
 }
 
+impl From<rusqlite::types::FromSqlError> for SqliteError {
+    fn from(error: rusqlite::types::FromSqlError) -> Self {
+        SqliteError::Sqlite(error.into())
+    }
+}
+
 impl From<Error> for SqliteError {
     fn from(error: Error) -> Self {
         SqliteError::Other(error)

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 
 use super::error::Result;
 use super::leases::Settlements;
@@ -72,6 +72,7 @@ impl<'c> Group<'c> {
         self.memory.tallies.write(self.connection)?;
         self.settlements.write(self.connection)?;
         self.write_positions()?;
+        self.memory.event_ids.write(self.connection)?;
         if self.revised {
             self.memory.revision = bump_revision(self.connection)?;
         }
@@ -117,7 +118,7 @@ impl<'c> Group<'c> {
             if let Some(part) = paid {
                 self.settlements.add(part);
             }
-            match self.seen_before(event)? {
+            match self.memory.event_ids.seen(self.connection, event)? {
                 Some(true) => RecordStatus::Duplicate,
                 Some(false) => RecordStatus::Conflict,
                 None => {
@@ -154,7 +155,7 @@ impl<'c> Group<'c> {
                 return Ok(Verdict::Refused(refusal));
             }
         }
-        match self.seen_before(event)? {
+        match self.memory.event_ids.seen(self.connection, event)? {
             Some(true) => return Ok(Verdict::Duplicate),
             Some(false) => return Ok(Verdict::Refused(Refusal::IdempotencyConflict)),
             None => {}
@@ -167,16 +168,6 @@ impl<'c> Group<'c> {
             }
         }
         Ok(Verdict::Recorded)
-    }
-
-    /// Whether the customer's event id was seen, and if so whether with the same contents.
-    fn seen_before(&self, event: &UsageEvent) -> Result<Option<bool>> {
-        let Some(id) = &event.id else { return Ok(None) };
-        let mut statement =
-            self.connection.prepare_cached("SELECT fingerprint FROM event_ids WHERE customer_id = ? AND id = ?")?;
-        let fingerprint: Option<[u8; 32]> =
-            statement.query_row([event.customer_id.as_str(), id.as_str()], |row| row.get(0)).optional()?;
-        Ok(fingerprint.map(|fingerprint| fingerprint == event.fingerprint()))
     }
 
     /// Counts the event and writes it down. The outcome is an error where a sum would overflow; then nothing was done.
@@ -221,11 +212,7 @@ impl<'c> Group<'c> {
                 event.metadata,
             ])?;
         if let Some(id) = &event.id {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO event_ids (customer_id, id, fingerprint, recorded_at) VALUES (?, ?, ?, ?)",
-                )?
-                .execute(params![event.customer_id.as_str(), id.as_str(), event.fingerprint(), now.as_millis()])?;
+            self.memory.event_ids.claim(self.connection, event, id, now)?;
         }
         Ok(Ok(()))
     }

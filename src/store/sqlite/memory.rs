@@ -1,14 +1,15 @@
 //! What the writing connection knows without reading it again.
 //!
 //! SQLite counts the commits of all other connections in `PRAGMA data_version`. While that stands still only this
-//! connection has written, so what it read or wrote is still true; when it moves, everything is forgotten. It is asked
-//! inside the write transaction, where nobody else can move it.
+//! connection has written, so what it read or wrote is still true; when it moves, everything that can change is
+//! forgotten. It is asked inside the write transaction, where nobody else can move it.
 
 use std::collections::HashMap;
 
 use rusqlite::Connection;
 
 use super::error::Result;
+use super::event_ids::EventIds;
 use super::read;
 use super::tallies::Tallies;
 use crate::domain::{ApiKey, Customer, CustomerId};
@@ -24,10 +25,11 @@ pub struct Memory {
     customers: HashMap<CustomerId, Customer>,
     keys: HashMap<String, ApiKey>,
     pub tallies: Tallies,
+    pub event_ids: EventIds,
 }
 
 impl Memory {
-    fn new(connection: &Connection, data_version: i64) -> Result<Self> {
+    fn new(connection: &Connection, data_version: i64, event_ids: EventIds) -> Result<Self> {
         Ok(Self {
             data_version,
             revision: read::revision(connection)?,
@@ -35,6 +37,7 @@ impl Memory {
             customers: HashMap::new(),
             keys: HashMap::new(),
             tallies: Tallies::default(),
+            event_ids,
         })
     }
 
@@ -44,7 +47,9 @@ impl Memory {
         let data_version = statement.query_row([], |row| row.get(0))?;
         match known {
             Some(memory) if memory.data_version == data_version && memory.len() < MAX_ENTRIES => Ok(memory),
-            _ => Self::new(connection, data_version),
+            // Of the ids the sealed ones stay what they are, and they are too many to be read again and again.
+            Some(memory) => Self::new(connection, data_version, memory.event_ids.outdated()),
+            None => Self::new(connection, data_version, EventIds::learn(connection)?),
         }
     }
 

@@ -9,10 +9,21 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::Result;
+use super::event_ids;
 use crate::{Code, Error};
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_foundation.sql"), include_str!("migrations/0003_leases.sql")];
+/// What SQL cannot say is done by a function after it.
+const MIGRATIONS: &[(&str, Step)] = &[
+    (include_str!("migrations/0001_foundation.sql"), sql_only),
+    (include_str!("migrations/0002_event_ids.sql"), event_ids::migration::run),
+    (include_str!("migrations/0003_leases.sql"), sql_only),
+];
+
+type Step = fn(&Connection) -> Result<()>;
+
+fn sql_only(_: &Connection) -> Result<()> {
+    Ok(())
+}
 
 /// "WBRG".
 const APPLICATION_ID: i64 = 0x5742_5247;
@@ -25,8 +36,9 @@ pub fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     enter_wal_mode(connection)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version = known_version(&transaction, path)?;
-    for migration in &MIGRATIONS[version..] {
-        transaction.execute_batch(migration)?;
+    for (sql, step) in &MIGRATIONS[version..] {
+        transaction.execute_batch(sql)?;
+        step(&transaction)?;
     }
     if version < MIGRATIONS.len() {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

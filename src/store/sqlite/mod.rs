@@ -18,6 +18,7 @@ mod administration;
 mod columns;
 mod connection;
 mod error;
+mod event_ids;
 mod group;
 mod leases;
 mod memory;
@@ -77,6 +78,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Writer {
     fn commit(&mut self, changes: &[Change]) -> error::Result<Committed> {
+        // After a failure: reading takes time, in which nobody else should wait for the lock.
+        if self.memory.is_none() {
+            self.memory = Some(Memory::recall(&self.connection, None)?);
+        }
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut group = Group::begin(&transaction, self.memory.take())?;
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<error::Result<_>>()?;

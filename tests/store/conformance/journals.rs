@@ -32,7 +32,7 @@ pub fn an_event_of_a_journal_is_not_judged(place: &dyn Fixture) {
     commit(&*store, &[suspend("ann")]);
     set_limit(&*store, Some(0));
     assert_eq!(
-        statuses(&*store, &[record_paid("one", 1, event_of(100)), record_at("one", 2, event("bob"), None)]),
+        statuses(&*store, &[record_paid("one", 1, event_of(100)), journaled_at("one", 2, event("bob"), None)]),
         [Counted, Counted]
     );
     assert_eq!((used(&*store, "ann"), used(&*store, "bob")), (100, 1));
@@ -84,7 +84,7 @@ pub fn a_repeated_id_settles_the_lease_and_does_not_count(place: &dyn Fixture) {
 
 pub fn what_was_not_paid_for_leaves_the_lease_alone(place: &dyn Fixture) {
     let store = leasing(place, 10);
-    assert_eq!(recorded(&*store, record_at("one", 1, event_of(4), None)).used, 4);
+    assert_eq!(recorded(&*store, journaled_at("one", 1, event_of(4), None)).used, 4);
     assert_eq!(spoken_for(&*store), (4, 10));
 }
 
@@ -92,7 +92,7 @@ pub fn an_event_whose_sum_overflows_is_settled_and_not_counted(place: &dyn Fixtu
     let store = leasing(place, 10);
     let most = UsageEvent { units: Units::from_number(Units::MAX as f64).unwrap(), ..event("ann") };
     let too_much = record_paid("one", 2, event_of(3));
-    let group = [record_at("one", 1, most, None), too_much.clone(), record_at("one", 3, event("bob"), None)];
+    let group = [journaled_at("one", 1, most, None), too_much.clone(), journaled_at("one", 3, event("bob"), None)];
     let outcomes = commit(&*store, &group);
     assert!(outcomes[0].is_ok() && outcomes[2].is_ok(), "{outcomes:?}");
     assert_eq!(outcomes[1].as_ref().unwrap_err().code, Code::InvalidArgument);
@@ -149,7 +149,7 @@ pub fn holders_are_those_with_a_lease_or_a_journal(place: &dyn Fixture) {
     let other = place.open();
     assert_eq!(granted(&*store, urgent("in-vain", 1_000)), 0);
     assert_eq!(holders(&*other), ["one"]);
-    commit(&*store, &[record_at("two", 1, event_of(1), None)]);
+    commit(&*store, &[journaled_at("two", 1, event_of(1), None)]);
     assert_eq!(holders(&*other), ["one", "two"]);
     commit(&*store, &[record_paid("one", 1, event_of(1)), return_leases("one"), return_leases("two")]);
     assert_eq!(holders(&*other), ["one", "two"]);

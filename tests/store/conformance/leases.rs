@@ -151,7 +151,7 @@ pub fn a_charge_that_a_lease_pays_for_passes_at_the_limit(place: &dyn Fixture) {
 pub fn a_lease_pays_for_a_part_of_what_has_happened(place: &dyn Fixture) {
     let store = with_limit(place, 5);
     assert_eq!(granted(&*store, urgent("one", 5)), 5);
-    assert_eq!(recorded(&*store, record_at("one", 1, event_of(9), Some(part("one", 3)))).used, 9);
+    assert_eq!(recorded(&*store, journaled_at("one", 1, event_of(9), Some(part("one", 3)))).used, 9);
     assert_eq!(spoken_for(&*store), (9, 2));
     // What is left of the lease was admitted before, and is still good.
     assert_eq!(recorded(&*store, record_paid("one", 2, event_of(2))).used, 11);
