@@ -476,7 +476,7 @@ export interface RequestBilling extends Quota {
    * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
    *
    * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
-   * (with `billOn: 'request'`); then it has not ended.
+   * (with `billOn: 'request'`), `metadata_too_large`, `amount_overflow`; then it has not ended.
    */
   settle(settlement?: Settlement): Promise<boolean>
   /** Bills nothing of what is held. Answers `false` where the request's billing had ended before. */

@@ -14,6 +14,7 @@ import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, invalidArgument } from './errors.js'
 import { native } from './native.js'
 import { Notices } from './notices.js'
+import { checkNumber } from './options.js'
 import { Tickets } from './tickets.js'
 
 /** What an engine needs of the options of `Billing`. */
@@ -55,6 +56,7 @@ export class Engine {
     this.clock = checkClock(options.clock)
     this.actionLog = new ActionLog(options.actionLogger)
     const { dir, path } = places(options)
+    checkNumber('storeDeadlineMs', options.storeDeadlineMs)
     this.path = path
     this.tiers = options.tiers ?? subscriptionTiers
     const tiers = tierInputs(this.tiers)

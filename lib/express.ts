@@ -82,15 +82,20 @@ export function bearerToken(req: IncomingMessage): string | undefined {
   return header === undefined ? undefined : /^Bearer +([^ ].*)$/i.exec(header)?.[1]
 }
 
-/** Calls back once when a response has ended, and tells whether it was finished with a status below 400. */
+/**
+ * Calls back once when a response has ended, and tells whether it was finished with a status below 400; at once where it
+ * has ended already, as when the client has left while the store was asked.
+ */
 export function onResponseEnd(res: ServerResponse, ended: (isSuccess: boolean) => void): void {
+  // An abort leaves a status of 200 behind and `headersSent`; only `writableFinished` tells.
+  const isSuccess = (): boolean => res.writableFinished && res.statusCode < 400
+  if (res.writableFinished || res.destroyed) return ended(isSuccess())
   let hasEnded = false
   const end = (): void => {
     if (hasEnded) return
     hasEnded = true
-    // An abort leaves a status of 200 behind and `headersSent`; only `writableFinished` tells.
-    const isSuccess = res.writableFinished && res.statusCode < 400
-    setImmediate(() => ended(isSuccess))
+    const success = isSuccess()
+    setImmediate(() => ended(success))
   }
   res.on('finish', end)
   res.on('close', end)

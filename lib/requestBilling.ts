@@ -3,7 +3,7 @@ import { quotaOf } from './decision.js'
 import type { Engine } from './engine.js'
 import { invalidArgument } from './errors.js'
 import { checkOptions } from './options.js'
-import { metadataText } from './usageTracker.js'
+import { checkMetadata, metadataText } from './usageTracker.js'
 
 /** What a handler learns when it is done. */
 export interface Settlement {
@@ -53,7 +53,7 @@ export interface RequestBilling extends Quota {
    * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
    *
    * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
-   * (with `billOn: 'request'`); then it has not ended.
+   * (with `billOn: 'request'`), `metadata_too_large`, `amount_overflow`; then it has not ended.
    */
   settle(settlement?: Settlement): Promise<boolean>
   /** Bills nothing of what is held. Answers `false` where the request's billing had ended before. */
@@ -65,7 +65,7 @@ export interface Surroundings {
   engine: Engine
   /** Asks for units to be held. */
   hold(units: number): Promise<DecisionTuple>
-  /** Calls back once at the end of the response, after whoever else listens for it. */
+  /** Calls back once at the end of the response, after whoever else listens for it; at once where it has ended. */
   onEnd(ended: (isSuccess: boolean) => void): void
   /** Is told what went wrong while nobody waited for it. */
   report(error: unknown): void
@@ -88,6 +88,8 @@ export class Charge implements RequestBilling {
   readonly #counted: number
   #held: number
   #holds: number[]
+  /** The last `hold()` that was asked for. */
+  #holding: Promise<unknown> | undefined
   #hasEnded = false
   #isWatched = false
 
@@ -112,27 +114,29 @@ export class Charge implements RequestBilling {
     if (!Number.isSafeInteger(units) || units < 1) {
       throw invalidArgument(`\`units\` must be a whole number from 1, got ${units}`)
     }
+    // One after another: what is missing depends on what the others have got.
+    const before = this.#holding ?? Promise.resolve()
+    const answer = before.then(() => this.#hold(units))
+    this.#holding = answer.catch(() => {})
+    return answer
+  }
+
+  async #hold(units: number): Promise<boolean> {
+    if (this.#isBilled) this.#watch()
     if (this.#hasEnded) return false
     const missing = units - this.#counted - this.#held
     if (missing <= 0 || !this.#isBilled) return true
-    this.#held += missing
-    const decision = await this.#surroundings.hold(missing).catch((error: unknown) => {
-      this.#held -= missing
-      throw error
-    })
+    const decision = await this.#surroundings.hold(missing)
     const hold = decision[9]
-    if (hold == null) {
-      this.#held -= missing
-      return false
-    }
+    if (hold == null) return false
     // The response may have ended meanwhile.
     if (this.#hasEnded) {
       this.#surroundings.engine.void([hold])
       return false
     }
+    this.#held += missing
     this.#holds.push(hold)
     Object.assign(this, quotaOf(decision))
-    this.#watch()
     return true
   }
 
@@ -149,7 +153,8 @@ export class Charge implements RequestBilling {
         `\`units\`: ${this.#counted} were counted before the handler ran; use billOn: 'success' where it may be fewer`,
       )
     }
-    const text = metadata === undefined ? undefined : metadataText({ ...this.#surroundings.metadata(), ...metadata })
+    checkMetadata(metadata)
+    const text = metadata == null ? undefined : metadataText({ ...this.#surroundings.metadata(), ...metadata })
     if (beyond === 0 && cost !== undefined && this.#counted > 0) {
       throw invalidArgument("`cost`: these units were counted at their price before; use billOn: 'success'")
     }
@@ -159,12 +164,12 @@ export class Charge implements RequestBilling {
       engine.void(this.#holds)
       return true
     }
-    if (this.#holds.length === 0) {
-      const decision = await this.#surroundings.hold(0)
-      if (decision[9] == null) return false
-      this.#holds.push(decision[9])
-    }
     try {
+      if (this.#holds.length === 0) {
+        const decision = await this.#surroundings.hold(0)
+        if (decision[9] == null) return false
+        this.#holds.push(decision[9])
+      }
       return await engine.call<boolean>((native, ticket) =>
         native.settle(ticket, engine.now(), this.#holds, {
           units: beyond,
@@ -173,7 +178,8 @@ export class Charge implements RequestBilling {
         }),
       )
     } catch (error) {
-      if ((error as { code?: unknown }).code === 'invalid_argument') this.#hasEnded = false
+      // What is still held can be settled again, rightly, or else at the end of the response.
+      this.#hasEnded = false
       throw error
     }
   }

@@ -250,9 +250,14 @@ function eventInput(event: UsageEvent): EventInput | BillingError {
   }
 }
 
-export function metadataText(metadata: Record<string, any> | null | undefined): string | undefined {
-  if (metadata === undefined || metadata === null) return undefined
+export function checkMetadata(metadata: unknown): void {
+  if (metadata === undefined || metadata === null) return
   if (typeof metadata !== 'object' || Array.isArray(metadata)) throw invalidArgument('`metadata` must be an object')
+}
+
+export function metadataText(metadata: Record<string, any> | null | undefined): string | undefined {
+  checkMetadata(metadata)
+  if (metadata === undefined || metadata === null) return undefined
   let text: string | undefined
   try {
     text = JSON.stringify(metadata)

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Period, Standing};
+use super::{Period, Standing, Units};
 use crate::{Error, Result};
 
 /// Who holds leases: one running engine.
@@ -133,6 +133,11 @@ impl Allowance {
     /// Whether nothing of it is in use: neither units nor requests on their way.
     pub fn is_idle(&self) -> bool {
         self.unsettled == 0 && self.held == 0 && self.free == 0
+    }
+
+    /// Whether the limit has room for so many units more, as far as this holder knows.
+    pub fn fits(&self, units: u64) -> bool {
+        units == 0 || Units::from_number(units as f64).is_ok_and(|units| self.standing().admits(units))
     }
 
     /// How many units are missing for these to be admitted.

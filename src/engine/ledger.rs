@@ -427,6 +427,10 @@ impl Account {
         if terms.customer.suspended {
             return Some(Answer::Suspended(terms.clone(), allowance.standing(), period));
         }
+        // What was settled past what was held may leave units in the lease that the limit has no room for any more.
+        if !allowance.fits(want.units) {
+            return Some(Answer::Full(terms.clone(), allowance.standing(), period));
+        }
         let taken = match want.purpose {
             Purpose::Spend => allowance.spend(want.units),
             Purpose::Hold => allowance.hold(want.units),
@@ -495,4 +499,320 @@ impl Account {
 fn part(holder: &HolderId, key: &AccountKey, period_start: Timestamp, units: u64) -> LeasePart {
     let (customer_id, meter) = key.clone();
     LeasePart { holder: holder.clone(), customer_id, meter, period_start, units }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::Code;
+
+    const MARCH: i64 = 1_772_366_400_000;
+    const APRIL: i64 = 1_775_044_800_000;
+
+    /// A ledger, and what those who waited were answered, in order.
+    struct Desk {
+        ledger: Ledger,
+        heard: Arc<Mutex<Vec<String>>>,
+    }
+
+    fn key() -> AccountKey {
+        (CustomerId::from_stored("ann".to_owned()), Meter::ApiRequest)
+    }
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_stored(millis)
+    }
+
+    fn month(millis: i64) -> Period {
+        Period::month(at(millis), TimeZone::UTC)
+    }
+
+    fn customer(suspended: bool) -> Customer {
+        Customer { suspended, ..Customer::new(key().0, at(MARCH)) }
+    }
+
+    fn terms(revision: u64, limit: Option<u64>) -> Terms {
+        Terms { revision, customer: Arc::new(customer(false)), limit }
+    }
+
+    fn want(units: u64) -> Want {
+        Want { key: key(), units, purpose: Purpose::Spend, now: at(MARCH) }
+    }
+
+    fn held(units: u64) -> Want {
+        Want { purpose: Purpose::Hold, ..want(units) }
+    }
+
+    /// Of a limit of 1,000, of which nothing is used.
+    fn grant(granted: u64, leased_elsewhere: u64) -> Leased {
+        let standing = Standing { limit: Some(1_000), used: 0 };
+        Leased { granted, leased_elsewhere, customer: customer(false), standing, period: month(MARCH) }
+    }
+
+    fn describe(answer: &Answer) -> &'static str {
+        match answer {
+            Answer::Taken(_) => "taken",
+            Answer::Suspended(..) => "suspended",
+            Answer::Full(..) => "full",
+            Answer::Failed(_) => "failed",
+        }
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let holder = HolderId::from_stored("holder".to_owned());
+            Self { ledger: Ledger::new(holder), heard: Arc::default() }
+        }
+
+        /// With so many units of a limit of 1,000.
+        fn with(units: u64) -> Self {
+            let mut desk = Self::new();
+            let request = desk.wait("first", want(1)).expect("a request");
+            desk.answer(&request, Ok(grant(units + 1, 0)), 0);
+            assert_eq!(desk.heard(), ["first taken"]);
+            desk
+        }
+
+        /// What is answered at once, and what is asked for beside.
+        fn take(&mut self, want: &Want, moment: Moment) -> (Option<&'static str>, Option<LeaseRequest>) {
+            let (answer, refill) = self.ledger.take(want, month(MARCH), Basis::Revision(1), moment);
+            (answer.as_ref().map(describe), refill)
+        }
+
+        fn wait(&mut self, name: &str, want: Want) -> Option<LeaseRequest> {
+            let resume = self.resume(name);
+            self.ledger.wait(Waiter { want, resume }, 0)
+        }
+
+        fn resume(&self, name: &str) -> Owed<Resume> {
+            let (heard, name) = (Arc::clone(&self.heard), name.to_owned());
+            let resume = move |answer: Answer| {
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.push(format!("{name} {}", describe(&answer)));
+            };
+            Owed::new(Box::new(resume))
+        }
+
+        /// The store answers; what is asked for next.
+        fn answer(&mut self, request: &LeaseRequest, answer: Result<Leased>, moment: Moment) -> Option<LeaseRequest> {
+            let effects = self.ledger.leased(request, answer, 1, TimeZone::UTC, moment);
+            effects.resumed.into_iter().for_each(|(resume, answer)| resume(answer));
+            effects.ask
+        }
+
+        /// What those who waited were answered since it was asked last.
+        fn heard(&self) -> Vec<String> {
+            std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        fn free(&self) -> u64 {
+            self.ledger.known(&key(), month(MARCH).start).map_or(0, |allowance| allowance.free())
+        }
+
+        fn returned(&mut self) -> Vec<u64> {
+            self.ledger.take_returns().into_iter().map(|part| part.units).collect()
+        }
+    }
+
+    fn failure() -> Error {
+        Error::new(Code::StoreBusy, "on purpose")
+    }
+
+    #[test]
+    fn units_are_refilled_when_half_of_them_are_left_and_only_once() {
+        let mut desk = Desk::with(64);
+        for _ in 0..31 {
+            assert!(matches!(desk.take(&want(1), 5_000), (Some("taken"), None)));
+        }
+        let (answer, refill) = desk.take(&want(1), 5_000);
+        let refill = refill.expect("a refill");
+        assert_eq!((answer, refill.urgent, refill.wish), (Some("taken"), false, Wish { needed: 1, wanted: 64 }));
+        assert!(matches!(desk.take(&want(1), 5_000), (Some("taken"), None)));
+        assert!(desk.answer(&refill, Ok(grant(64, 0)), 5_000).is_none());
+        assert_eq!(desk.free(), 31 + 64);
+    }
+
+    #[test]
+    fn a_lease_that_lasted_briefly_is_followed_by_a_larger_one() {
+        let mut desk = Desk::with(1);
+        let (_, refill) = desk.take(&want(1), 1);
+        assert_eq!(refill.expect("a refill").wish.wanted, 128);
+    }
+
+    #[test]
+    fn a_refill_that_brings_nothing_is_not_repeated_at_once() {
+        let mut desk = Desk::with(10);
+        let (_, refill) = desk.take(&want(1), 0);
+        assert!(desk.answer(&refill.expect("a refill"), Ok(grant(0, 0)), 0).is_none());
+        assert!(desk.take(&want(1), REFILL_PAUSE_MILLIS - 1).1.is_none());
+        assert!(desk.take(&want(1), REFILL_PAUSE_MILLIS).1.is_some());
+    }
+
+    #[test]
+    fn those_who_wait_are_served_in_turn() {
+        let mut desk = Desk::new();
+        let request = desk.wait("a", want(3)).expect("a request");
+        assert_eq!((request.urgent, request.wish.needed), (true, 3));
+        assert!(desk.wait("b", want(1)).is_none());
+        assert!(desk.wait("c", want(2)).is_none());
+        // Whoever comes later does not overtake them.
+        let next = desk.answer(&request, Ok(grant(3, 0)), 0).expect("a request for b");
+        assert_eq!(desk.heard(), ["a taken"]);
+        assert_eq!(desk.take(&want(1), 0).0, None);
+        assert!(desk.answer(&next, Ok(grant(3, 0)), 0).is_none());
+        assert_eq!(desk.heard(), ["b taken", "c taken"]);
+        assert_eq!(desk.free(), 0);
+    }
+
+    #[test]
+    fn units_that_others_hold_are_asked_for_again_and_again() {
+        let mut desk = Desk::new();
+        let request = desk.wait("a", want(1)).expect("a request");
+        assert!(desk.answer(&request, Ok(grant(0, 5)), 100).is_none());
+        assert!(desk.ledger.contention(&want(1), month(MARCH)).is_some());
+        // The retry asks for everybody.
+        assert!(desk.wait("b", want(1)).is_none());
+        assert!(desk.ledger.retries(100 + RETRY_MILLIS - 1).is_empty());
+        let retries = desk.ledger.retries(100 + RETRY_MILLIS);
+        assert_eq!(retries.len(), 1);
+        assert!(desk.ledger.retries(10_000).is_empty());
+        assert!(desk.answer(&retries[0], Ok(grant(2, 3)), 110).is_none());
+        assert_eq!(desk.heard(), ["a taken", "b taken"]);
+        assert!(desk.ledger.contention(&want(1), month(MARCH)).is_none());
+    }
+
+    #[test]
+    fn a_full_limit_is_believed_for_a_moment_but_not_for_fewer_units() {
+        let mut desk = Desk::new();
+        let request = desk.wait("a", want(5)).expect("a request");
+        assert!(desk.answer(&request, Ok(grant(0, 0)), 0).is_none());
+        assert_eq!(desk.heard(), ["a full"]);
+        assert_eq!(desk.take(&want(5), FULL_MILLIS - 1).0, Some("full"));
+        assert_eq!(desk.take(&want(4), FULL_MILLIS - 1).0, None);
+        assert_eq!(desk.take(&want(5), FULL_MILLIS).0, None);
+    }
+
+    #[test]
+    fn another_limit_gives_back_what_was_leased_under_the_old_one() {
+        let mut desk = Desk::with(10);
+        let learn = |desk: &mut Desk, revision, limit| {
+            desk.ledger.take(&want(1), month(MARCH), Basis::Terms(terms(revision, limit)), 0).0.is_some()
+        };
+        assert!(learn(&mut desk, 2, Some(1_000)));
+        assert!(desk.returned().is_empty());
+        // What was learnt before does not apply again.
+        assert!(learn(&mut desk, 1, Some(5)));
+        assert!(desk.returned().is_empty());
+        assert!(!learn(&mut desk, 3, Some(500)));
+        assert_eq!((desk.returned(), desk.free()), (vec![8], 0));
+        assert!(learn(&mut desk, 4, None), "without a limit there is always enough");
+    }
+
+    #[test]
+    fn what_was_learnt_before_a_change_decides_nothing() {
+        let mut desk = Desk::with(10);
+        assert!(desk.ledger.take(&want(1), month(MARCH), Basis::Revision(2), 0).0.is_none());
+        assert!(desk.ledger.take(&want(1), month(MARCH), Basis::Revision(1), 0).0.is_some());
+    }
+
+    #[test]
+    fn idle_units_are_swept_and_held_ones_are_not() {
+        let mut desk = Desk::with(10);
+        let refill = desk.take(&held(4), 0).1.expect("a refill");
+        assert!(desk.answer(&refill, Ok(grant(0, 0)), 0).is_none());
+        // The event that spent the first unit.
+        desk.ledger.settled(&key(), month(MARCH).start, 1, 1);
+        desk.ledger.sweep(IDLE_MILLIS - 1);
+        assert!(desk.returned().is_empty());
+        desk.ledger.sweep(IDLE_MILLIS);
+        assert_eq!(desk.returned(), [6]);
+        assert!(desk.ledger.is_busy());
+        desk.ledger.unhold(&key(), month(MARCH).start, 4);
+        desk.ledger.sweep(IDLE_MILLIS);
+        assert_eq!(desk.returned(), [4]);
+        assert!(!desk.ledger.is_busy(), "nothing is left to know");
+    }
+
+    #[test]
+    fn a_suspended_customer_gets_nothing_of_what_is_leased() {
+        let mut desk = Desk::with(10);
+        let suspended = Terms { customer: Arc::new(customer(true)), ..terms(2, Some(1_000)) };
+        let (answer, _) = desk.ledger.take(&want(1), month(MARCH), Basis::Terms(suspended), 0);
+        assert!(matches!(answer, Some(Answer::Suspended(..))));
+        assert_eq!(desk.free(), 10);
+    }
+
+    #[test]
+    fn those_who_wait_ask_while_a_refill_is_under_way_and_either_serves_them() {
+        let mut desk = Desk::with(10);
+        let refill = desk.take(&want(1), 0).1.expect("a refill");
+        assert_eq!(desk.take(&want(20), 0).0, None);
+        let urgent = desk.wait("a", want(20)).expect("a request");
+        assert_eq!((urgent.urgent, urgent.wish.needed), (true, 11));
+        assert!(desk.answer(&refill, Ok(grant(64, 0)), 0).is_none());
+        assert_eq!(desk.heard(), ["a taken"]);
+        assert!(desk.answer(&urgent, Ok(grant(11, 0)), 0).is_none());
+        assert_eq!(desk.free(), 9 + 64 - 20 + 11);
+    }
+
+    #[test]
+    fn a_store_that_fails_is_told_to_those_who_wait_and_to_nobody_for_a_refill() {
+        let mut desk = Desk::with(10);
+        let refill = desk.take(&want(1), 0).1.expect("a refill");
+        assert!(desk.answer(&refill, Err(failure()), 0).is_none());
+        assert_eq!(desk.take(&want(9), REFILL_PAUSE_MILLIS - 1).0, Some("taken"));
+        let urgent = desk.wait("a", want(1)).expect("a request");
+        assert!(desk.wait("b", want(1)).is_none());
+        assert!(desk.answer(&urgent, Err(failure()), 0).is_none());
+        assert_eq!(desk.heard(), ["a failed", "b failed"]);
+        assert!(desk.wait("c", want(1)).is_some(), "the next one asks again");
+    }
+
+    #[test]
+    fn whose_deadline_has_passed_keeps_no_units() {
+        let mut desk = Desk::new();
+        let resume = desk.resume("a");
+        let request = desk.ledger.wait(Waiter { want: want(3), resume: resume.clone() }, 0).expect("a request");
+        assert!(desk.wait("b", want(1)).is_none());
+        drop(resume.take());
+        assert!(desk.answer(&request, Ok(grant(3, 0)), 0).is_none());
+        assert_eq!((desk.heard(), desk.free()), (vec!["b taken".to_owned()], 2));
+    }
+
+    #[test]
+    fn units_of_a_month_pay_for_nothing_in_the_next() {
+        let mut desk = Desk::with(10);
+        let april = Want { now: at(APRIL), ..want(1) };
+        assert!(desk.ledger.take(&april, month(APRIL), Basis::Revision(1), 0).0.is_none());
+        let request = desk.wait("april", april).expect("a request");
+        let granted = Leased { period: month(APRIL), ..grant(1, 0) };
+        assert!(desk.answer(&request, Ok(granted), 0).is_none());
+        assert_eq!(desk.heard(), ["april taken"]);
+        // A clock may go back.
+        assert_eq!(desk.take(&want(10), 0).0, Some("taken"));
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_leased() {
+        let mut desk = Desk::new();
+        let request = desk.wait("a", want(1)).expect("a request");
+        let unlimited = Leased { standing: Standing { limit: None, used: 0 }, ..grant(0, 0) };
+        assert!(desk.answer(&request, Ok(unlimited), 0).is_none());
+        assert_eq!(desk.heard(), ["a taken"]);
+        let (answer, refill) = desk.ledger.take(&want(1_000_000), month(MARCH), Basis::Revision(1), 0);
+        assert!(matches!((answer, refill), (Some(Answer::Taken(Taken { paid: None, .. })), None)));
+    }
+
+    #[test]
+    fn after_a_settlement_past_the_limit_what_is_left_of_the_lease_is_not_spent() {
+        let mut desk = Desk::with(10);
+        let refill = desk.take(&held(2), 0).1.expect("a refill");
+        let paid = desk.ledger.settle_hold(&key(), month(MARCH).start, 2, 999).expect("a part of the lease");
+        assert_eq!((paid.units, desk.free()), (10, 0));
+        // It was under way and comes too late.
+        assert!(desk.answer(&refill, Ok(grant(64, 0)), 0).is_none());
+        assert_eq!((desk.take(&want(1), 0).0, desk.free()), (Some("full"), 64));
+    }
 }
