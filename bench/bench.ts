@@ -2,12 +2,13 @@
 import { fork } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { temporaryDirectory } from './directories.js'
 import { describeMachine } from './machine.js'
-import { type Options, readOptions, USAGE } from './options.js'
+import { type Options, type PartName, type PartOptions, readOptions, USAGE } from './options.js'
 import { installPeers } from './peers.js'
 import { printTable, type Table } from './table.js'
 
-function runPart(part: string, options: Options): Promise<Table[]> {
+function runPart(part: PartName | 'store', options: PartOptions): Promise<Table[]> {
   const child = fork(join(import.meta.dirname, 'part.ts'), [part, JSON.stringify(options)], {
     execArgv: ['--expose-gc', '--import', 'tsx'],
   })
@@ -30,9 +31,11 @@ const chosen = options()
 installPeers()
 const machine = describeMachine()
 console.log(`# Weighbridge's benchmarks\n\n${machine}${chosen.quick ? '\n\nQuick: small stores, few rounds.' : ''}`)
+const partOptions = { quick: chosen.quick, store: chosen.keep ?? temporaryDirectory() }
+if (chosen.only.some((part) => part !== 'http')) await runPart('store', partOptions)
 const tables: Table[] = []
 for (const part of chosen.only) {
-  for (const table of await runPart(part, chosen)) {
+  for (const table of await runPart(part, partOptions)) {
     printTable(table)
     tables.push(table)
   }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-export const PARTS = ['http'] as const
+export const PARTS = ['http', 'micro', 'ingest', 'open'] as const
 export type PartName = (typeof PARTS)[number]
 
 export interface Options {
@@ -11,6 +11,13 @@ export interface Options {
   json: string | undefined
   /** A directory whose large store is reused, and left there. */
   keep: string | undefined
+}
+
+/** What a part is told. */
+export interface PartOptions {
+  quick: boolean
+  /** The directory of the large store. */
+  store: string
 }
 
 export const USAGE = `npm run bench -- [options]

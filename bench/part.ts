@@ -1,10 +1,19 @@
 // Runs one part of the benchmarks in a process of its own and sends its tables to the one that asked.
-import { http } from './http/http.js'
-import type { Options, PartName } from './options.js'
+import type { PartName, PartOptions } from './options.js'
 import type { Table } from './table.js'
 
-const parts: Record<PartName, (options: Options) => Promise<Table[]>> = { http }
+type Part = (options: PartOptions) => Promise<Table[]>
+
+// Only what a part needs is loaded: one of them measures memory.
+const parts: Record<PartName | 'store', () => Promise<Part>> = {
+  store: async () => (await import('./largeStore.js')).largeStore,
+  http: async () => (await import('./http/http.js')).http,
+  micro: async () => (await import('./micro/micro.js')).micro,
+  ingest: async () => (await import('./ingest/ingest.js')).ingest,
+  open: async () => (await import('./open.js')).open,
+}
 
 const [name, options = '{}'] = process.argv.slice(2)
-const tables = await parts[name as PartName](JSON.parse(options) as Options)
+const part = await parts[name as PartName]()
+const tables = await part(JSON.parse(options) as PartOptions)
 process.send?.(tables, () => process.exit(0))

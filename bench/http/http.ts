@@ -1,6 +1,6 @@
 // Requests per second through Express: each variant in a process of its own, rounds interleaved and rotated, so that what
 // else the machine does meets all of them alike.
-import type { Options } from '../options.js'
+import type { PartOptions } from '../options.js'
 import { temporaryDirectory } from '../directories.js'
 import { pin } from '../machine.js'
 import { type Postgres, startPostgres } from '../postgres.js'
@@ -15,7 +15,7 @@ const CONNECTIONS = 50
 /** Of the no-op's rate. */
 const GOAL = 0.95
 
-export async function http({ quick }: Options): Promise<Table[]> {
+export async function http({ quick }: PartOptions): Promise<Table[]> {
   const [rounds, seconds] = quick ? [3, 1] : [9, 4]
   const notes = [`${rounds} rounds of ${seconds} s, ${CONNECTIONS} connections, and 1 where the server bears no more.`]
   const postgres = await startPostgres(temporaryDirectory(), LOAD_CORE).catch((error: Error) => {
