@@ -13,6 +13,7 @@ const parts: Record<PartName | 'store', () => Promise<Part>> = {
   open: async () => (await import('./open.js')).open,
 }
 
+process.once('disconnect', () => process.exit(1))
 const [name, options = '{}'] = process.argv.slice(2)
 const part = await parts[name as PartName]()
 const tables = await part(JSON.parse(options) as PartOptions)

@@ -12,58 +12,68 @@ import { AGAIN, BASE, bearsConcurrency, needsPostgres, OWN, VARIANTS } from './v
 const SERVER_CORE = 0
 const LOAD_CORE = 1
 const CONNECTIONS = 50
+const WARM_UP_SECONDS = 1
 /** Of the no-op's rate. */
 const GOAL = 0.95
 
+interface Effort {
+  rounds: number
+  seconds: number
+}
+
 export async function http({ quick }: PartOptions): Promise<Table[]> {
-  const [rounds, seconds] = quick ? [3, 1] : [9, 4]
-  const notes = [`${rounds} rounds of ${seconds} s, ${CONNECTIONS} connections, and 1 where the server bears no more.`]
+  const effort = quick ? { rounds: 3, seconds: 1 } : { rounds: 9, seconds: 4 }
+  const notes = [
+    `${effort.rounds} rounds of ${effort.seconds} s, ${CONNECTIONS} connections, and 1 where the server bears no more.`,
+  ]
   const postgres = await startPostgres(temporaryDirectory(), LOAD_CORE).catch((error: Error) => {
     notes.push(`Not measured: rate-limiter-flexible on PostgreSQL. ${error.message}`)
   })
-  const servers = await startServers(postgres ?? undefined)
-  pin(process.pid, LOAD_CORE)
-  for (const { process: server } of servers.values()) pin(server.pid, SERVER_CORE)
-
-  const samples = new Map<string, Sample[]>()
-  for (const [name, server] of servers) await load(server, connectionsOf(name), 1)
-  const names = [...servers.keys()]
-  for (let round = 0; round < rounds; round += 1) {
-    // Another one begins each round.
-    const order = names.map((_, place) => names[(place + round) % names.length] ?? '')
-    for (const name of order) await measure(name, servers, samples, seconds)
-    process.stderr.write(`http: round ${round + 1} of ${rounds}\n`)
+  try {
+    const servers = await startServers(postgres ?? undefined)
+    pin(process.pid, LOAD_CORE)
+    for (const { process: server } of servers.values()) pin(server.pid, SERVER_CORE)
+    const samples = await playRounds(servers, effort)
+    notes.push(...(await failures(servers, effort.seconds)))
+    for (const server of servers.values()) await stopServer(server)
+    return [ratesTable(samples, notes), peersTable(samples)]
+  } finally {
+    await postgres?.stop()
   }
+}
+
+async function startServers(postgres: Postgres | undefined): Promise<Map<string, Server>> {
+  const names = Object.keys(VARIANTS).filter((name) => postgres !== undefined || !needsPostgres(name))
+  const started = names.map(async (name) => [name, await startServer(name, postgres?.url ?? '')] as const)
+  return new Map(await Promise.all(started))
+}
+
+async function playRounds(servers: Map<string, Server>, effort: Effort): Promise<Map<string, Sample[]>> {
+  for (const [name, server] of servers) await load(server, connectionsOf(name), WARM_UP_SECONDS)
+  const entries = [...servers]
+  const samples = new Map<string, Sample[]>(entries.map(([name]) => [name, []]))
+  for (let round = 0; round < effort.rounds; round += 1) {
+    // Another one begins each round.
+    const first = round % entries.length
+    for (const [name, server] of [...entries.slice(first), ...entries.slice(0, first)]) {
+      const sample = await load(server, connectionsOf(name), effort.seconds)
+      if (sample.failed > 0) throw new Error(`${name}: ${sample.failed * 100} % of the requests failed`)
+      samples.get(name)?.push(sample)
+    }
+    process.stderr.write(`http: round ${round + 1} of ${effort.rounds}\n`)
+  }
+  return samples
+}
+
+/** What becomes of servers that do not bear concurrency if they meet it nevertheless. */
+async function failures(servers: Map<string, Server>, seconds: number): Promise<string[]> {
+  const notes: string[] = []
   for (const [name, server] of servers) {
     if (bearsConcurrency(name)) continue
     const { failed } = await load(server, CONNECTIONS, seconds)
     notes.push(`${name}: with ${CONNECTIONS} connections ${(failed * 100).toFixed(0)} % of the requests fail.`)
   }
-  for (const server of servers.values()) await stopServer(server)
-  await postgres?.stop()
-  return [ratesTable(samples, notes), peersTable(samples)]
-}
-
-async function startServers(postgres: Postgres | undefined): Promise<Map<string, Server>> {
-  const servers = new Map<string, Server>()
-  for (const name of Object.keys(VARIANTS)) {
-    if (needsPostgres(name) && postgres === undefined) continue
-    servers.set(name, await startServer(name, postgres?.url ?? ''))
-  }
-  return servers
-}
-
-async function measure(
-  name: string,
-  servers: Map<string, Server>,
-  samples: Map<string, Sample[]>,
-  seconds: number,
-): Promise<void> {
-  const server = servers.get(name)
-  if (server === undefined) return
-  const sample = await load(server, connectionsOf(name), seconds)
-  if (sample.failed > 0) throw new Error(`${name}: ${sample.failed * 100} % of the requests failed`)
-  samples.set(name, [...(samples.get(name) ?? []), sample])
+  return notes
 }
 
 function connectionsOf(variant: string): number {

@@ -12,7 +12,7 @@ const SMALL = 10_000
 const BATCH = 10_000
 
 export async function ingest({ quick, store }: PartOptions): Promise<Table[]> {
-  const effort: Effort = quick ? { rounds: 3, events: 10_000 } : { rounds: 7, events: 50_000 }
+  const effort: Effort = quick ? { rounds: 3, events: 10_000 } : { rounds: 5, events: 40_000 }
   const tables: Table[] = []
   for (const stores of [await smallStores(), await largeStores(store)]) {
     tables.push(await throughput(stores, effort))

@@ -30,9 +30,11 @@ export async function operations(billing: Billing, keys: string[], effort: Effor
     limiterSubject(SQLITE, await sqliteLimiter(temporaryDirectory()), keys),
   ]
   if (postgres) subjects.push(limiterSubject(POSTGRES, await postgresLimiter(postgres.url), keys))
-  const comparison = await compare(subjects, effort)
-  await postgres?.stop()
-  return operationsTable(comparison, notes)
+  try {
+    return operationsTable(await compare(subjects, effort), notes)
+  } finally {
+    await postgres?.stop()
+  }
 }
 
 function operationsTable(comparison: Comparison, notes: string[]): Table {
