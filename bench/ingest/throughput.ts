@@ -1,0 +1,109 @@
+// Batches of events, against the bare inserting of the same rows.
+import type { Billing, UsageEvent } from '../../index.mjs'
+import { randomUUID } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { event } from '../events.js'
+import { median } from '../statistics.js'
+import type { Goal, Row, Table } from '../table.js'
+import type { BareDatabase } from './bareDatabase.js'
+
+const BATCHES = [100, 1_000, 10_000]
+/** Batches under way at a time, where it is more than one. */
+const OVERLAP = 4
+/** Of the bare rate. */
+const GOAL = 0.8
+
+export interface Stores {
+  billing: Billing
+  bare: BareDatabase
+  /** Events in each of them. */
+  size: number
+}
+
+export interface Effort {
+  rounds: number
+  /** Events of each kind in each round. */
+  events: number
+}
+
+export async function throughput({ billing, bare, size }: Stores, { rounds, events }: Effort): Promise<Table> {
+  const rows: Row[] = []
+  const goals: Goal[] = []
+  const title = `ingest: batches into ${size.toLocaleString('en')} events`
+  for (const batch of BATCHES) {
+    for (const foreign of [false, true]) {
+      const rates = { bare: [] as number[], own: [] as number[], overlapping: [] as number[] }
+      const makeBatches = (): UsageEvent[][] => batchesOf(batch, events, foreign)
+      for (let round = 0; round < rounds; round += 1) {
+        rates.bare.push(await rateOf(makeBatches(), 1, async (rows) => bare.insert(rows)))
+        rates.own.push(
+          await rateOf(
+            makeBatches(),
+            1,
+            (rows) => record(billing, rows),
+            () => billing.flush(),
+          ),
+        )
+        rates.overlapping.push(
+          await rateOf(
+            makeBatches(),
+            OVERLAP,
+            (rows) => record(billing, rows),
+            () => billing.flush(),
+          ),
+        )
+      }
+      const ratio = median(rates.own.map((rate, round) => rate / (rates.bare[round] ?? NaN)))
+      const overlapping = median(rates.overlapping.map((rate, round) => rate / (rates.bare[round] ?? NaN)))
+      const ids = foreign ? 'UUIDv4' : 'none given'
+      rows.push({
+        batch,
+        ids,
+        'bare events/s': Math.round(median(rates.bare)),
+        'Weighbridge events/s': Math.round(median(rates.own)),
+        'of bare': ratio,
+        [`of bare, ${OVERLAP} batches under way`]: overlapping,
+      })
+      goals.push({
+        what: `batches of ${batch.toLocaleString('en')}, ids: ${ids}`,
+        goal: `at least ${GOAL} of bare`,
+        measured: ratio.toFixed(2),
+        met: ratio >= GOAL,
+      })
+    }
+  }
+  const notes = [
+    `${rounds} rounds of ${events.toLocaleString('en')} events. The bare inserting checks no ids and keeps no counters.`,
+  ]
+  return { title, notes, rows, goals }
+}
+
+async function record(billing: Billing, events: UsageEvent[]): Promise<void> {
+  const refused = (await billing.usage.recordEvents(events)).find(({ status }) => status !== 'recorded')
+  if (refused !== undefined) throw new Error(`an event was not recorded: ${JSON.stringify(refused)}`)
+}
+
+function batchesOf(size: number, events: number, foreign: boolean): UsageEvent[][] {
+  const one = (number: number): UsageEvent => event(number, foreign ? randomUUID() : undefined)
+  const count = Math.max(1, Math.floor(events / size))
+  return Array.from({ length: count }, (_, batch) =>
+    Array.from({ length: size }, (_, index) => one(batch * size + index)),
+  )
+}
+
+/** Events a second. */
+async function rateOf(
+  batches: UsageEvent[][],
+  underWay: number,
+  work: (events: UsageEvent[]) => Promise<void>,
+  settle?: () => Promise<void>,
+): Promise<number> {
+  const total = batches.reduce((sum, batch) => sum + batch.length, 0)
+  const began = performance.now()
+  const worker = async (): Promise<void> => {
+    for (let batch = batches.pop(); batch !== undefined; batch = batches.pop()) await work(batch)
+  }
+  await Promise.all(Array.from({ length: underWay }, worker))
+  await settle?.()
+  return total / ((performance.now() - began) / 1_000)
+}
