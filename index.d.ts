@@ -866,7 +866,7 @@ export declare class Billing {
   /**
    * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
    * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
-   * without a price passes unbilled. An event is durable before `next()` runs.
+   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
    */
   middleware(options?: MiddlewareOptions): BillingHandler
   /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
