@@ -84,7 +84,8 @@ impl Election {
     }
 }
 
-fn elect(database: &Path) -> Option<Election> {
+/// Becomes the one, unless somebody is.
+pub fn elect(database: &Path) -> Option<Election> {
     let path = directory::of_database(database).join(ELECTION);
     let lock = File::create(&path).map_err(|error| failed(&path, &error)).ok()?;
     lock.try_lock().is_ok().then_some(Election { path, _lock: lock })

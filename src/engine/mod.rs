@@ -404,7 +404,7 @@ fn open_store(
         }
     };
     drop(directory_sender.send(Ok(directory.path.clone())));
-    let journals = directory::of_database(&options.path);
+    let database = options.path.clone();
     let (alive, ended) = bounded(0);
     let store: Arc<dyn Store> = Arc::new(store);
     let housekeeper = Housekeeper {
@@ -418,7 +418,7 @@ fn open_store(
         files.close();
         drop(alive);
         // A thread that panicked has nothing left to do.
-        let election = housekeeper.join().ok().flatten();
+        let election = housekeeper.join().ok().flatten().or_else(|| housekeeper::elect(&database));
         replay::settle(store, &directory.holder, false)?;
         store.sync()?;
         if files.delete_all(shared.position())? {
@@ -427,7 +427,7 @@ fn open_store(
         }
         election.into_iter().for_each(Election::end);
         // Where anything is left in it, it stays.
-        drop(std::fs::remove_dir(journals));
+        drop(std::fs::remove_dir(directory::of_database(&database)));
         Ok(())
     });
     Ok(Opened { store, report, drain, ending })
