@@ -181,7 +181,8 @@ impl Ledger {
             }
             Basis::Revision(_) => {}
         }
-        if !account.waiting.is_empty() {
+        // Nobody is overtaken by whoever needs nothing: what he settles then has been used already.
+        if !account.waiting.is_empty() && want.units > 0 {
             return (None, None);
         }
         let Some(answer) = account.take(want, period, &self.holder, moment) else { return (None, None) };
@@ -681,6 +682,15 @@ mod tests {
         assert!(desk.answer(&retries[0], Ok(grant(2, 3)), 110).is_none());
         assert_eq!(desk.heard(), ["a taken", "b taken"]);
         assert!(desk.ledger.contention(&want(1), month(MARCH)).is_none());
+    }
+
+    #[test]
+    fn whoever_needs_no_units_waits_for_nobody() {
+        let mut desk = Desk::new();
+        let request = desk.wait("a", want(1)).expect("a request");
+        assert!(desk.answer(&request, Ok(grant(0, 5)), 0).is_none());
+        assert_eq!(desk.take(&want(1), 0).0, None);
+        assert_eq!(desk.take(&held(0), 0).0, Some("taken"));
     }
 
     #[test]

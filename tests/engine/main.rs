@@ -1,7 +1,9 @@
 //! The engine, through its public interface.
 
 mod gate;
+mod leases;
 mod lifecycle;
+mod replay;
 mod reports;
 #[path = "../support/mod.rs"]
 mod support;

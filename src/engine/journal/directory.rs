@@ -10,6 +10,8 @@ use crate::{Code, Error, Result};
 
 const LOCK: &str = "lock";
 const SEGMENT_EXTENSION: &str = "jsonl";
+/// Not for ever: a path may lead nowhere.
+const ATTEMPTS: usize = 100;
 
 /// The directory of all journals of a database.
 pub fn of_database(path: &Path) -> PathBuf {
@@ -31,7 +33,7 @@ impl Directory {
         let path = journals.join(holder.as_str());
         let unnamed = journals.join(format!(".{}", holder.as_str()));
         let create = || {
-            std::fs::create_dir_all(&unnamed)?;
+            make(&unnamed)?;
             let lock = File::create_new(unnamed.join(LOCK))?;
             lock.lock()?;
             std::fs::rename(&unnamed, &path)?;
@@ -79,6 +81,18 @@ impl Directory {
         numbers.sort_unstable();
         Ok(numbers.into_iter().map(|number| segment(&self.path, number)).collect())
     }
+}
+
+/// Whoever closes last removes the directory of all journals, perhaps just when another one makes his own in it.
+fn make(directory: &Path) -> io::Result<()> {
+    let mut made = std::fs::create_dir_all(directory);
+    for _ in 0..ATTEMPTS {
+        if !made.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+        made = std::fs::create_dir_all(directory);
+    }
+    made
 }
 
 pub fn segment(directory: &Path, number: u64) -> PathBuf {
