@@ -2,10 +2,19 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+const made: string[] = []
+
 /** A directory of this process's own, removed when it ends. */
 export function temporaryDirectory(): string {
+  if (made.length === 0) {
+    process.once('SIGINT', () => process.exit(130))
+    process.once('exit', removeAll)
+  }
   const directory = mkdtempSync(join(tmpdir(), 'weighbridge-bench-'))
-  process.once('SIGINT', () => process.exit(130))
-  process.once('exit', () => rmSync(directory, { recursive: true, force: true }))
+  made.push(directory)
   return directory
+}
+
+function removeAll(): void {
+  for (const directory of made) rmSync(directory, { recursive: true, force: true })
 }

@@ -18,11 +18,11 @@ export function event(number: number, id?: string): UsageEvent {
   }
 }
 
-/** Records events until the store holds so many more. */
-export async function fill(billing: Billing, events: number): Promise<void> {
+/** Records so many events, with ids of the caller's own where there is something to make them. */
+export async function fill(billing: Billing, events: number, makeId?: () => string): Promise<void> {
   for (let first = 0; first < events; first += BATCH) {
     const length = Math.min(BATCH, events - first)
-    await billing.usage.recordEvents(Array.from({ length }, (_, index) => event(first + index)))
+    await billing.usage.recordEvents(Array.from({ length }, (_, index) => event(first + index, makeId?.())))
   }
   await billing.flush()
 }

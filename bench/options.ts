@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 
-export const PARTS = ['http', 'micro', 'ingest', 'open'] as const
+/** In their order: what fills the large store comes last. */
+export const PARTS = ['http', 'micro', 'open', 'ingest'] as const
 export type PartName = (typeof PARTS)[number]
 
 export interface Options {
@@ -37,7 +38,16 @@ export function readOptions(args: string[]): Options {
       keep: { type: 'string' },
     },
   })
-  return { only: values.only.split(',').map(partName), quick: values.quick, json: values.json, keep: values.keep }
+  return {
+    only: inOrder(values.only.split(',').map(partName)),
+    quick: values.quick,
+    json: values.json,
+    keep: values.keep,
+  }
+}
+
+function inOrder(parts: PartName[]): PartName[] {
+  return PARTS.filter((part) => parts.includes(part))
 }
 
 function partName(name: string): PartName {

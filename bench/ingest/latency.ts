@@ -7,7 +7,7 @@ import type { Row, Table } from '../table.js'
 
 const UNDER_WAY = [1, 64, 1_024]
 
-export async function latency(billing: Billing, quick: boolean): Promise<Table> {
+export async function latency(title: string, billing: Billing, quick: boolean): Promise<Table> {
   const rows: Row[] = []
   for (const underWay of UNDER_WAY) {
     const calls = Math.max(quick ? 1_000 : 10_000, underWay * (quick ? 10 : 50))
@@ -23,7 +23,7 @@ export async function latency(billing: Billing, quick: boolean): Promise<Table> 
     })
   }
   const notes = ['`usage.recordEvent`, from the call to its promise: another one begins as soon as one has ended.']
-  return { title: 'ingest: latency of one event', notes, rows, goals: [] }
+  return { title, notes, rows, goals: [] }
 }
 
 async function latencies(billing: Billing, underWay: number, calls: number): Promise<number[]> {

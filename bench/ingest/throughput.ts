@@ -13,12 +13,15 @@ const OVERLAP = 4
 /** Of the bare rate. */
 const GOAL = 0.8
 
+/** The same events in either of them. */
 export interface Stores {
   billing: Billing
   bare: BareDatabase
-  /** Events in each of them. */
-  size: number
+  close(): Promise<void>
 }
+
+/** Asked anew for each row of the table: small stores would not stay small. */
+export type OpenStores = () => Promise<Stores>
 
 export interface Effort {
   rounds: number
@@ -26,43 +29,23 @@ export interface Effort {
   events: number
 }
 
-export async function throughput({ billing, bare, size }: Stores, { rounds, events }: Effort): Promise<Table> {
+export async function throughput(title: string, openStores: OpenStores, effort: Effort): Promise<Table> {
   const rows: Row[] = []
   const goals: Goal[] = []
-  const title = `ingest: batches into ${size.toLocaleString('en')} events`
   for (const batch of BATCHES) {
     for (const foreign of [false, true]) {
-      const rates = { bare: [] as number[], own: [] as number[], overlapping: [] as number[] }
-      const makeBatches = (): UsageEvent[][] => batchesOf(batch, events, foreign)
-      for (let round = 0; round < rounds; round += 1) {
-        rates.bare.push(await rateOf(makeBatches(), 1, async (rows) => bare.insert(rows)))
-        rates.own.push(
-          await rateOf(
-            makeBatches(),
-            1,
-            (rows) => record(billing, rows),
-            () => billing.flush(),
-          ),
-        )
-        rates.overlapping.push(
-          await rateOf(
-            makeBatches(),
-            OVERLAP,
-            (rows) => record(billing, rows),
-            () => billing.flush(),
-          ),
-        )
-      }
-      const ratio = median(rates.own.map((rate, round) => rate / (rates.bare[round] ?? NaN)))
-      const overlapping = median(rates.overlapping.map((rate, round) => rate / (rates.bare[round] ?? NaN)))
+      const stores = await openStores()
+      const { bare, own, overlapping } = await rates(stores, effort, () => batchesOf(batch, effort.events, foreign))
+      await stores.close()
+      const ratio = medianRatio(own, bare)
       const ids = foreign ? 'UUIDv4' : 'none given'
       rows.push({
         batch,
         ids,
-        'bare events/s': Math.round(median(rates.bare)),
-        'Weighbridge events/s': Math.round(median(rates.own)),
+        'bare events/s': Math.round(median(bare)),
+        'Weighbridge events/s': Math.round(median(own)),
         'of bare': ratio,
-        [`of bare, ${OVERLAP} batches under way`]: overlapping,
+        [`of bare, ${OVERLAP} batches under way`]: medianRatio(overlapping, bare),
       })
       goals.push({
         what: `batches of ${batch.toLocaleString('en')}, ids: ${ids}`,
@@ -73,9 +56,30 @@ export async function throughput({ billing, bare, size }: Stores, { rounds, even
     }
   }
   const notes = [
-    `${rounds} rounds of ${events.toLocaleString('en')} events. The bare inserting checks no ids and keeps no counters.`,
+    `${effort.rounds} rounds of ${effort.events.toLocaleString('en')} events, which stay in the stores. The bare inserting ` +
+      'checks no ids and keeps no counters.',
   ]
   return { title, notes, rows, goals }
+}
+
+async function rates(
+  { billing, bare }: Stores,
+  { rounds }: Effort,
+  makeBatches: () => UsageEvent[][],
+): Promise<{ bare: number[]; own: number[]; overlapping: number[] }> {
+  const rates = { bare: [] as number[], own: [] as number[], overlapping: [] as number[] }
+  const own = (rows: UsageEvent[]): Promise<void> => record(billing, rows)
+  const flush = (): Promise<void> => billing.flush()
+  for (let round = 0; round < rounds; round += 1) {
+    rates.bare.push(await rateOf(makeBatches(), 1, async (rows) => bare.insert(rows)))
+    rates.own.push(await rateOf(makeBatches(), 1, own, flush))
+    rates.overlapping.push(await rateOf(makeBatches(), OVERLAP, own, flush))
+  }
+  return rates
+}
+
+function medianRatio(rates: number[], others: number[]): number {
+  return median(rates.map((rate, round) => rate / (others[round] ?? NaN)))
 }
 
 async function record(billing: Billing, events: UsageEvent[]): Promise<void> {
