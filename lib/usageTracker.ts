@@ -12,8 +12,8 @@ export interface UsageEvent {
   /** 1 to 255 bytes. A customer never seen comes into being. */
   customerId: string
   /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for good. The same id with
-   * other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
    */
   id?: string
   subscriptionId?: string

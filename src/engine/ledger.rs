@@ -105,6 +105,8 @@ struct Account {
     terms: Option<Terms>,
     /// One for each period in use; most often there is one.
     allowances: Vec<Allowance>,
+    /// Of the one that was used last.
+    current: Option<Period>,
     size: LeaseSize,
     /// When the store last set units aside.
     granted_at: Moment,
@@ -340,7 +342,7 @@ impl Ledger {
     pub fn give_back(&mut self, key: &AccountKey) {
         if let Some(account) = self.accounts.get_mut(key) {
             account.full = None;
-            account.give_back(key, &self.holder, &mut self.returns);
+            account.give_back(key, &self.holder, None, &mut self.returns);
         }
     }
 
@@ -355,10 +357,10 @@ impl Ledger {
                 || account.is_refilling
                 || account.is_asking
                 || !account.waiting.is_empty();
-            if !in_use {
-                account.give_back(key, &self.holder, &mut self.returns);
-                account.allowances.retain(|allowance| !allowance.is_idle());
-            }
+            // Of an account in use only the period that is over lies idle.
+            let kept = account.current.filter(|_| in_use);
+            account.give_back(key, &self.holder, kept, &mut self.returns);
+            account.allowances.retain(|allowance| Some(allowance.period) == kept || !allowance.is_idle());
             if in_use || !account.allowances.is_empty() {
                 self.swept += 1;
             } else {
@@ -425,6 +427,7 @@ impl Account {
     fn take(&mut self, want: &Want, period: Period, holder: &HolderId, moment: Moment) -> Option<Answer> {
         let terms = self.terms.as_ref()?;
         let allowance = self.allowances.iter_mut().find(|allowance| allowance.period == period)?;
+        self.current = Some(period);
         if terms.customer.suspended {
             return Some(Answer::Suspended(terms.clone(), allowance.standing(), period));
         }
@@ -487,8 +490,9 @@ impl Account {
         LeaseRequest { holder: holder.clone(), customer_id, meter, now: want.now, wish, urgent }
     }
 
-    fn give_back(&mut self, key: &AccountKey, holder: &HolderId, returns: &mut Vec<LeasePart>) {
-        for allowance in &mut self.allowances {
+    /// Gives back what is free, but for one period.
+    fn give_back(&mut self, key: &AccountKey, holder: &HolderId, kept: Option<Period>, returns: &mut Vec<LeasePart>) {
+        for allowance in self.allowances.iter_mut().filter(|allowance| Some(allowance.period) != kept) {
             let units = allowance.give_back();
             if units > 0 {
                 returns.push(part(holder, key, allowance.period.start, units));

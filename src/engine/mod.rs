@@ -11,13 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 
 use self::health::{Health, Listener};
 use self::holds::Holds;
-use self::housekeeper::{Election, Housekeeper};
 use self::journal::Journal;
-use self::journal::directory::{self, Directory};
 use self::key_cache::KeyCache;
 use self::ledger::Ledger;
 use self::readers::Readers;
@@ -26,7 +24,7 @@ use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
 use crate::domain::{CustomerId, HolderId, Meter, TierTable, TimeZone, Timestamp};
-use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store};
+use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
 use crate::{Code, Error, Result};
 
 pub mod admission;
@@ -38,6 +36,7 @@ mod housekeeper;
 mod journal;
 mod key_cache;
 mod ledger;
+mod opening;
 mod owed;
 mod readers;
 mod recorder;
@@ -110,18 +109,6 @@ pub(crate) struct Shared {
     unrecorded: AtomicUsize,
     opened_at: Instant,
 }
-
-/// A store that was opened, and what to do when all is recorded at the end.
-struct Opened {
-    store: Arc<dyn Store>,
-    report: Report,
-    /// Waits until the journal has written what it was given.
-    drain: Box<dyn Fn() + Send>,
-    ending: Ending,
-}
-
-/// What is done with the store at the end, when all is recorded.
-type Ending = Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>;
 
 impl Shared {
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -222,7 +209,7 @@ impl Engine {
         let files = engine.journal.files();
         let drain = engine.journal.drainer();
         recorder.start(Arc::clone(&shared), readers, move || {
-            open_store(&options, shared, files, directory_sender, drain)
+            opening::open(&options, shared, files, directory_sender, drain)
         })?;
         Ok(engine)
     }
@@ -385,65 +372,4 @@ fn fact(change: &Change) -> Option<(CustomerId, Meter)> {
 /// The outcome of a group of one.
 fn single(mut outcomes: Vec<Outcome>) -> Result<Applied> {
     outcomes.pop().unwrap_or_else(|| Err(Error::new(Code::Internal, "the store gave no answer")))
-}
-
-fn open_store(
-    options: &Options,
-    shared: Arc<Shared>,
-    files: Arc<journal::Files>,
-    directory_sender: Sender<Result<PathBuf>>,
-    drain: Box<dyn Fn() + Send>,
-) -> Result<Opened> {
-    let opened = guarded(|| open_parts(options));
-    let (store, report, directory) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            // The journal's thread waits for it; where that has ended, nobody needs it.
-            drop(directory_sender.send(Err(error.clone())));
-            return Err(error);
-        }
-    };
-    drop(directory_sender.send(Ok(directory.path.clone())));
-    let database = options.path.clone();
-    let (alive, ended) = bounded(0);
-    let store: Arc<dyn Store> = Arc::new(store);
-    let housekeeper = Housekeeper {
-        store: Arc::downgrade(&store),
-        shared: Arc::clone(&shared),
-        database: options.path.clone(),
-        files: Arc::clone(&files),
-    }
-    .start(ended)?;
-    let ending = Box::new(move |store: &dyn Store| {
-        files.close();
-        drop(alive);
-        // A thread that panicked has nothing left to do.
-        let election = housekeeper.join().ok().flatten().or_else(|| housekeeper::elect(&database));
-        replay::settle(store, &directory.holder, false)?;
-        store.sync()?;
-        if files.delete_all(shared.position())? {
-            replay::settle(store, &directory.holder, true)?;
-            directory.remove()?;
-        }
-        election.into_iter().for_each(Election::end);
-        // Where anything is left in it, it stays.
-        drop(std::fs::remove_dir(directory::of_database(&database)));
-        Ok(())
-    });
-    Ok(Opened { store, report, drain, ending })
-}
-
-fn open_parts(options: &Options) -> Result<(SqliteStore, Report, Directory)> {
-    let store = SqliteStore::open(&options.path, options.durability)?;
-    let tiers = match &options.tiers {
-        Some(tiers) => Some(tiers.clone()),
-        None if store.catalog()?.tiers.iter().next().is_none() => Some(options.default_tiers.clone()),
-        None => None,
-    };
-    let configure = Change::Configure { tiers, time_zone: options.time_zone };
-    store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
-    let takeover = takeover::run(&store, &options.legacy_dir, options.now)?;
-    let directory = Directory::create(&directory::of_database(&options.path), options.holder.clone())?;
-    let replay = replay::run(&store, &options.path)?;
-    Ok((store, Report { takeover, replay }, directory))
 }

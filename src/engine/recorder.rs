@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 
+use super::opening::Opened;
 use super::readers::Readers;
-use super::{Opened, Reply, Report, Shared};
+use super::{Reply, Report, Shared};
 use crate::domain::Timestamp;
 use crate::store::{Change, Outcome, Record, Store};
 use crate::{Code, Error, Result};

@@ -1,0 +1,88 @@
+//! Opening the store, and what is done at the end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::housekeeper::{self, Election, Housekeeper};
+use super::journal::directory::{self, Directory};
+use super::recorder::guarded;
+use super::{Options, Report, Shared, journal, replay, takeover};
+use crate::Result;
+use crate::store::{Change, SqliteStore, Store};
+
+/// A store that was opened, and what to do when all is recorded at the end.
+pub struct Opened {
+    pub store: Arc<dyn Store>,
+    pub report: Report,
+    /// Waits until the journal has written what it was given.
+    pub drain: Box<dyn Fn() + Send>,
+    pub ending: Ending,
+}
+
+/// What is done with the store at the end, when all is recorded.
+pub type Ending = Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>;
+
+/// Opens the store, takes over what others have left, makes this engine's journal, and starts the housekeeper. The journal's
+/// thread is told where to write, or why it cannot.
+pub fn open(
+    options: &Options,
+    shared: Arc<Shared>,
+    files: Arc<journal::Files>,
+    directory_sender: Sender<Result<PathBuf>>,
+    drain: Box<dyn Fn() + Send>,
+) -> Result<Opened> {
+    let opened = guarded(|| open_parts(options));
+    let (store, report, directory) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            // The journal's thread waits for it; where that has ended, nobody needs it.
+            drop(directory_sender.send(Err(error.clone())));
+            return Err(error);
+        }
+    };
+    drop(directory_sender.send(Ok(directory.path.clone())));
+    let database = options.path.clone();
+    let (alive, ended) = bounded(0);
+    let store: Arc<dyn Store> = Arc::new(store);
+    let housekeeper = Housekeeper {
+        store: Arc::downgrade(&store),
+        shared: Arc::clone(&shared),
+        database: options.path.clone(),
+        files: Arc::clone(&files),
+    }
+    .start(ended)?;
+    let ending = Box::new(move |store: &dyn Store| {
+        files.close();
+        drop(alive);
+        // A thread that panicked has nothing left to do.
+        let election = housekeeper.join().ok().flatten().or_else(|| housekeeper::elect(&database));
+        replay::settle(store, &directory.holder, false)?;
+        store.sync()?;
+        if files.delete_all(shared.position())? {
+            replay::settle(store, &directory.holder, true)?;
+            directory.remove()?;
+        }
+        election.into_iter().for_each(Election::end);
+        // Where anything is left in it, it stays.
+        drop(std::fs::remove_dir(directory::of_database(&database)));
+        Ok(())
+    });
+    Ok(Opened { store, report, drain, ending })
+}
+
+fn open_parts(options: &Options) -> Result<(SqliteStore, Report, Directory)> {
+    let store = SqliteStore::open(&options.path, options.durability)?;
+    let tiers = match &options.tiers {
+        Some(tiers) => Some(tiers.clone()),
+        None if store.catalog()?.tiers.iter().next().is_none() => Some(options.default_tiers.clone()),
+        None => None,
+    };
+    let configure = Change::Configure { tiers, time_zone: options.time_zone };
+    store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let takeover = takeover::run(&store, &options.legacy_dir, options.now)?;
+    let directory = Directory::create(&directory::of_database(&options.path), options.holder.clone())?;
+    let replay = replay::run(&store, &options.path)?;
+    Ok((store, Report { takeover, replay }, directory))
+}
