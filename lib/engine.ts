@@ -1,4 +1,5 @@
 import { dirname, join, resolve } from 'node:path'
+import { setImmediate } from 'node:timers'
 import { ActionLog, type ActionLogger } from './actionLog.js'
 import type { NativeEngine, PriceInput } from './binding.js'
 import {
@@ -51,6 +52,11 @@ export class Engine {
   readonly #tickets = new Tickets(this.notices.receive)
   readonly #native: NativeEngine
   #closing: Promise<void> | undefined
+  #isHandingOver = false
+  readonly #handOver = (): void => {
+    this.#isHandingOver = false
+    this.#native.handOver()
+  }
 
   constructor(options: EngineOptions = {}) {
     this.clock = checkClock(options.clock)
@@ -88,6 +94,16 @@ export class Engine {
   /** Runs an operation of the native engine. What is wrong with its arguments rejects the promise. */
   call<T>(operation: (engine: NativeEngine, ticket: number) => void): Promise<T> {
     return this.#tickets.promise<T>((ticket) => operation(this.#native, ticket))
+  }
+
+  /**
+   * Lets what was admitted in this turn of the event loop be written, all at once, at its end: waking the writing thread
+   * for each request would cost more than all else.
+   */
+  handOverSoon(): void {
+    if (this.#isHandingOver) return
+    this.#isHandingOver = true
+    setImmediate(this.#handOver)
   }
 
   /** Ends holds without an event; tells whether they had not ended before. */

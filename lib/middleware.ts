@@ -255,7 +255,8 @@ class Exchange implements Surroundings {
       tickets.withdraw(ticket)
       return then(fromNative(error), NOTHING)
     }
-    if (made === null || made[0] === 'recorded') return
+    if (made === null) return
+    if (made[0] === 'recorded') return engine.handOverSoon()
     tickets.withdraw(ticket)
     then(undefined, made as DecisionTuple)
   }

@@ -84,7 +84,7 @@ impl Caller for Reply<Passage> {
 pub enum Decision {
     /// All of it; nothing more will be said.
     Made(Result<Passage>),
-    /// It is admitted if it can be written: [`Caller::written`] will be called.
+    /// It is admitted if it can be written: [`Caller::written`] will be called after [`Engine::hand_over`].
     Writing(Admitted),
     /// [`Caller::answer`] will be called.
     Later,
@@ -124,7 +124,7 @@ impl Engine {
             Next::Write(candidate, taken) => {
                 let admitted = Admitted::from(&taken);
                 let reply = Box::new(|written| caller.written(written));
-                self.append(candidate.event, taken.paid, taken.period.start, candidate.now, reply);
+                self.stage(candidate.event, taken.paid, taken.period.start, candidate.now, reply);
                 Decision::Writing(admitted)
             }
             next => {
@@ -211,8 +211,26 @@ impl Engine {
         now: Timestamp,
         reply: Reply<()>,
     ) {
+        self.stage(event, paid, period_start, now, reply);
+        self.journal.hand_over();
+    }
+
+    fn stage(
+        &self,
+        event: UsageEvent,
+        paid: Option<LeasePart>,
+        period_start: Timestamp,
+        now: Timestamp,
+        reply: Reply<()>,
+    ) {
         self.shared.unrecorded.fetch_add(1, Ordering::AcqRel);
-        self.journal.append(Entry { event, paid, period_start, now, reply });
+        self.journal.stage(Entry { event, paid, period_start, now, reply });
+    }
+
+    /// Writes what [`Decision::Writing`] was said of. The one who asked for many calls this once; without it, it happens
+    /// within some milliseconds.
+    pub fn hand_over(&self) {
+        self.journal.hand_over();
     }
 
     fn wait<C: Caller>(self: &Arc<Self>, candidate: Candidate, want: Want, caller: C) {

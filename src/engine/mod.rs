@@ -304,6 +304,7 @@ impl Engine {
 
     /// What the ticker does. Answers whether there will be more to do.
     fn tick(self: &Arc<Self>, ticks: u64) -> bool {
+        self.hand_over();
         let moment = self.shared.moment();
         let mut ledger = self.shared.ledger();
         let requests = ledger.retries(moment);

@@ -136,6 +136,12 @@ impl NativeEngine {
         Ok(())
     }
 
+    /// Writes what gates have said `recorded` of. To be called once after one or more of them.
+    #[napi(catch_unwind)]
+    pub fn hand_over(&self) {
+        self.engine.hand_over();
+    }
+
     /// Ends holds as one event; answers whether they had not ended before.
     #[napi(catch_unwind)]
     pub fn settle(&self, ticket: f64, now: f64, holds: Vec<f64>, settlement: SettlementInput) -> Result<()> {

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -39,13 +39,15 @@ pub struct Entry {
 }
 
 enum Job {
-    Append(Box<Entry>),
+    Append(Vec<Entry>),
     /// Answered when all before is written and handed to the recorder.
     Drain(Box<dyn FnOnce() + Send>),
 }
 
 pub struct Journal {
     jobs: Sender<Job>,
+    /// Not handed to the thread yet.
+    staged: Mutex<Vec<Entry>>,
     files: Arc<Files>,
 }
 
@@ -99,19 +101,34 @@ impl Journal {
             let opened = directory.recv().unwrap_or_else(|_| Err(super::recorder::closed()));
             writer.run(opened);
         })?;
-        Ok(Self { jobs: sender, files })
+        Ok(Self { jobs: sender, staged: Mutex::default(), files })
     }
 
-    pub fn append(&self, entry: Entry) {
-        if let Err(unsent) = self.jobs.send(Job::Append(Box::new(entry)))
-            && let Job::Append(entry) = unsent.0
-        {
-            (entry.reply)(Err(super::recorder::closed()));
+    /// It is written after the next [`Journal::hand_over`]: waking the thread for each entry would cost more than all else.
+    pub fn stage(&self, entry: Entry) {
+        self.staged().push(entry);
+    }
+
+    /// Lets the thread write what is staged.
+    pub fn hand_over(&self) {
+        let entries = std::mem::take(&mut *self.staged());
+        if entries.is_empty() {
+            return;
         }
+        if let Err(unsent) = self.jobs.send(Job::Append(entries))
+            && let Job::Append(entries) = unsent.0
+        {
+            entries.into_iter().for_each(|entry| (entry.reply)(Err(super::recorder::closed())));
+        }
+    }
+
+    fn staged(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Calls back when everything before is written and handed to the recorder.
     pub fn drain(&self, then: Box<dyn FnOnce() + Send>) {
+        self.hand_over();
         if let Err(unsent) = self.jobs.send(Job::Drain(then))
             && let Job::Drain(then) = unsent.0
         {
@@ -163,7 +180,9 @@ impl Writer {
             Err(error) => {
                 for job in &self.jobs {
                     match job {
-                        Job::Append(entry) => (entry.reply)(Err(error.clone())),
+                        Job::Append(entries) => {
+                            entries.into_iter().for_each(|entry| (entry.reply)(Err(error.clone())));
+                        }
                         Job::Drain(then) => then(),
                     }
                 }
@@ -178,7 +197,7 @@ impl Writer {
         let mut next = Some(first);
         while let Some(job) = next.take() {
             match job {
-                Job::Append(entry) => group.push(*entry),
+                Job::Append(entries) => group.extend(entries),
                 Job::Drain(then) => {
                     drain = Some(then);
                     break;
@@ -227,7 +246,7 @@ impl Writer {
 }
 
 impl Files {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Segments> {
+    fn lock(&self) -> MutexGuard<'_, Segments> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
