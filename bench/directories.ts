@@ -7,7 +7,7 @@ const made: string[] = []
 /** A directory of this process's own, removed when it ends. */
 export function temporaryDirectory(): string {
   if (made.length === 0) {
-    process.once('SIGINT', () => process.exit(130))
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
     process.once('exit', removeAll)
   }
   const directory = mkdtempSync(join(tmpdir(), 'weighbridge-bench-'))

@@ -28,8 +28,10 @@ export function seedMiddleware(directory: string, customers: Map<string, string>
     await files.mkdir(directory, { recursive: true })
     await files.appendFile(eventsFile, `${JSON.stringify(event)}\n`)
     const usage = await allUsage()
-    const own = (usage[customerId] ??= newUsage(customerId))
-    if (event.timestamp > own.currentPeriodEnd) usage[customerId] = newUsage(customerId)
+    const known = usage[customerId]
+    const isCurrent = known !== undefined && event.timestamp <= known.currentPeriodEnd
+    const own = isCurrent ? known : newUsage(customerId)
+    usage[customerId] = own
     own.usage.apiRequests += 1
     own.usage.totalCost += event.cost
     await files.writeFile(usageFile, JSON.stringify(usage, null, 2))

@@ -6,7 +6,8 @@ export interface Goal {
   what: string
   goal: string
   measured: string
-  met: boolean
+  /** Null where the noise is larger than what is to be told apart. */
+  met: boolean | null
 }
 
 export interface Table {
@@ -26,7 +27,8 @@ export function printTable({ title, notes, rows, goals }: Table): void {
   printRows(goals.map(({ what, goal, measured, met }) => ({ goal: `${what}: ${goal}`, measured, '': verdict(met) })))
 }
 
-function verdict(met: boolean): string {
+function verdict(met: boolean | null): string {
+  if (met === null) return 'too noisy to tell'
   return met ? 'met' : 'MISSED'
 }
 

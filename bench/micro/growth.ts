@@ -19,11 +19,12 @@ export async function growth(what: string, notes: string[], subjects: Subject[],
     'of the smallest': ratioOf(name),
   }))
   const worst = Math.max(...subjects.slice(1).map(({ name }) => ratioOf(name)))
+  const noise = ratioOf(again.name)
   const goal: Goal = {
     what: `a call of the middleware with more ${what}`,
     goal: `at most ${(1 + TOLERANCE).toFixed(2)} of the smallest`,
-    measured: `${worst.toFixed(3)} (the smallest itself a second time: ${ratioOf(again.name).toFixed(3)})`,
-    met: worst <= 1 + TOLERANCE,
+    measured: `${worst.toFixed(3)} (the smallest itself a second time: ${noise.toFixed(3)})`,
+    met: Math.abs(noise - 1) > TOLERANCE ? null : worst <= 1 + TOLERANCE,
   }
   return { title: `micro: with more ${what}`, notes, rows, goals: [goal] }
 }
