@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,8 @@ pub struct Recorder {
     queue: Receiver<Job>,
     ended: Arc<AtomicBool>,
     waiting: Arc<AtomicUsize>,
+    /// What the journal has written and nobody has looked at yet.
+    journaled: Arc<Mutex<Vec<Journaled>>>,
 }
 
 /// An event that the journal holds.
@@ -54,7 +56,8 @@ pub struct Journaled {
 enum Job {
     Commit(Batch),
     Defer(Batch),
-    Journaled(Vec<Journaled>),
+    /// There is something journaled, or much of it.
+    Journaled,
     Flush(Reply<()>),
     Ready(Reply<Report>),
     Close(Reply<()>),
@@ -76,7 +79,7 @@ pub fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 
 impl Recorder {
     pub fn new() -> Self {
         let (jobs, queue) = unbounded();
-        Self { jobs, queue, ended: Arc::default(), waiting: Arc::default() }
+        Self { jobs, queue, ended: Arc::default(), waiting: Arc::default(), journaled: Arc::default() }
     }
 
     /// Starts the thread, which opens the store first.
@@ -92,6 +95,7 @@ impl Recorder {
             waiting: Arc::clone(&self.waiting),
             shared,
             readers,
+            arriving: Arc::clone(&self.journaled),
             journaled: VecDeque::new(),
             deferred: Vec::new(),
             journaled_since: None,
@@ -120,10 +124,18 @@ impl Recorder {
         self.submit(Job::Defer(Batch { changes, reply }));
     }
 
-    /// What the journal has written. It is kept until it is committed.
+    /// What the journal has written. It is kept until it is committed. The worker is woken only for the first of them and
+    /// when they are many: it has nothing to do with the others yet.
     pub fn journaled(&self, entries: Vec<Journaled>) {
         self.waiting.fetch_add(entries.len(), Ordering::Relaxed);
-        self.submit(Job::Journaled(entries));
+        let mut arriving = self.journaled.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = arriving.len();
+        arriving.extend(entries);
+        let is_news = before == 0 || (before < MAX_JOURNALED_GROUP && arriving.len() >= MAX_JOURNALED_GROUP);
+        drop(arriving);
+        if is_news {
+            self.submit(Job::Journaled);
+        }
     }
 
     /// Answers when everything that was handed over before is committed.
@@ -161,7 +173,7 @@ impl Job {
             Job::Ready(reply) => reply(Err(why.clone())),
             Job::Flush(reply) => reply(Err(why.clone())),
             // They stay in the journal for whoever opens the store next.
-            Job::Journaled(_) => {}
+            Job::Journaled => {}
             Job::Close(reply) => reply(Ok(())),
         }
     }
@@ -182,6 +194,7 @@ struct Worker {
     waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
     readers: Readers,
+    arriving: Arc<Mutex<Vec<Journaled>>>,
     journaled: VecDeque<Journaled>,
     deferred: Vec<Batch>,
     /// Since when the oldest of them waits.
@@ -247,9 +260,8 @@ impl Worker {
                         self.deferred_since.get_or_insert_with(Instant::now);
                         self.deferred.push(batch);
                     }
-                    Job::Journaled(entries) => {
+                    Job::Journaled => {
                         self.journaled_since.get_or_insert_with(Instant::now);
-                        self.journaled.extend(entries);
                     }
                     Job::Flush(reply) => {
                         flushes.push(reply);
@@ -296,10 +308,7 @@ impl Worker {
             for job in self.jobs.clone().try_iter() {
                 match job {
                     Job::Commit(batch) | Job::Defer(batch) => urgent.push(batch),
-                    Job::Journaled(entries) => {
-                        has_more = true;
-                        self.journaled.extend(entries);
-                    }
+                    Job::Journaled => has_more = true,
                     other => last.push(other),
                 }
             }
@@ -321,11 +330,15 @@ impl Worker {
         journaled.into_iter().chain(deferred).fold(poll, Duration::min)
     }
 
+    fn arriving(&self) -> MutexGuard<'_, Vec<Journaled>> {
+        self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_journaled_due(&self) -> bool {
         match self.paused_until {
             Some(until) => Instant::now() >= until,
             None => {
-                self.journaled.len() >= MAX_JOURNALED_GROUP
+                self.journaled.len() + self.arriving().len() >= MAX_JOURNALED_GROUP
                     || self.journaled_since.is_some_and(|since| since.elapsed() >= JOURNALED_AGE)
             }
         }
@@ -350,6 +363,8 @@ impl Worker {
     /// Commits one group of what is journaled, or all of it.
     fn commit_journaled(&mut self, store: &dyn Store, all: bool) -> Result<()> {
         self.paused_until = None;
+        let arrived = std::mem::take(&mut *self.arriving());
+        self.journaled.extend(arrived);
         while !self.journaled.is_empty() {
             let size = self.journaled.len().min(MAX_JOURNALED_GROUP);
             let mut deferred = std::mem::take(&mut self.deferred);
