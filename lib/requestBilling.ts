@@ -30,7 +30,7 @@ export interface Settlement {
  * })
  * ```
  *
- * A request's billing ends once: the first `settle()` or `void()`, or else the end of the response: what is held then is
+ * A request's billing ends once: the first `settle()` or `void()`, or else, where something is held, the end of the response: it is
  * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
  * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
  */
