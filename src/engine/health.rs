@@ -59,6 +59,11 @@ impl Health {
         }
     }
 
+    /// Whether an empty commit could tell that the store works again: on a full disk it could not.
+    pub fn is_worth_trying(&self) -> bool {
+        self.is_degraded() && self.lock().as_ref().is_some_and(|error| error.code != Code::StoreFull)
+    }
+
     /// The journal can be written. Whether the store works too is another matter.
     pub fn journal_works(&self) {
         if self.is_degraded() && self.lock().as_ref().is_some_and(|error| error.code == Code::StoreFull) {
@@ -76,7 +81,11 @@ impl Health {
         }
     }
 
+    /// That something was closed is no failure.
     pub fn failed(&self, error: &Error) {
+        if error.code == Code::Closed {
+            return;
+        }
         let mut failure = self.lock();
         self.is_degraded.store(true, Ordering::Release);
         if failure.replace(error.clone()).is_none() {

@@ -416,7 +416,7 @@ impl Worker {
 
     /// Asks whether somebody else has changed something, and whether a store that failed works again.
     fn poll(&self, store: &dyn Store) {
-        if self.shared.health.is_degraded() && self.journaled.is_empty() {
+        if self.shared.health.is_worth_trying() && self.journaled.is_empty() {
             self.shared.health.committed(&guarded(|| store.commit(&[])));
         }
         let observed = guarded(|| store.revision().and_then(|revision| self.shared.observe(store, revision)));

@@ -263,7 +263,12 @@ impl Files {
             }
         }
         for (path, file) in unsynced {
-            file.sync_data().map_err(|error| failed(&path, &error))?;
+            if let Err(error) = file.sync_data() {
+                let mut segments = self.lock();
+                let Segments { current, closed, .. } = &mut *segments;
+                closed.iter_mut().chain(current).for_each(|segment| segment.is_synced = false);
+                return Err(failed(&path, &error));
+            }
         }
         Ok(())
     }
