@@ -453,7 +453,7 @@ export interface Settlement {
  * })
  * ```
  *
- * A request's billing ends once: the first `settle()` or `void()`, or else the end of the response: what is held then is
+ * A request's billing ends once: the first `settle()` or `void()`, or else, where something is held, the end of the response: it is
  * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
  * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
  */
@@ -654,8 +654,8 @@ export interface UsageEvent {
   /** 1 to 255 bytes. A customer never seen comes into being. */
   customerId: string
   /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for good. The same id with
-   * other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
    */
   id?: string
   subscriptionId?: string
