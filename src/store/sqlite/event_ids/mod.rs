@@ -25,6 +25,9 @@ const WINDOW: i64 = 40 * DAY;
 const SEGMENT_IDS: u64 = 32_768;
 /// A segment is sealed when it was opened longer ago, so that few ids do not keep one open for ever.
 const SEGMENT_AGE: i64 = DAY;
+/// So many sealed segments are never dropped, however old they seem: a clock that leaps about may call any of them old.
+/// With a segment a day they are older than the window, so that it costs nothing.
+const ALWAYS_KEPT: u64 = 48;
 /// How many segments are dropped at once. One would keep up, more make good what a busier time has left; each takes some
 /// milliseconds, and no commit should take long.
 const DROPPED_AT_ONCE: u32 = 8;
@@ -187,7 +190,10 @@ impl EventIds {
             "SELECT number FROM event_id_segments WHERE newest < ? AND number <= ? ORDER BY number LIMIT ?",
         )?;
         let old = statement
-            .query_map(params![before.as_millis(), self.sealed_through, DROPPED_AT_ONCE], |row| row.get(0))?
+            .query_map(
+                params![before.as_millis(), self.sealed_through.saturating_sub(ALWAYS_KEPT), DROPPED_AT_ONCE],
+                |row| row.get(0),
+            )?
             .collect::<rusqlite::Result<Vec<u64>>>()?;
         for number in old {
             connection.prepare_cached("DELETE FROM event_ids WHERE segment = ?")?.execute([number])?;
