@@ -12,8 +12,11 @@ use crate::domain::{
 };
 use crate::{Code, Error, Result};
 
+mod group;
+pub mod postgres;
 pub mod sqlite;
 
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// A place that remembers customers, keys, events and counters, shared by any number of processes.
