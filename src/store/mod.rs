@@ -27,7 +27,7 @@ pub trait Store: Send + Sync {
     fn commit(&self, group: &[Change]) -> Result<Committed>;
 
     /// Grows with every change to keys, customers or the catalog, by whichever process. What was read before it grew
-    /// may be out of date.
+    /// may be out of date. It may be some hundred milliseconds behind what other processes have changed.
     fn revision(&self) -> Result<u64>;
 
     /// What all processes on this store agree on.

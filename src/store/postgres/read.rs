@@ -72,19 +72,16 @@ pub fn revision(database: &Database) -> Result<u64> {
     rows.first().map_or(Ok(0), |row| columns::count(row, 0))
 }
 
-pub fn by_hash(hash: &KeyHash) -> Statement {
-    Statement::new(concat!(
+pub fn identify(database: &Database, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {
+    let statement = Statement::new(concat!(
         "SELECT ",
         key_columns!(),
         ", ",
         customer_columns!(),
         " FROM api_keys k JOIN customers c ON c.id = k.customer_id WHERE k.hash = $1"
     ))
-    .with(hash.0.to_vec(), Type::BYTEA)
-}
-
-pub fn identify(database: &Database, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {
-    let rows = ask(database, by_hash(hash))?;
+    .with(hash.0.to_vec(), Type::BYTEA);
+    let rows = ask(database, statement)?;
     rows.first().map(|row| Ok((columns::key(row)?, columns::customer(row, KEY_COLUMNS)?))).transpose()
 }
 

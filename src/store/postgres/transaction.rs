@@ -156,6 +156,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn tiers_in_use(&mut self) -> Result<Vec<String>> {
+        self.write()?;
         let statement = Statement::new("SELECT DISTINCT tier_id FROM customers WHERE tier_id IS NOT NULL");
         let rows = self.session.run_one(statement)?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -182,7 +183,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn has_secret(&mut self, hash: &KeyHash) -> Result<bool> {
-        Ok(!self.session.run_one(read::by_hash(hash))?.is_empty())
+        let find = Statement::new("SELECT 1 FROM api_keys WHERE hash = $1").with(hash.0.to_vec(), Type::BYTEA);
+        Ok(!self.session.run_one(find)?.is_empty())
     }
 
     /// That a secret is one key's only, no index could say over all customers: keys are written by one at a time, see
