@@ -24,6 +24,7 @@ use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
 use crate::domain::{CustomerId, HolderId, Meter, TierTable, TimeZone, Timestamp};
+use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
 use crate::{Code, Error, Result};
 
@@ -32,6 +33,7 @@ pub mod explain;
 pub mod gate;
 pub mod health;
 pub mod holds;
+pub mod home;
 mod housekeeper;
 mod journal;
 mod key_cache;
@@ -55,8 +57,7 @@ pub type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
 /// How to open an [`Engine`].
 #[derive(Clone)]
 pub struct Options {
-    /// The SQLite file.
-    pub path: PathBuf,
+    pub location: Location,
     /// Where the seed's code may have left files to take over.
     pub legacy_dir: PathBuf,
     /// `None`: what the store has, or the default tiers where it has none.
@@ -73,6 +74,15 @@ pub struct Options {
     pub holder: HolderId,
     /// Is told what happens by itself.
     pub listener: Listener,
+}
+
+/// Where the store is.
+#[derive(Clone)]
+pub enum Location {
+    /// In this file.
+    Sqlite(PathBuf),
+    /// In a database, with the journals of this machine below a directory.
+    Postgres { options: PostgresOptions, directory: PathBuf },
 }
 
 /// What was found at the opening.
