@@ -50,6 +50,12 @@ impl PostgresError {
         matches!(self, PostgresError::Outdated) || self.state().is_some_and(|state| states.contains(state))
     }
 
+    /// A statement has checked what must be so, and it is not.
+    pub fn is_refused(&self) -> bool {
+        let states = [SqlState::DIVISION_BY_ZERO, SqlState::CHECK_VIOLATION];
+        self.state().is_some_and(|state| states.contains(state))
+    }
+
     /// The connection is gone, or leads to a server that can do nothing for us now; another one may help.
     pub fn is_disconnection(&self) -> bool {
         let PostgresError::Postgres(error) = self else { return matches!(self, PostgresError::Timeout) };

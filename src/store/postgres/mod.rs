@@ -13,6 +13,7 @@ use super::{Catalog, Change, Committed, Counter, Lease, Store, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
+mod append;
 mod columns;
 mod database;
 mod error;

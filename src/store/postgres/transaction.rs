@@ -50,7 +50,7 @@ pub struct Unwritten {
     /// What is to be added to them.
     pub counters: BTreeMap<CounterKey, Tally>,
     pub rollups: BTreeMap<RollupKey, Tally>,
-    pub events: Vec<Recorded>,
+    pub events: Vec<CountedEvent>,
     pub leases: BTreeSet<LeaseKey>,
     pub recalls: BTreeMap<(CustomerId, Meter), bool>,
     pub positions: BTreeMap<HolderId, u64>,
@@ -58,7 +58,7 @@ pub struct Unwritten {
 }
 
 /// An event that is counted.
-pub struct Recorded {
+pub struct CountedEvent {
     pub event: UsageEvent,
     pub subscription_id: Option<String>,
     pub at: Timestamp,
@@ -253,8 +253,9 @@ impl Tables for Transaction<'_> {
             let key = (event.customer_id.clone(), event_ids::key(id));
             self.ids.insert(key, Some(event_ids::fingerprint(event)));
         }
+        // That of the customer, who may have another one before this is written.
         let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref()).cloned();
-        self.unwritten.events.push(Recorded { event: event.clone(), subscription_id, at: now });
+        self.unwritten.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
         Ok(Ok(()))
     }
 

@@ -8,7 +8,7 @@ use super::columns;
 use super::database::Statement;
 use super::error::Result;
 use super::event_ids;
-use super::transaction::{LeaseKey, Recorded, Transaction, Unwritten};
+use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
 use crate::domain::{Customer, CustomerId, HolderId, Meter, Period};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
@@ -134,7 +134,27 @@ struct LeaseColumns {
     units: Vec<i64>,
 }
 
+/// Customers as they are now.
 fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+    upsert_customers(
+        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
+             stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
+        customers,
+    )
+}
+
+/// Customers who are perhaps known already.
+pub fn new_customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+    upsert_customers(
+        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        customers,
+    )
+}
+
+fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for customer in customers {
@@ -145,16 +165,8 @@ fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Opti
         suspended.push(customer.suspended);
         created.push(columns::instant(customer.created_at));
     }
-    let statement = || {
-        Statement::new(
-            "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
-             SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
-             ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
-                 stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
-        )
-    };
     (!ids.is_empty()).then(|| {
-        statement()
+        Statement::new(sql)
             .texts(ids)
             .with(tiers, Type::TEXT_ARRAY)
             .with(subscriptions, Type::TEXT_ARRAY)
@@ -164,7 +176,10 @@ fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Opti
     })
 }
 
-fn counter_statement(added: &BTreeMap<CounterKey, Tally>) -> Option<Statement> {
+/// How many columns the counters answer with, unlike any other statement that writes.
+pub const COUNTER_COLUMNS: usize = 4;
+
+pub fn counter_statement(added: &BTreeMap<CounterKey, Tally>) -> Option<Statement> {
     let (mut customers, mut starts, mut meters, mut units, mut costs) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for ((customer_id, start, meter), tally) in added {
@@ -180,7 +195,8 @@ fn counter_statement(added: &BTreeMap<CounterKey, Tally>) -> Option<Statement> {
              SELECT customer_id, period_start, meter, units, cost::numeric
              FROM unnest($1, $2, $3, $4, $5) AS added(customer_id, period_start, meter, units, cost)
              ON CONFLICT (customer_id, period_start, meter) DO UPDATE
-             SET units = period_counters.units + excluded.units, cost = period_counters.cost + excluded.cost",
+             SET units = period_counters.units + excluded.units, cost = period_counters.cost + excluded.cost
+             RETURNING customer_id, period_start, meter, units",
         )
         .texts(customers)
         .with(starts, Type::TIMESTAMPTZ_ARRAY)
@@ -190,7 +206,7 @@ fn counter_statement(added: &BTreeMap<CounterKey, Tally>) -> Option<Statement> {
     })
 }
 
-fn rollup_statement(added: &BTreeMap<RollupKey, Tally>) -> Option<Statement> {
+pub fn rollup_statement(added: &BTreeMap<RollupKey, Tally>) -> Option<Statement> {
     let (mut customers, mut hours, mut meters, mut endpoints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut events, mut units, mut costs) = (Vec::new(), Vec::new(), Vec::new());
     for ((customer_id, hour, meter, endpoint), tally) in added {
@@ -221,16 +237,16 @@ fn rollup_statement(added: &BTreeMap<RollupKey, Tally>) -> Option<Statement> {
     })
 }
 
-/// The events, and the ids among them.
-fn event_statements(recorded: &[Recorded]) -> Vec<Statement> {
+/// The events, and the ids among them. One that names no subscription has its customer's.
+pub fn event_statements(recorded: &[CountedEvent]) -> Vec<Statement> {
     let mut statements = Vec::new();
     if recorded.is_empty() {
         return statements;
     }
-    let text = |value: &dyn Fn(&Recorded) -> Option<&str>| -> Vec<Option<String>> {
+    let text = |value: &dyn Fn(&CountedEvent) -> Option<&str>| -> Vec<Option<String>> {
         recorded.iter().map(|recorded| value(recorded).map(str::to_owned)).collect()
     };
-    let instants = |value: &dyn Fn(&Recorded) -> crate::domain::Timestamp| -> Vec<_> {
+    let instants = |value: &dyn Fn(&CountedEvent) -> crate::domain::Timestamp| -> Vec<_> {
         recorded.iter().map(|recorded| columns::instant(value(recorded))).collect()
     };
     let units: Vec<i64> = recorded.iter().map(|recorded| columns::bigint(recorded.event.units.get())).collect();
@@ -238,10 +254,11 @@ fn event_statements(recorded: &[Recorded]) -> Vec<Statement> {
         Statement::new(
             "INSERT INTO events (customer_id, timestamp, id, meter, units, cost, recorded_at, subscription_id, endpoint,
                                  agent_type, metadata)
-             SELECT customer_id, timestamp, id, meter, units, cost::numeric, recorded_at, subscription_id, endpoint,
-                 agent_type, metadata
+             SELECT customer_id, timestamp, new.id, meter, units, cost::numeric, recorded_at,
+                 coalesce(new.subscription_id, customers.subscription_id), endpoint, agent_type, metadata
              FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS new(customer_id, timestamp, id, meter, units,
-                 cost, recorded_at, subscription_id, endpoint, agent_type, metadata)",
+                 cost, recorded_at, subscription_id, endpoint, agent_type, metadata)
+             LEFT JOIN customers ON customers.id = customer_id",
         )
         .with(text(&|recorded| Some(recorded.event.customer_id.as_str())), Type::TEXT_ARRAY)
         .with(instants(&|recorded| recorded.event.timestamp), Type::TIMESTAMPTZ_ARRAY)
@@ -256,7 +273,7 @@ fn event_statements(recorded: &[Recorded]) -> Vec<Statement> {
         .with(text(&|recorded| recorded.event.metadata.as_deref()), Type::TEXT_ARRAY),
     );
     let (mut customers, mut keys, mut instants, mut fingerprints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for Recorded { event, at, .. } in recorded {
+    for CountedEvent { event, at, .. } in recorded {
         let Some(id) = &event.id else { continue };
         customers.push(event.customer_id.as_str().to_owned());
         keys.push(event_ids::key(id).to_vec());
@@ -298,7 +315,7 @@ fn recall_statements(changed: &BTreeMap<(CustomerId, Meter), bool>) -> Vec<State
     raise.into_iter().chain(lower).collect()
 }
 
-fn position_statement(changed: &BTreeMap<HolderId, u64>) -> Option<Statement> {
+pub fn position_statement(changed: &BTreeMap<HolderId, u64>) -> Option<Statement> {
     let (holders, positions): (Vec<_>, Vec<_>) =
         changed.iter().map(|(holder, position)| (holder.as_str().to_owned(), columns::bigint(*position))).unzip();
     (!holders.is_empty()).then(|| {

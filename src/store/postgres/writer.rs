@@ -1,13 +1,14 @@
 //! Committing groups, one after the other, each exactly once.
 //!
 //! The server counts the groups of each writer, in their very transactions. Where the answer to a commit is lost, that
-//! count tells whether it took effect: it can be read only when the lost transaction has ended one way or the other.
+//! count tells whether it took effect; and by counting on, one that did not is kept from doing so later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use tokio_postgres::Row;
 
+use super::append::{Additions, Turn};
 use super::database::{Database, Purpose, Session, Statement};
 use super::error::{PostgresError, Result};
 use super::listener::{self, Announcements};
@@ -16,13 +17,15 @@ use super::partitions::{Month, Partitioned, Partitions};
 use super::transaction::Transaction;
 use super::wanted::Wanted;
 use super::{columns, load, read};
-use crate::domain::{HolderId, Timestamp, UsageEvent};
+use crate::domain::{CustomerId, HolderId, Timestamp, UsageEvent};
 use crate::store::group::Group;
 use crate::store::{Catalog, Change, Committed, Outcome};
 use crate::{Code, Error};
 
 /// How often a group is tried again that lost against others.
 const ATTEMPTS: usize = 10;
+/// Of a hundred bytes each.
+const MOST_KNOWN_CUSTOMERS: usize = 200_000;
 
 pub struct Writer {
     options: Arc<PostgresOptions>,
@@ -32,6 +35,7 @@ pub struct Writer {
     revision: u64,
     catalog: Catalog,
     partitions: Partitions,
+    known_customers: HashSet<CustomerId>,
 }
 
 /// Why an attempt to commit failed.
@@ -51,7 +55,15 @@ impl<E: Into<PostgresError>> From<E> for Failure {
 impl Writer {
     pub fn new(database: &Database, options: Arc<PostgresOptions>, announcements: Arc<Announcements>) -> Result<Self> {
         let (revision, catalog) = read::catalog(database)?;
-        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions: Partitions::default() })
+        Ok(Self {
+            options,
+            announcements,
+            groups: 0,
+            revision,
+            catalog,
+            partitions: Partitions::default(),
+            known_customers: HashSet::new(),
+        })
     }
 
     pub fn forget_partitions(&mut self) {
@@ -59,18 +71,21 @@ impl Writer {
     }
 
     pub fn commit(&mut self, database: &Database, changes: &[Change]) -> Result<Committed> {
+        let mut additions = Additions::of(changes, &self.catalog);
         for _ in 0..ATTEMPTS {
-            match self.attempt(database, changes) {
+            let attempt = match additions.take() {
+                Some(additions) => self.append(database, changes, &additions),
+                None => self.decide(database, changes),
+            };
+            match attempt {
                 Ok(committed) => return Ok(committed),
                 Err(Failure::Certain(error)) if error.is_worth_repeating() => {}
                 Err(Failure::Certain(error)) => return Err(error),
                 Err(Failure::InDoubt { groups, outcomes, error }) => {
                     let error = error.at(&database.place);
                     tracing::warn!(%error, "it is not known whether a group was committed; the server is asked");
-                    let (count, revision) = self.ask_count(database);
-                    if count >= groups {
-                        self.groups = count;
-                        return Ok(Committed { revision, outcomes });
+                    if self.end_turn(database) >= groups {
+                        return Ok(Committed { revision: self.revision, outcomes });
                     }
                     // It was not, and never will be.
                 }
@@ -79,7 +94,8 @@ impl Writer {
         Err(PostgresError::Outdated)
     }
 
-    fn attempt(&mut self, database: &Database, changes: &[Change]) -> std::result::Result<Committed, Failure> {
+    /// In two round trips: what the group needs is locked and read, and what it changes is written.
+    fn decide(&mut self, database: &Database, changes: &[Change]) -> std::result::Result<Committed, Failure> {
         self.make_partitions(database, changes)?;
         let (mut session, mut answers, wanted) = self.begin(database, changes)?;
         let groups = number(answers.first())?;
@@ -143,19 +159,55 @@ impl Writer {
         Ok((session, answers, wanted))
     }
 
-    /// How many groups the server has counted, and the revision: it is asked until it says.
-    fn ask_count(&self, database: &Database) -> (u64, u64) {
-        let ask = || -> Result<(u64, u64)> {
-            // A transaction that still lingers holds this row.
-            let count = Statement::new("SELECT groups FROM writers WHERE holder = $1 FOR UPDATE")
+    /// In one round trip, where there is nothing to decide.
+    fn append(
+        &mut self,
+        database: &Database,
+        changes: &[Change],
+        additions: &Additions,
+    ) -> std::result::Result<Committed, Failure> {
+        self.make_partitions(database, changes)?;
+        let turn = Turn {
+            writer: &self.options.writer,
+            groups: self.groups,
+            revision: self.revision,
+            known: &self.known_customers,
+        };
+        let answers = match database.begin(Purpose::Write)?.finish(&additions.statements(&turn)) {
+            Ok(answers) => answers,
+            Err(error) if error.is_disconnection() => {
+                // Whatever it was answered, it was counted.
+                let outcomes = additions.outcomes(&[], &self.catalog)?;
+                return Err(Failure::InDoubt { groups: self.groups + 1, outcomes, error });
+            }
+            // Something is not as we believed.
+            Err(error) if error.is_refused() => return Err(Failure::Certain(PostgresError::Outdated)),
+            Err(error) => return Err(Failure::Certain(error)),
+        };
+        self.groups += 1;
+        if self.known_customers.len() > MOST_KNOWN_CUSTOMERS {
+            self.known_customers.clear();
+        }
+        self.known_customers.extend(additions.customers().cloned());
+        Ok(Committed { revision: self.revision, outcomes: additions.outcomes(&answers, &self.catalog)? })
+    }
+
+    /// Finds out how many groups the server has counted, however long that takes, and counts on, so that one which still
+    /// lingers on a dead connection cannot be committed any more.
+    fn end_turn(&mut self, database: &Database) -> u64 {
+        let ask = || -> Result<u64> {
+            // A transaction that is not at its end yet holds this row.
+            let count = Statement::new("UPDATE writers SET groups = groups + 1 WHERE holder = $1 RETURNING groups")
                 .text(self.options.writer.as_str());
-            let answers = database.begin(Purpose::Write)?.finish(&[count, read::revision_statement()])?;
-            let groups = answers.first().and_then(|rows| rows.first()).map_or(Ok(0), |row| columns::count(row, 0))?;
-            Ok((groups, number(answers.last())?))
+            let answers = database.begin(Purpose::Write)?.finish(&[count])?;
+            answers.first().and_then(|rows| rows.first()).map_or(Ok(0), |row| columns::count(row, 0))
         };
         loop {
             match ask() {
-                Ok(answer) => return answer,
+                Ok(groups) => {
+                    self.groups = groups;
+                    return groups.saturating_sub(1);
+                }
                 Err(_) => database.pause(),
             }
         }

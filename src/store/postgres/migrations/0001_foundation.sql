@@ -85,7 +85,7 @@ CREATE TABLE period_counters (
     customer_id  text COLLATE "C" NOT NULL,
     period_start timestamptz NOT NULL,
     meter        text NOT NULL,
-    units        bigint NOT NULL,
+    units        bigint NOT NULL CHECK (units <= 9007199254740991), -- what JavaScript can count
     cost         numeric NOT NULL,
     PRIMARY KEY (customer_id, period_start, meter)
 ) WITH (fillfactor = 70);
