@@ -82,7 +82,7 @@ pub enum Location {
     /// In this file.
     Sqlite(PathBuf),
     /// In a database, with the journals of this machine below a directory.
-    Postgres { options: PostgresOptions, directory: PathBuf },
+    Postgres { options: Box<PostgresOptions>, directory: PathBuf },
 }
 
 /// What was found at the opening.

@@ -86,7 +86,7 @@ fn open_parts(options: &Options) -> Result<Parts> {
         }
         Location::Postgres { options, directory } => {
             let home = format!("{}/", options.home);
-            let store = PostgresStore::open(options.clone())?;
+            let store = PostgresStore::open(options.as_ref().clone())?;
             let journals = directory::of_database(&directory.join(format!("postgres-{}", store.id()?)));
             (Arc::new(store), journals, home)
         }

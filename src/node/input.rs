@@ -175,7 +175,7 @@ fn location(path: PathBuf, directory: &Path, postgres: Option<PostgresInput>) ->
     let home = home::name(directory)?;
     let holder = HolderId::new(format!("{home}-{}", unique.simple()))?;
     let options = PostgresOptions { address, schema, retention_months, writer: holder.clone(), home };
-    Ok((Location::Postgres { options, directory: directory.to_owned() }, holder))
+    Ok((Location::Postgres { options: Box::new(options), directory: directory.to_owned() }, holder))
 }
 
 fn months(number: f64) -> Result<u32> {

@@ -70,6 +70,11 @@ impl PostgresError {
         state.code().starts_with("08") || states.contains(state)
     }
 
+    /// The server cannot be reached, as was found out before.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, PostgresError::Other(error) if error.code.is_outage())
+    }
+
     /// `place` names the database, without a password.
     pub fn at(self, place: &str) -> Error {
         let error = match self {

@@ -31,7 +31,7 @@ pub struct Announcements {
 impl Announcements {
     /// The revision, if what was heard can be relied on now.
     pub fn latest(&self) -> Option<u64> {
-        let is_trusted = self.asked.fetch_add(1, Ordering::Relaxed) % TRUSTED != 0;
+        let is_trusted = !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRUSTED);
         (is_trusted && self.is_heard.load(Ordering::Acquire)).then(|| self.latest.load(Ordering::Acquire))
     }
 

@@ -41,7 +41,6 @@ impl Transaction<'_> {
             answers = self.session.run(&statements)?;
             answers.remove(0);
         }
-        self.locked.extend(wanted.customers.iter().cloned());
         let mut answers = answers.into_iter().skip(1);
         let mut next = || answers.next().unwrap_or_default();
 

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::database::Database;
+use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
 use super::{Catalog, Change, Committed, Counter, Lease, Store, Visitor};
@@ -33,6 +33,9 @@ mod writer;
 
 pub use options::{Address, PostgresOptions, Schema};
 
+/// A tenth of a second apart.
+const ATTEMPTS_TO_CONNECT: usize = 50;
+
 /// A Weighbridge schema in a PostgreSQL database, version 13 or later.
 pub struct PostgresStore {
     options: Arc<PostgresOptions>,
@@ -42,7 +45,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database, makes the schema if need be, and brings it up to date.
+    /// Connects to the database, makes the schema if need be, and brings it up to date. A server that is not there yet,
+    /// as when everything starts at once, is waited for some seconds.
     ///
     /// Errors: `store_unavailable`, `store_timeout`, `store_foreign`, `store_newer`, `store_read_only`. None of them
     /// changes a schema that is not ours.
@@ -52,6 +56,7 @@ impl PostgresStore {
         let place = options.address.place();
         let open = || -> error::Result<_> {
             let database = Database::connect(&options)?;
+            await_server(&database)?;
             migrate::run(&database, &options.schema)?;
             let writer = Writer::new(&database, Arc::clone(&options), Arc::clone(&announcements))?;
             let address = options.address.clone();
@@ -75,6 +80,16 @@ impl PostgresStore {
     fn at<T>(&self, result: error::Result<T>) -> Result<T> {
         result.map_err(|error| error.at(&self.database.place))
     }
+}
+
+fn await_server(database: &Database) -> error::Result<()> {
+    for _ in 0..ATTEMPTS_TO_CONNECT {
+        match database.begin(Purpose::Read) {
+            Err(error) if error.is_outage() => database.pause(),
+            session => return session?.finish(&[]).map(drop),
+        }
+    }
+    database.begin(Purpose::Read)?.finish(&[]).map(drop)
 }
 
 impl Store for PostgresStore {

@@ -1,7 +1,7 @@
 //! The tables inside one write transaction: what the group is known to need is read at its beginning, and what it changes
 //! is written at its end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::types::Type;
 
@@ -23,8 +23,6 @@ pub type LeaseKey = (CustomerId, Meter, Timestamp, HolderId);
 pub struct Transaction<'d> {
     pub(super) session: Session<'d>,
     pub(super) catalog: Catalog,
-    /// Customers whose lock we hold.
-    pub(super) locked: HashSet<CustomerId>,
     pub(super) customers: HashMap<CustomerId, Option<Customer>>,
     pub(super) keys: HashMap<String, Option<ApiKey>>,
     pub(super) counters: HashMap<CounterKey, Tally>,
@@ -69,7 +67,6 @@ impl<'d> Transaction<'d> {
         Self {
             session,
             catalog,
-            locked: HashSet::new(),
             customers: HashMap::new(),
             keys: HashMap::new(),
             counters: HashMap::new(),
