@@ -15,13 +15,7 @@ const MONTHS_OF_IDS: u32 = 2;
 pub fn run(database: &Database, options: &PostgresOptions) -> Result<bool> {
     let Some(now) = claim(database)? else { return Ok(false) };
     let (schema, month) = (&options.schema, Month::holding(now));
-    let mut partitions = Partitions::default();
-    let soon = [month, month.next()].into_iter();
-    partitions.ensure(
-        database,
-        schema,
-        soon.flat_map(|month| [(Partitioned::Events, month), (Partitioned::EventIds, month)]),
-    )?;
+    Partitions::default().ensure(database, schema, partitions::soon(now))?;
     // Ids are old by the clocks that wrote them, too: one that stands still or is set back makes nothing forgotten.
     let newest = partitions::newest_written(database, schema)?;
     let mut dropped = 0;

@@ -72,6 +72,12 @@ impl Month {
     }
 }
 
+/// What is going to be written to soon after an instant.
+pub fn soon(now: DateTime<Utc>) -> impl Iterator<Item = (Partitioned, Month)> {
+    let month = Month::holding(now);
+    [month, month.next()].into_iter().flat_map(|month| [(Partitioned::Events, month), (Partitioned::EventIds, month)])
+}
+
 /// The partitions that are known to exist.
 #[derive(Default)]
 pub struct Partitions(HashSet<(Partitioned, Month)>);

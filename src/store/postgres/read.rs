@@ -193,6 +193,12 @@ pub fn takeover_position_of(database: &Database, file: &str) -> Result<u64> {
     ask(database, takeover_position(file))?.first().map_or(Ok(0), |row| columns::count(row, 0))
 }
 
+/// The server's clock.
+pub fn now(database: &Database) -> Result<DateTime<Utc>> {
+    let rows = ask(database, Statement::new("SELECT now()"))?;
+    Ok(rows.first().ok_or_else(|| missing("the time"))?.try_get(0)?)
+}
+
 pub fn store_id(database: &Database) -> Result<String> {
     let rows = ask(database, Statement::new("SELECT value FROM settings WHERE name = 'store_id'"))?;
     Ok(rows.first().ok_or_else(|| missing("the store's id"))?.try_get(0)?)

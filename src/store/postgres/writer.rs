@@ -13,7 +13,7 @@ use super::database::{Database, Purpose, Session, Statement};
 use super::error::{PostgresError, Result};
 use super::listener::{self, Announcements};
 use super::options::PostgresOptions;
-use super::partitions::{Month, Partitioned, Partitions};
+use super::partitions::{self, Month, Partitioned, Partitions};
 use super::transaction::Transaction;
 use super::wanted::Wanted;
 use super::{columns, load, read};
@@ -55,15 +55,10 @@ impl<E: Into<PostgresError>> From<E> for Failure {
 impl Writer {
     pub fn new(database: &Database, options: Arc<PostgresOptions>, announcements: Arc<Announcements>) -> Result<Self> {
         let (revision, catalog) = read::catalog(database)?;
-        Ok(Self {
-            options,
-            announcements,
-            groups: 0,
-            revision,
-            catalog,
-            partitions: Partitions::default(),
-            known_customers: HashSet::new(),
-        })
+        let mut partitions = Partitions::default();
+        // Before anybody waits for them.
+        partitions.ensure(database, &options.schema, partitions::soon(read::now(database)?))?;
+        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions, known_customers: HashSet::new() })
     }
 
     pub fn forget_partitions(&mut self) {
