@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::unbounded;
 
 use self::health::{Health, Listener};
 use self::holds::Holds;
@@ -200,7 +200,7 @@ impl Engine {
             opened_at: Instant::now(),
         });
         let (readers, recorder) = (Readers::default(), Recorder::new());
-        let (directory_sender, directory) = bounded(1);
+        let (directory_sender, directory) = unbounded();
         let journal =
             Journal::start(holder.clone(), options.durability, Arc::clone(&shared), recorder.clone(), directory)?;
         let engine = Arc::new(Self {
@@ -219,7 +219,7 @@ impl Engine {
         let files = engine.journal.files();
         let drain = engine.journal.drainer();
         recorder.start(Arc::clone(&shared), readers, move || {
-            opening::open(&options, shared, files, directory_sender, drain)
+            opening::open(&options, &shared, &files, &directory_sender, &drain)
         })?;
         Ok(engine)
     }
@@ -343,7 +343,10 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         self.readers.submit(Box::new(move |store| {
-            let recalls = store.and_then(|store| guarded(|| store.recalls()));
+            let recalls = store.and_then(|store| match store.may_be_recalling() {
+                true => guarded(|| store.recalls()),
+                false => Ok(Vec::new()),
+            });
             engine.is_asking_recalls.store(false, Ordering::Release);
             let mut ledger = engine.shared.ledger();
             for key in recalls.unwrap_or_default() {

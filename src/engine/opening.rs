@@ -17,7 +17,7 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     pub report: Report,
     /// Waits until the journal has written what it was given.
-    pub drain: Box<dyn Fn() + Send>,
+    pub drain: Arc<dyn Fn() + Send + Sync>,
     pub ending: Ending,
 }
 
@@ -25,15 +25,15 @@ pub struct Opened {
 pub type Ending = Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>;
 
 /// Opens the store, takes over what others have left, makes this engine's journal, and starts the housekeeper. The journal's
-/// thread is told where to write, or why it cannot.
+/// thread is told where to write, or why it cannot; after an error that may pass this can be called again.
 pub fn open(
     options: &Options,
-    shared: Arc<Shared>,
-    files: Arc<journal::Files>,
-    directory_sender: Sender<Result<PathBuf>>,
-    drain: Box<dyn Fn() + Send>,
+    shared: &Arc<Shared>,
+    files: &Arc<journal::Files>,
+    directory_sender: &Sender<Result<PathBuf>>,
+    drain: &Arc<dyn Fn() + Send + Sync>,
 ) -> Result<Opened> {
-    let opened = guarded(|| open_parts(options));
+    let opened = guarded(|| open_parts(options, shared));
     let Parts { store, journals, report, directory } = match opened {
         Ok(opened) => opened,
         Err(error) => {
@@ -46,11 +46,12 @@ pub fn open(
     let (alive, ended) = bounded(0);
     let housekeeper = Housekeeper {
         store: Arc::downgrade(&store),
-        shared: Arc::clone(&shared),
+        shared: Arc::clone(shared),
         journals: journals.clone(),
-        files: Arc::clone(&files),
+        files: Arc::clone(files),
     }
     .start(ended)?;
+    let (shared, files) = (Arc::clone(shared), Arc::clone(files));
     let ending = Box::new(move |store: &dyn Store| {
         files.close();
         drop(alive);
@@ -67,7 +68,7 @@ pub fn open(
         drop(std::fs::remove_dir(&journals));
         Ok(())
     });
-    Ok(Opened { store, report, drain, ending })
+    Ok(Opened { store, report, drain: Arc::clone(drain), ending })
 }
 
 struct Parts {
@@ -78,7 +79,7 @@ struct Parts {
     directory: Directory,
 }
 
-fn open_parts(options: &Options) -> Result<Parts> {
+fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     let (store, journals, origin): (Arc<dyn Store>, _, _) = match &options.location {
         Location::Sqlite(path) => {
             let store = SqliteStore::open(path, options.durability)?;
@@ -99,7 +100,9 @@ fn open_parts(options: &Options) -> Result<Parts> {
     let configure = Change::Configure { tiers, time_zone: options.time_zone };
     store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
-    let directory = Directory::create(&journals, options.holder.clone())?;
     let replay = replay::run(store.as_ref(), &journals)?;
+    shared.observe(store.as_ref(), store.revision()?)?;
+    // Last, for it can be made only once.
+    let directory = Directory::create(&journals, options.holder.clone())?;
     Ok(Parts { store, journals, report: Report { takeover, replay }, directory })
 }

@@ -62,6 +62,12 @@ pub trait Store: Send + Sync {
     /// On which meters of which customers somebody asked in vain while others held leases: they should give them back.
     fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>>;
 
+    /// Whether it is worth asking for recalls now, which somebody does some fifty times a second. A store that is told of
+    /// them may know better.
+    fn may_be_recalling(&self) -> bool {
+        true
+    }
+
     /// Who has leases, or a journal of whose the store has recorded a part.
     fn holders(&self) -> Result<Vec<HolderId>>;
 

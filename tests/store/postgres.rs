@@ -17,6 +17,7 @@ fn url() -> String {
 
 /// A schema of its own, dropped at the end.
 struct PostgresFixture {
+    url: String,
     schema: String,
     stores: AtomicU64,
 }
@@ -25,7 +26,7 @@ impl PostgresFixture {
     fn options(&self) -> PostgresOptions {
         let number = self.stores.fetch_add(1, Ordering::Relaxed);
         PostgresOptions {
-            address: Address::parse(&url()).expect("a URL"),
+            address: Address::parse(&self.url).expect("a URL"),
             schema: Schema::new(&self.schema).expect("a schema"),
             retention_months: None,
             writer: holder(&format!("writer-{number}")),
@@ -37,7 +38,7 @@ impl PostgresFixture {
 impl Fixture for PostgresFixture {
     fn new() -> Self {
         let schema = format!("test_{}", uuid::Uuid::new_v4().simple());
-        Self { schema, stores: AtomicU64::new(0) }
+        Self { url: url(), schema, stores: AtomicU64::new(0) }
     }
 
     fn open(&self) -> Box<dyn Store> {
@@ -50,7 +51,7 @@ impl Drop for PostgresFixture {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let (client, connection) =
-                tokio_postgres::connect(&url(), tokio_postgres::NoTls).await.expect("a connection");
+                tokio_postgres::connect(&self.url, tokio_postgres::NoTls).await.expect("a connection");
             tokio::spawn(connection);
             client.batch_execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.schema)).await.expect("a schema");
         });

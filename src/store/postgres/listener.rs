@@ -1,7 +1,7 @@
-//! Hearing at once what other processes change.
+//! Hearing at once what other processes change and ask for.
 //!
-//! Whoever moves the revision announces it with `NOTIFY`. A pooler may swallow that, so the revision is asked for, too:
-//! seldom where an announcement was heard on this connection, often where none was.
+//! Whoever moves the revision, or recalls what others have set aside, announces it with `NOTIFY`. A pooler may swallow
+//! that, so it is asked for, too: seldom where an announcement was heard on this connection, often where none was.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,8 +16,14 @@ use super::database::{Database, RETRY_FROM, RETRY_TO, Statement};
 use super::error::Result;
 use super::options::{Address, Schema};
 
-/// How many times the revision may be asked of what was heard before it is asked of the server.
-const TRUSTED: u64 = 4;
+/// How many times in a row what was heard may be relied on before the server is asked. The revision is asked for four
+/// times a second, recalls fifty times.
+const TRUSTED_REVISIONS: u64 = 4;
+const TRUSTED_RECALLS: u64 = 50;
+/// And where announcements do not reach us.
+const UNHEARD_RECALLS: u64 = 5;
+/// What is announced besides numbers.
+const RECALL: &str = "recall";
 
 /// The revision as it was announced.
 #[derive(Default)]
@@ -26,13 +32,38 @@ pub struct Announcements {
     /// Announcements reach us.
     is_heard: AtomicBool,
     asked: AtomicU64,
+    /// Somebody recalls something, as far as is known.
+    is_recalled: AtomicBool,
+    asked_recalls: AtomicU64,
 }
 
 impl Announcements {
     /// The revision, if what was heard can be relied on now.
     pub fn latest(&self) -> Option<u64> {
-        let is_trusted = !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRUSTED);
+        let is_trusted = !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRUSTED_REVISIONS);
         (is_trusted && self.is_heard.load(Ordering::Acquire)).then(|| self.latest.load(Ordering::Acquire))
+    }
+
+    /// Whether the server should be asked for recalls now.
+    pub fn may_be_recalling(&self) -> bool {
+        let trusted = if self.is_heard.load(Ordering::Acquire) { TRUSTED_RECALLS } else { UNHEARD_RECALLS };
+        self.is_recalled.load(Ordering::Acquire)
+            || self.asked_recalls.fetch_add(1, Ordering::Relaxed).is_multiple_of(trusted)
+    }
+
+    /// As long as there are recalls it is asked for them again and again.
+    pub fn learn_recalls(&self, exist: bool) {
+        self.is_recalled.store(exist, Ordering::Release);
+    }
+
+    fn hear(&self, announcement: &str) {
+        match announcement {
+            RECALL => self.is_recalled.store(true, Ordering::Release),
+            revision => {
+                self.learn(revision.parse().unwrap_or_default());
+            }
+        }
+        self.is_heard.store(true, Ordering::Release);
     }
 
     /// It was announced, or read.
@@ -78,8 +109,7 @@ async fn listen(
     let hearing = async {
         while let Some(message) = messages.next().await {
             if let AsyncMessage::Notification(notification) = message? {
-                announcements.learn(notification.payload().parse().unwrap_or_default());
-                announcements.is_heard.store(true, Ordering::Release);
+                announcements.hear(notification.payload());
             }
         }
         Ok(())
@@ -97,4 +127,9 @@ pub fn announce(schema: &Schema) -> Statement {
          SELECT value::bigint, pg_notify($1, value) FROM moved",
     )
     .with(schema.as_str().to_owned(), Type::TEXT)
+}
+
+/// Announces a recall when the transaction is committed.
+pub fn announce_recall(schema: &Schema) -> Statement {
+    Statement::new("SELECT pg_notify($1, $2)").text(schema.as_str()).text(RECALL)
 }

@@ -145,7 +145,13 @@ impl Store for PostgresStore {
     }
 
     fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>> {
-        self.at(read::recalls(&self.database))
+        let recalls = self.at(read::recalls(&self.database))?;
+        self.announcements.learn_recalls(!recalls.is_empty());
+        Ok(recalls)
+    }
+
+    fn may_be_recalling(&self) -> bool {
+        self.announcements.may_be_recalling()
     }
 
     fn holders(&self) -> Result<Vec<HolderId>> {

@@ -31,6 +31,8 @@ pub struct Transaction<'d> {
     pub(super) ids: HashMap<(CustomerId, Key), Option<Fingerprint>>,
     pub(super) positions: HashMap<HolderId, u64>,
     pub(super) unwritten: Unwritten,
+    /// Something was recalled that was not before.
+    pub(super) recalls_anew: bool,
 }
 
 /// A lease and how far it reaches.
@@ -75,6 +77,7 @@ impl<'d> Transaction<'d> {
             ids: HashMap::new(),
             positions: HashMap::new(),
             unwritten: Unwritten::default(),
+            recalls_anew: false,
         }
     }
 
@@ -347,6 +350,7 @@ impl Tables for Transaction<'_> {
     fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<()> {
         let key = (customer_id.clone(), meter);
         self.recalls.insert(key.clone(), recalled);
+        self.recalls_anew |= recalled;
         self.unwritten.recalls.insert(key, recalled);
         Ok(())
     }

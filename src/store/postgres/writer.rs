@@ -112,6 +112,9 @@ impl Writer {
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<Result<_>>()?;
         let mut transaction = group.tables;
         let mut statements = transaction.take_unwritten();
+        if transaction.recalls_anew {
+            statements.push(listener::announce_recall(&self.options.schema));
+        }
         let revised = transaction.unwritten.revised;
         if revised {
             // Its row is everybody's, so it is locked last and for the shortest time.
