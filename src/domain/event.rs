@@ -52,6 +52,10 @@ impl UsageEvent {
             if text.as_ref().is_some_and(|text| text.len() > MAX_TEXT_BYTES) {
                 return Err(Error::invalid(format!("`{field}` must be at most {MAX_TEXT_BYTES} bytes long")));
             }
+            // PostgreSQL cannot hold it.
+            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+                return Err(Error::invalid(format!("`{field}` must not hold the character U+0000")));
+            }
         }
         let Some(metadata) = &self.metadata else { return Ok(()) };
         if metadata.len() > MAX_METADATA_BYTES {

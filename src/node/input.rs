@@ -146,20 +146,27 @@ impl EngineOptions {
     pub fn into_domain(self, listener: Listener) -> Result<(Options, PriceList)> {
         let default_tiers = tier_table(self.default_tiers)?;
         let tiers = self.tiers.map(tier_table).transpose()?;
+        let prices = price_list(self.pricing)?;
+        let time_zone = self.time_zone.as_deref().map(str::parse).transpose()?;
+        let now = Timestamp::from_millis("clock.now()", self.now)?;
+        let durability = durability(self.durability.as_deref())?;
+        let deadline = deadline(self.deadline_ms)?;
+        // Last, for it may write.
         let (location, holder) = location(self.path.into(), Path::new(&self.dir), self.postgres)?;
+        let legacy_dir = self.dir.into();
         let options = Options {
             location,
-            legacy_dir: self.dir.into(),
+            legacy_dir,
             tiers,
             default_tiers,
-            time_zone: self.time_zone.as_deref().map(str::parse).transpose()?,
-            now: Timestamp::from_millis("clock.now()", self.now)?,
-            durability: durability(self.durability.as_deref())?,
-            deadline: deadline(self.deadline_ms)?,
+            time_zone,
+            now,
+            durability,
+            deadline,
             holder,
             listener,
         };
-        Ok((options, price_list(self.pricing)?))
+        Ok((options, prices))
     }
 }
 
