@@ -32,7 +32,7 @@ installPeers()
 const machine = describeMachine()
 console.log(`# Weighbridge's benchmarks\n\n${machine}${chosen.quick ? '\n\nQuick: small stores, few rounds.' : ''}`)
 const partOptions = { quick: chosen.quick, store: chosen.keep ?? temporaryDirectory() }
-if (chosen.only.some((part) => part !== 'http')) await runPart('store', partOptions)
+if (chosen.only.some((part) => part !== 'http' && part !== 'shared')) await runPart('store', partOptions)
 const tables: Table[] = []
 for (const part of chosen.only) {
   for (const table of await runPart(part, partOptions)) {

@@ -8,6 +8,7 @@ type Part = (options: PartOptions) => Promise<Table[]>
 const parts: Record<PartName | 'store', () => Promise<Part>> = {
   store: async () => (await import('./largeStore.js')).largeStore,
   http: async () => (await import('./http/http.js')).http,
+  shared: async () => (await import('./shared/shared.js')).shared,
   micro: async () => (await import('./micro/micro.js')).micro,
   ingest: async () => (await import('./ingest/ingest.js')).ingest,
   open: async () => (await import('./open.js')).open,

@@ -20,8 +20,11 @@ export interface Sample {
   p99: number
 }
 
-export function startServer(variant: string, postgres: string): Promise<Server> {
-  const child = fork(join(import.meta.dirname, 'server.ts'), [variant, postgres], { execArgv: ['--import', 'tsx'] })
+/** @param directory where several processes of a variant meet, if they do */
+export function startServer(variant: string, postgres: string, directory = ''): Promise<Server> {
+  const child = fork(join(import.meta.dirname, 'server.ts'), [variant, postgres, directory], {
+    execArgv: ['--import', 'tsx'],
+  })
   return new Promise((resolve, reject) => {
     child.once('message', ({ port, keys }: { port: number; keys: string[] }) => resolve({ process: child, port, keys }))
     child.once('exit', (code) => reject(new Error(`"${variant}" exited with ${code} before it listened`)))

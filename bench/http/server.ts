@@ -1,10 +1,12 @@
 // One of the servers that are compared, in a process of its own: an Express 5 app with one route behind one middleware.
 import express from 'express'
 import type { AddressInfo } from 'node:net'
+import { SHARED_VARIANTS } from '../shared/variants.js'
 import { VARIANTS } from './variants.js'
 
-const [name = '', postgres = ''] = process.argv.slice(2)
-const variant = VARIANTS[name]
+const [name = '', postgres = '', directory = ''] = process.argv.slice(2)
+const shared = SHARED_VARIANTS[name]
+const variant = shared === undefined ? VARIANTS[name] : () => shared({ postgres, directory })
 if (variant === undefined) throw new Error(`there is no variant "${name}"`)
 const { middleware, keys } = await variant(postgres)
 
