@@ -22,8 +22,6 @@ use crate::{Code, Error, Result};
 
 /// The most changes in one transaction, unless a single batch is larger.
 const MAX_GROUP: usize = 4_096;
-/// The most journaled events in one transaction, which others wait for meanwhile.
-const MAX_JOURNALED_GROUP: usize = 4_096;
 /// The most changes that may wait: some hundred megabytes.
 const MAX_WAITING: usize = 262_144;
 /// How often to ask whether another process has changed keys, customers or tiers.
@@ -46,6 +44,8 @@ pub struct Recorder {
     waiting: Arc<AtomicUsize>,
     /// What the journal has written and nobody has looked at yet.
     journaled: Arc<Mutex<Vec<Journaled>>>,
+    /// The most journaled events in one transaction: what the store says, once it is open.
+    group_size: Arc<AtomicUsize>,
 }
 
 /// An event that the journal holds.
@@ -81,7 +81,14 @@ pub fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 
 impl Recorder {
     pub fn new() -> Self {
         let (jobs, queue) = unbounded();
-        Self { jobs, queue, ended: Arc::default(), waiting: Arc::default(), journaled: Arc::default() }
+        Self {
+            jobs,
+            queue,
+            ended: Arc::default(),
+            waiting: Arc::default(),
+            journaled: Arc::default(),
+            group_size: Arc::new(AtomicUsize::new(MAX_GROUP)),
+        }
     }
 
     /// Starts the thread, which opens the store first.
@@ -98,6 +105,7 @@ impl Recorder {
             shared,
             readers,
             arriving: Arc::clone(&self.journaled),
+            group_size: Arc::clone(&self.group_size),
             journaled: VecDeque::new(),
             deferred: Vec::new(),
             journaled_since: None,
@@ -133,7 +141,8 @@ impl Recorder {
         let mut arriving = self.journaled.lock().unwrap_or_else(PoisonError::into_inner);
         let before = arriving.len();
         arriving.extend(entries);
-        let is_news = before == 0 || (before < MAX_JOURNALED_GROUP && arriving.len() >= MAX_JOURNALED_GROUP);
+        let group_size = self.group_size.load(Ordering::Relaxed);
+        let is_news = before == 0 || (before < group_size && arriving.len() >= group_size);
         drop(arriving);
         if is_news {
             self.submit(Job::Journaled);
@@ -197,6 +206,7 @@ struct Worker {
     shared: Arc<Shared>,
     readers: Readers,
     arriving: Arc<Mutex<Vec<Journaled>>>,
+    group_size: Arc<AtomicUsize>,
     journaled: VecDeque<Journaled>,
     deferred: Vec<Batch>,
     /// Since when the oldest of them waits.
@@ -230,6 +240,7 @@ impl Worker {
         drop(open);
         match opened {
             Ok((threads, Opened { store, report, drain, ending })) => {
+                self.group_size.store(store.group_size(), Ordering::Relaxed);
                 self.shared.health.opened();
                 last.extend(self.serve(store.as_ref(), &report));
                 self.readers.stop(&closed());
@@ -338,6 +349,9 @@ impl Worker {
     }
 
     fn patience(&self) -> Duration {
+        if self.is_journaled_due() {
+            return Duration::ZERO;
+        }
         let until = |since: Option<Instant>, age: Duration| since.map(|since| age.saturating_sub(since.elapsed()));
         let journaled = match self.paused_until {
             Some(until) => self.journaled_since.map(|_| until.saturating_duration_since(Instant::now())),
@@ -356,7 +370,7 @@ impl Worker {
         match self.paused_until {
             Some(until) => Instant::now() >= until,
             None => {
-                self.journaled.len() + self.arriving().len() >= MAX_JOURNALED_GROUP
+                self.journaled.len() + self.arriving().len() >= self.group_size.load(Ordering::Relaxed)
                     || self.journaled_since.is_some_and(|since| since.elapsed() >= JOURNALED_AGE)
             }
         }
@@ -384,7 +398,7 @@ impl Worker {
         let arrived = std::mem::take(&mut *self.arriving());
         self.journaled.extend(arrived);
         while !self.journaled.is_empty() {
-            let size = self.journaled.len().min(MAX_JOURNALED_GROUP);
+            let size = self.journaled.len().min(self.group_size.load(Ordering::Relaxed));
             let mut deferred = std::mem::take(&mut self.deferred);
             self.deferred_since = None;
             let sizes: Vec<usize> = deferred.iter().map(|batch| batch.changes.len()).collect();

@@ -26,6 +26,10 @@ pub trait Store: Send + Sync {
     /// nothing and leaves the others alone.
     fn commit(&self, group: &[Change]) -> Result<Committed>;
 
+    /// How many events to commit at a time where many wait. A larger group costs less for each event, but others who need
+    /// the store wait for it.
+    fn group_size(&self) -> usize;
+
     /// Grows with every change to keys, customers or the catalog, by whichever process. What was read before it grew
     /// may be out of date. It may be some hundred milliseconds behind what other processes have changed.
     fn revision(&self) -> Result<u64>;

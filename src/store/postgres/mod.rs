@@ -97,6 +97,11 @@ impl Store for PostgresStore {
         self.at(self.writer().commit(&self.database, group))
     }
 
+    /// Some ten milliseconds, of which a request may wait fifty.
+    fn group_size(&self) -> usize {
+        512
+    }
+
     fn revision(&self) -> Result<u64> {
         if let Some(revision) = self.announcements.latest() {
             return Ok(revision);

@@ -98,6 +98,11 @@ impl Store for SqliteStore {
         lock(&self.writer).commit(group).map_err(|error| error.at(&self.path))
     }
 
+    /// Some ten milliseconds.
+    fn group_size(&self) -> usize {
+        4_096
+    }
+
     fn revision(&self) -> Result<u64> {
         self.read(read::revision)
     }
