@@ -301,7 +301,12 @@ const options: [what: string, options: unknown, says: string, code?: BillingErro
   ['a price that is no decimal', { pricing: price('ten') }, 'pricePerRequest'],
   ['a misspelt name in a price', { pricing: price(1, { requiredTeir: 'starter' }) }, 'did you mean "requiredTier"'],
   ['a required tier that is a number', { pricing: price(1, { requiredTier: 5 }) }, 'requiredTier'],
-  ['a required tier that there is not', { pricing: price(1, { requiredTier: 'gold' }) }, 'gold', 'invalid_catalog'],
+  [
+    'a required tier that is not among its tiers',
+    { tiers: subscriptionTiers, pricing: price(1, { requiredTier: 'gold' }) },
+    'gold',
+    'invalid_catalog',
+  ],
   ['a route without a slash', { pricing: { 'api/execute': { pricePerRequest: 1 } } }, 'api/execute', 'invalid_catalog'],
   ['a route with a group', { pricing: { '/a{/b}': { pricePerRequest: 1 } } }, '/a{/b}', 'invalid_catalog'],
   ['a misspelt name for Stripe', { stripe: { secretkey: 'sk_test' } }, 'did you mean "secretKey"'],
@@ -351,10 +356,10 @@ test.each(middlewareOptions)('a middleware with %s is refused when it is made', 
 })
 
 test.each([
-  ['a required tier that there is not', price(1, { requiredTier: 'gold' }), 'gold'],
+  ['a required tier that is not among its tiers', price(1, { requiredTier: 'gold' }), 'gold'],
   ['a route that Express would not take', { '/a(b': { pricePerRequest: 1 } }, '/a(b'],
 ])('a middleware of a Billing with %s is refused when it is made', (_, pricing, says) => {
-  const error = thrownBy(() => openBilling().middleware({ pricing } as MiddlewareOptions))
+  const error = thrownBy(() => openBilling({ tiers: subscriptionTiers }).middleware({ pricing } as MiddlewareOptions))
   expect(error).toBeInstanceOf(BillingError)
   expect(error).toMatchObject({ code: 'invalid_catalog', message: expect.stringContaining(says) })
 })

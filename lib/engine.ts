@@ -59,12 +59,16 @@ export class Engine {
   readonly actionLog: ActionLog
   /** The database file, or with PostgreSQL the directory of the journals. */
   readonly path: string
-  readonly tiers: SubscriptionTier[]
+  /** Those that were given; left out, the store's apply. */
+  readonly tiers: SubscriptionTier[] | undefined
   readonly notices = new Notices()
   readonly #tickets = new Tickets(this.notices.receive)
   readonly #native: NativeEngine
+  readonly #deadlineMs: number
   #closing: Promise<void> | undefined
   #isHandingOver = false
+  /** What ends the billing of responses that have ended. */
+  readonly #endings = new Set<Promise<void>>()
   readonly #handOver = (): void => {
     this.#isHandingOver = false
     this.#native.handOver()
@@ -75,11 +79,12 @@ export class Engine {
     this.actionLog = new ActionLog(options.actionLogger)
     const { dir, path, postgres } = places(options)
     checkNumber('storeDeadlineMs', options.storeDeadlineMs)
+    this.#deadlineMs = options.storeDeadlineMs ?? STORE_DEADLINE_MS
     this.path = path
-    this.tiers = options.tiers ?? subscriptionTiers
-    const tiers = tierInputs(this.tiers)
+    this.tiers = options.tiers
+    const tiers = options.tiers && tierInputs(options.tiers)
     const pricing = priceInputs(options.pricing ?? endpointPricing)
-    if (options.pricing !== undefined) checkRequiredTiers(options.pricing, this.tiers)
+    if (options.pricing !== undefined && options.tiers !== undefined) checkRequiredTiers(options.pricing, options.tiers)
     const nativeOptions = {
       path,
       dir,
@@ -87,9 +92,9 @@ export class Engine {
       defaultTiers: tierInputs(subscriptionTiers),
       pricing,
       now: this.now(),
-      deadlineMs: options.storeDeadlineMs ?? STORE_DEADLINE_MS,
+      deadlineMs: this.#deadlineMs,
       ...(options.durability !== undefined && { durability: options.durability }),
-      ...(options.tiers && { tiers }),
+      ...(tiers && { tiers }),
       ...(options.timeZone !== undefined && { timeZone: options.timeZone }),
     }
     try {
@@ -119,6 +124,22 @@ export class Engine {
     setImmediate(this.#handOver)
   }
 
+  /** The same, or `store_timeout` where it takes longer than a request waits for the store. */
+  async inTime<T>(answer: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<never>((_, reject) => {
+      const late = (): void => reject(new BillingError('store_timeout', `no answer within ${this.#deadlineMs} ms`))
+      timer = setTimeout(late, this.#deadlineMs)
+    })
+    return Promise.race([answer, timeout]).finally(() => clearTimeout(timer))
+  }
+
+  /** Closing waits for this. It never rejects. */
+  await(ending: Promise<void>): void {
+    this.#endings.add(ending)
+    void ending.then(() => this.#endings.delete(ending))
+  }
+
   /** Ends holds without an event; tells whether they had not ended before. */
   void(holds: number[]): boolean {
     return this.#native.void(holds)
@@ -134,7 +155,7 @@ export class Engine {
   }
 
   async close(timeoutMs?: number): Promise<void> {
-    this.#closing ??= this.call<void>((engine, ticket) => engine.close(ticket)).finally(() => this.#tickets.dispose())
+    this.#closing ??= this.#close().finally(() => this.#tickets.dispose())
     if (timeoutMs === undefined) return this.#closing
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<never>((_, reject) => {
@@ -142,6 +163,11 @@ export class Engine {
       timer = setTimeout(() => reject(error), timeoutMs)
     })
     return Promise.race([this.#closing, timeout]).finally(() => clearTimeout(timer))
+  }
+
+  async #close(): Promise<void> {
+    while (this.#endings.size > 0) await Promise.all(this.#endings)
+    return this.call<void>((engine, ticket) => engine.close(ticket))
   }
 }
 

@@ -22,6 +22,10 @@ export interface BillingRequest extends IncomingMessage, Express.Request {
   baseUrl: string
   originalUrl: string
   path: string
+  /** Of the client, where Express tells. */
+  readonly ip?: string | undefined
+  readonly protocol: string
+  readonly hostname: string
   params: any
   query: any
   body?: any
@@ -29,12 +33,19 @@ export interface BillingRequest extends IncomingMessage, Express.Request {
   subscriptionId?: string
   billingTier?: string
   billing?: RequestBilling
+  /** A header. */
+  get(name: string): string | undefined
+  header(name: string): string | undefined
 }
 
 /** A response of Express 4 or 5, as far as Weighbridge needs it. */
 export interface BillingResponse extends ServerResponse {
   status(code: number): this
+  sendStatus(code: number): this
   json(body: unknown): this
+  send(body?: unknown): this
+  set(name: string, value: string): this
+  type(type: string): this
 }
 
 /** Goes on to the next handler, or with an error to the error handlers. */
@@ -85,17 +96,23 @@ export function bearerToken(req: IncomingMessage): string | undefined {
 /**
  * Calls back once when a response has ended, and tells whether it was finished with a status below 400; at once where it
  * has ended already, as when the client has left while the store was asked.
+ *
+ * @param awaited is given a promise for the end of what the call does, from the end of the response on
  */
-export function onResponseEnd(res: ServerResponse, ended: (isSuccess: boolean) => void): void {
+export function onResponseEnd(
+  res: ServerResponse,
+  ended: (isSuccess: boolean) => Promise<void>,
+  awaited: (ending: Promise<void>) => void,
+): void {
   // An abort leaves a status of 200 behind and `headersSent`; only `writableFinished` tells.
   const isSuccess = (): boolean => res.writableFinished && res.statusCode < 400
-  if (res.writableFinished || res.destroyed) return ended(isSuccess())
+  if (res.writableFinished || res.destroyed) return awaited(ended(isSuccess()))
   let hasEnded = false
   const end = (): void => {
     if (hasEnded) return
     hasEnded = true
     const success = isSuccess()
-    setImmediate(() => ended(success))
+    awaited(new Promise<void>((resolve) => setImmediate(resolve)).then(() => ended(success)))
   }
   res.on('finish', end)
   res.on('close', end)

@@ -21,14 +21,19 @@ import { problem, type Refusal, type RefusalCode, refusal } from './refusals.js'
 import { Charge, type Surroundings } from './requestBilling.js'
 import type { Tickets } from './tickets.js'
 
+/** Where failures of Weighbridge itself are reported. */
+export interface Logger {
+  error(error: unknown): void
+}
+
 /** How a middleware behaves. Every function may also return a promise. */
 export interface MiddlewareOptions {
   /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
-  skip?: (req: BillingRequest, res: BillingResponse) => boolean | Promise<boolean>
-  /** Where the API key is. By default in `Authorization: Bearer …`. */
-  keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
+  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
   /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
-  units?: (req: BillingRequest) => number | Promise<number>
+  units?(req: BillingRequest): number | Promise<number>
   /**
    * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
    * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
@@ -40,8 +45,11 @@ export interface MiddlewareOptions {
    * default, then they are answered 500. See {@link Billing.on} for how to notice.
    */
   passOnStoreError?: boolean
-  /** Answers a request that is not let through, in the place of the built-in answer; headers are set already. */
-  handler?: (req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal) => void
+  /**
+   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
+   * goes to Express's error handlers.
+   */
+  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
   /** The price list of this middleware, in the place of the engine's. */
   pricing?: PricingOptions
   /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
@@ -60,7 +68,7 @@ export interface MiddlewareOptions {
   /** Where on the request the quota is left: `billing` by default. */
   requestPropertyName?: string
   /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
-  logger?: { error(error: unknown): void }
+  logger?: Logger
   /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
   caseSensitive?: boolean
   /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
@@ -96,6 +104,9 @@ const SWITCHES = [
   'strict',
 ] as const
 const MAX_ID_BYTES = 255
+/** Whose middleware a request has passed. */
+const BILLED_BY = Symbol('weighbridge')
+type Marked = { [BILLED_BY]?: Engine }
 /** As on the native side. */
 const MAX_USER_AGENT = 512
 
@@ -147,22 +158,28 @@ class Middleware {
   readonly gate: Gate
   readonly tickets: Tickets
   readonly property: 'billing'
-  /** The code of the failure that was logged last, until a request succeeds. */
-  failing: string | undefined
+  /** The failure that was logged last. */
+  #logged: string | undefined
 
   constructor(engine: Engine, options: MiddlewareOptions) {
     this.engine = engine
     this.options = options
-    if (options.pricing !== undefined) checkRequiredTiers(options.pricing, engine.tiers)
+    if (options.pricing !== undefined && engine.tiers !== undefined) {
+      checkRequiredTiers(options.pricing, engine.tiers)
+    }
     const pricing = options.pricing && priceInputs(options.pricing)
     const { gate, tickets } = engine.gate(pricing, options.unpriced === 'refuse')
     this.gate = gate
     this.tickets = tickets
     this.property = (options.requestPropertyName ?? 'billing') as 'billing'
+    // The next outage is another one.
+    engine.notices.emitter.on('recovered', () => (this.#logged = undefined))
   }
 
   /** The warm path makes no promise: everything up to the ticket happens at once, everything after it in its answer. */
   handle(req: BillingRequest, res: BillingResponse, next: Next): void {
+    // Mounted twice, on the app and on a router, it bills once.
+    if ((req as Marked)[BILLED_BY] === this.engine) return next()
     const exchange = new Exchange(this, req, res, next)
     const { skip, keyGenerator, units } = this.options
     if (skip === undefined && keyGenerator === undefined && units === undefined) {
@@ -179,20 +196,35 @@ class Middleware {
   async #ask(req: BillingRequest, res: BillingResponse): Promise<'skip' | { key: string | undefined; units: number }> {
     const { skip, keyGenerator, units } = this.options
     if (skip !== undefined && (await skip(req, res))) return 'skip'
+    const key: unknown = keyGenerator === undefined ? bearerToken(req) : await keyGenerator(req)
     return {
-      key: keyGenerator === undefined ? bearerToken(req) : await keyGenerator(req),
+      key: typeof key === 'string' ? key : undefined,
       units: units === undefined ? 1 : await units(req),
     }
   }
 
   /** The first failure of its kind is logged; the log is not for every request of an outage. */
   report(error: unknown): void {
-    const { code, message } = error as Partial<BillingError>
-    if (this.failing === (code ?? message)) return
-    this.failing = code ?? message
-    const logger = this.options.logger ?? console
-    logger.error(error)
+    const { code, message } = asError(error) as Partial<BillingError>
+    const kind = `${code}: ${code === undefined ? message : ''}`
+    if (this.#logged === kind) return
+    this.#logged = kind
+    logTo(this.options.logger, error)
   }
+}
+
+/** A logger that fails must not cost a request its answer. */
+export function logTo(logger: Logger | undefined, error: unknown): void {
+  try {
+    ;(logger ?? console).error(error)
+  } catch (failure) {
+    console.error(failure)
+  }
+}
+
+/** Anything can be thrown. */
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
 }
 
 /** One request on its way through. */
@@ -221,6 +253,9 @@ class Exchange implements Surroundings {
 
   admit(key: string | undefined, units: number): void {
     const { engine, options } = this.#middleware
+    if (!Number.isSafeInteger(units) || units < 1) {
+      return this.fail(invalidArgument(`\`units\` must be a whole number from 1, got ${units}`))
+    }
     this.#complete = engine.actionLog.start(
       'BillingMiddleware',
       'Process API billing',
@@ -275,7 +310,7 @@ class Exchange implements Surroundings {
     if (code !== 'recorded' && code !== 'held' && code !== 'duplicate' && code !== 'unpriced') {
       return this.#refuse(code, decision)
     }
-    this.#middleware.failing = undefined
+    ;(req as Marked)[BILLED_BY] = engine
     req[property] = new Charge(this, decision, this.#units)
     this.#complete?.(`Billing processed for ${this.#path}`)
     this.#next()
@@ -283,12 +318,12 @@ class Exchange implements Surroundings {
 
   #refuse(code: RefusalCode, decision?: DecisionTuple): void {
     const { options, engine } = this.#middleware
-    const [req, res] = [this.#req, this.#res]
+    const res = this.#res
     const answer = refusal(code, decision)
     this.#complete?.(`Billing refused for ${this.#path}: ${answer.body['error']}`)
     if (res.headersSent) return
     setRefusalHeaders(res, code, decision, engine.now(), this.#units)
-    if (options.handler !== undefined) return options.handler(req, res, this.#next, answer)
+    if (options.handler !== undefined) return this.#handle(options.handler, answer)
     if (options.problemDetails === true) {
       res.setHeader('Content-Type', 'application/problem+json')
       res.status(answer.status).json(problem(answer))
@@ -297,11 +332,20 @@ class Exchange implements Surroundings {
     }
   }
 
+  /** What the handler throws, now or later, is for Express's error handlers. */
+  #handle(handler: NonNullable<MiddlewareOptions['handler']>, answer: Refusal): void {
+    try {
+      Promise.resolve(handler(this.#req, this.#res, this.#next, answer)).catch(this.#next)
+    } catch (error) {
+      this.#next(error)
+    }
+  }
+
   /** We cannot decide: the policy does. */
   fail(error: unknown): void {
     const { options, property } = this.#middleware
     this.#middleware.report(error)
-    this.#complete?.(`Billing failed: ${(error as Error).message}`)
+    this.#complete?.(`Billing failed: ${asError(error).message}`)
     this.#complete = undefined
     if (options.passOnStoreError === true && isOutage(error)) {
       this.#req[property] = new Charge(this, UNRECORDED, 0)
@@ -316,8 +360,8 @@ class Exchange implements Surroundings {
     })
   }
 
-  onEnd(ended: (isSuccess: boolean) => void): void {
-    onResponseEnd(this.#res, ended)
+  onEnd(ended: (isSuccess: boolean) => Promise<void>): void {
+    onResponseEnd(this.#res, ended, (ending) => this.engine.await(ending))
   }
 
   report(error: unknown): void {
@@ -336,5 +380,5 @@ const NOTHING: DecisionTuple = ['unpriced', undefined, undefined, undefined, und
 const UNRECORDED = ['unrecorded', ...NOTHING.slice(1)] as unknown as DecisionTuple
 
 function isEventId(id: string | string[]): id is string {
-  return typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= MAX_ID_BYTES
+  return typeof id === 'string' && id !== '' && Buffer.byteLength(id) <= MAX_ID_BYTES && !/\p{Cc}/u.test(id)
 }

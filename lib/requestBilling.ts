@@ -1,20 +1,27 @@
+import type { SettlementInput } from './binding.js'
 import type { DecisionTuple, Quota } from './decision.js'
 import { quotaOf } from './decision.js'
 import type { Engine } from './engine.js'
-import { invalidArgument } from './errors.js'
+import { invalidArgument, isOutage } from './errors.js'
 import { checkOptions } from './options.js'
 import { checkMetadata, metadataText } from './usageTracker.js'
 
 /** What a handler learns when it is done. */
 export interface Settlement {
-  /** How many units the request took, all in all: a whole number from 0. By default what was counted and held. */
+  /**
+   * How many units the request took, all in all: a whole number from 0. By default what was counted and held. With 0 nothing
+   * is billed, as by `void()`.
+   */
   units?: number
   /**
    * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
    * the cost of those units that go beyond what was counted before.
    */
   cost?: number | string
-  /** Kept with the event, beside the method and the user agent. */
+  /**
+   * Kept with the event, beside the method and the user agent: at most 16 KiB of JSON. With `billOn: 'request'` it is kept
+   * with those units that go beyond what was counted before.
+   */
   metadata?: Record<string, any>
 }
 
@@ -23,9 +30,9 @@ export interface Settlement {
  *
  * ```ts
  * app.post('/api/assistant', async (req, res) => {
- *   if (!(await req.billing.hold(4000))) return res.status(429).end()
+ *   if (!(await req.billing!.hold(4000))) return res.status(429).end()
  *   const answer = await assistant(req.body)
- *   await req.billing.settle({ units: answer.tokens })
+ *   await req.billing!.settle({ units: answer.tokens })
  *   res.json(answer)
  * })
  * ```
@@ -44,7 +51,12 @@ export interface RequestBilling extends Quota {
   /** Whether the store was away when the request was let through. */
   degraded: boolean
   /**
-   * Sets units apart, so many all in all, and answers whether the limit has room for them. What is not settled goes back.
+   * Sets units apart, so many all in all (a whole number from 1), and answers whether the limit has room for them. What is
+   * not settled goes back, at the latest after an hour. Where nothing is billed (`duplicate`, `unpriced`, `unrecorded`) it
+   * answers `true` and sets nothing apart; where the request's billing has ended, `false`.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code where the store is away and what is leased to
+   * this process does not suffice (`store_timeout` after `storeDeadlineMs`), also with `passOnStoreError`.
    */
   hold(units: number): Promise<boolean>
   /**
@@ -53,10 +65,15 @@ export interface RequestBilling extends Quota {
    * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
    *
    * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
-   * (with `billOn: 'request'`), `metadata_too_large`, `amount_overflow`; then it has not ended.
+   * (with `billOn: 'request'`), and for a cost or metadata of no units; `metadata_too_large`, `amount_overflow`; `closed`,
+   * `overloaded` or a `store_*` code where it could not be written. Then it has not ended: it can be settled again, and
+   * otherwise ends with the response.
    */
   settle(settlement?: Settlement): Promise<boolean>
-  /** Bills nothing of what is held. Answers `false` where the request's billing had ended before. */
+  /**
+   * Bills nothing of what is held; units that were counted before (`billOn: 'request'`) stay counted. Answers `false` where
+   * nothing was held, or the request's billing had ended before.
+   */
   void(): boolean
 }
 
@@ -66,7 +83,7 @@ export interface Surroundings {
   /** Asks for units to be held. */
   hold(units: number): Promise<DecisionTuple>
   /** Calls back once at the end of the response, after whoever else listens for it; at once where it has ended. */
-  onEnd(ended: (isSuccess: boolean) => void): void
+  onEnd(ended: (isSuccess: boolean) => Promise<void>): void
   /** Is told what went wrong while nobody waited for it. */
   report(error: unknown): void
   /** What is kept with the event. */
@@ -92,6 +109,8 @@ export class Charge implements RequestBilling {
   #holding: Promise<unknown> | undefined
   #hasEnded = false
   #isWatched = false
+  /** Whether the response was a success, once it has ended. */
+  #response: boolean | undefined
 
   constructor(surroundings: Surroundings, decision: DecisionTuple, units: number) {
     const code = decision[0] as RequestBilling['code']
@@ -155,40 +174,58 @@ export class Charge implements RequestBilling {
     }
     checkMetadata(metadata)
     const text = metadata == null ? undefined : metadataText({ ...this.#surroundings.metadata(), ...metadata })
-    if (beyond === 0 && cost !== undefined && this.#counted > 0) {
-      throw invalidArgument("`cost`: these units were counted at their price before; use billOn: 'success'")
+    if (beyond === 0) {
+      for (const [name, value] of Object.entries({ cost, metadata })) {
+        if (value == null) continue
+        throw invalidArgument(
+          this.#counted > 0
+            ? `\`${name}\`: these units were counted before the handler ran; use billOn: 'success'`
+            : `\`${name}\` without units: give \`units\`, or nothing for those that were held`,
+        )
+      }
     }
     this.#hasEnded = true
-    const { engine } = this.#surroundings
     if (beyond === 0) {
-      engine.void(this.#holds)
+      this.#surroundings.engine.void(this.#holds)
       return true
     }
     try {
-      if (this.#holds.length === 0) {
-        const decision = await this.#surroundings.hold(0)
-        if (decision[9] == null) return false
-        this.#holds.push(decision[9])
-      }
-      return await engine.call<boolean>((native, ticket) =>
-        native.settle(ticket, engine.now(), this.#holds, {
-          units: beyond,
-          ...(cost !== undefined && { cost }),
-          ...(text !== undefined && { metadata: text }),
-        }),
-      )
+      return await this.#record({
+        units: beyond,
+        ...(cost !== undefined && { cost }),
+        ...(text !== undefined && { metadata: text }),
+      })
     } catch (error) {
-      // What is still held can be settled again, rightly, or else at the end of the response.
       this.#hasEnded = false
+      // What could not be written is held no more.
+      if (isOutage(error)) this.#holds = []
+      // The response has ended meanwhile, and found it settled.
+      if (this.#response !== undefined) this.#surroundings.engine.await(this.#conclude(this.#response))
       throw error
     }
+  }
+
+  /** What is held no more, because that was an hour ago, was used all the same: it is counted past the limit. */
+  async #record(settlement: SettlementInput): Promise<boolean> {
+    const { engine } = this.#surroundings
+    for (const isHeld of [true, false]) {
+      if (!isHeld || this.#holds.length === 0) {
+        const decision = await this.#surroundings.hold(0)
+        if (decision[9] == null) return false
+        this.#holds = [decision[9]]
+      }
+      const settled = await engine.call<boolean>((native, ticket) =>
+        native.settle(ticket, engine.now(), this.#holds, settlement),
+      )
+      if (settled) return true
+    }
+    return false
   }
 
   void(): boolean {
     if (this.#hasEnded || !this.#isBilled) return false
     this.#hasEnded = true
-    this.#surroundings.engine.void(this.#holds)
-    return true
+    return this.#surroundings.engine.void(this.#holds)
   }
 
   get #isBilled(): boolean {
@@ -199,8 +236,21 @@ export class Charge implements RequestBilling {
     if (this.#isWatched) return
     this.#isWatched = true
     this.#surroundings.onEnd((isSuccess) => {
-      if (isSuccess) this.settle().catch((error: unknown) => this.#surroundings.report(error))
-      else this.void()
+      this.#response = isSuccess
+      return this.#conclude(isSuccess)
     })
+  }
+
+  /** By the default rule, unless the handler has said otherwise. */
+  async #conclude(isSuccess: boolean): Promise<void> {
+    if (!isSuccess) {
+      this.void()
+      return
+    }
+    try {
+      await this.settle()
+    } catch (error) {
+      this.#surroundings.report(error)
+    }
   }
 }

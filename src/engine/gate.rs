@@ -143,7 +143,10 @@ impl Gate {
         let price = self.prices.find(&request.method, &request.path, request.rules);
         let required_tier = price.and_then(|price| price.required_tier.as_deref());
         let catalog = self.engine.shared.catalog();
-        if let Err(refusal) = decide_access(Some((key, request.now)), customer, &catalog.tiers, required_tier) {
+        // Who holds nothing was let through before, and tells what it took: neither key nor customer is judged again.
+        let is_let_through = request.units == Wanted::Held(0);
+        let access = decide_access(Some((key, request.now)), customer, &catalog.tiers, required_tier);
+        if let (Err(refusal), false) = (access, is_let_through) {
             return Step::refuse(refusal);
         }
         let terms = || Terms {
