@@ -9,7 +9,7 @@ use crossbeam_channel::bounded;
 
 use self::position::{Position, Stage};
 use self::rows::MovedEvent;
-use self::totals::Totals;
+use self::totals::{Comparison, Totals};
 use super::postgres::Import;
 use super::sqlite::Export;
 use crate::Result;
@@ -52,8 +52,8 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> Result<()>;
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// All is moved, and both stores hold this.
-    Moved(Totals),
+    /// All is moved, and both stores hold the same.
+    Moved(Comparison),
     /// It was moved before.
     WasMoved,
 }
@@ -118,11 +118,11 @@ pub fn run(
                 next
             }
             Stage::Verification => {
-                let totals = verification::run(source, target, home, pace.rows, watch)?;
+                let comparison = verification::run(source, target, home, pace.rows, watch)?;
                 check()?;
                 source.mark_moved(&target.mark()?)?;
                 target.finish(&position, &position.at(Stage::Done))?;
-                return Ok(Ended::Moved(totals));
+                return Ok(Ended::Moved(comparison));
             }
             Stage::Done => {
                 // Where the mark is missing, as in a copy from before the end, it is set now.

@@ -20,6 +20,15 @@ pub struct Totals {
     pub event_ids: u64,
 }
 
+/// What two stores hold, each added up by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Comparison {
+    /// What was moved.
+    pub source: Totals,
+    /// What has come of it.
+    pub target: Totals,
+}
+
 impl Totals {
     pub(super) fn add(&mut self, sums: &[Counted]) -> Result<()> {
         for (_, tally) in sums {
