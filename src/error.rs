@@ -108,6 +108,7 @@ impl Code {
                 | Code::StoreCorrupt
                 | Code::StoreTimeout
                 | Code::StoreUnavailable
+                | Code::StoreMoving
         )
     }
 }

@@ -16,7 +16,7 @@ use crate::gate::{decide, price, request};
 use crate::support::*;
 use crate::{Place, apply, ask, close, ready};
 
-const LINES: u64 = 12;
+pub const LINES: u64 = 12;
 const DEAD: &str = "dead";
 
 fn holder() -> HolderId {
@@ -36,7 +36,7 @@ fn replay(place: &Place) -> ReplayReport {
 }
 
 /// A journal whose owner is dead.
-fn leave(place: &Place, segments: &[&[u8]]) {
+pub fn leave(place: &Place, segments: &[&[u8]]) {
     let directory = journals(place).join(DEAD);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("lock"), "").unwrap();
@@ -82,7 +82,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A journal as an engine writes it.
-static SEGMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+pub static SEGMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let place = Place::new();
     let engine = place.open();
     apply(&engine, create_key(api_key("key-1", "ann")));

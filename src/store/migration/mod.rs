@@ -77,7 +77,9 @@ pub fn run(
         let next = match position.stage.clone() {
             Stage::Events => {
                 copy_events(source, target, &mut position, pace.events, sizes.events, watch)?;
-                position.at(Stage::Customers(String::new()))
+                let next = position.at(Stage::Customers(String::new()));
+                target.move_on(&position, &next)?;
+                next
             }
             Stage::Customers(after) => {
                 let customers = source.customers(&after, pace.rows)?;
@@ -121,7 +123,7 @@ pub fn run(
                 let comparison = verification::run(source, target, home, pace.rows, watch)?;
                 check()?;
                 source.mark_moved(&target.mark()?)?;
-                target.finish(&position, &position.at(Stage::Done))?;
+                target.move_on(&position, &position.at(Stage::Done))?;
                 return Ok(Ended::Moved(comparison));
             }
             Stage::Done => {

@@ -121,9 +121,9 @@ impl Import {
         self.advance(position, next, &rows::settings_statements(catalog, takeovers, position.events))
     }
 
-    /// All is copied and compared: from now on engines open it.
-    pub fn finish(&self, position: &Position, done: &Position) -> Result<()> {
-        self.advance(position, done, &[])
+    /// Goes on to the next stage. After the last one engines open the schema.
+    pub fn move_on(&self, position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &[])
     }
 
     /// Moves the position and what it tells of, both or neither.
