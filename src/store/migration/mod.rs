@@ -73,6 +73,8 @@ pub fn run(
     let start = Position::start(source.id()?, source.stamp(home)?);
     let sizes = source.sizes()?;
     let mut position = target.claim(&start)?;
+    // Of the stage, in this run.
+    let mut copied = 0;
     loop {
         let next = match position.stage.clone() {
             Stage::Events => {
@@ -83,6 +85,7 @@ pub fn run(
             }
             Stage::Customers(after) => {
                 let customers = source.customers(&after, pace.rows)?;
+                copied += customers.len() as u64;
                 let last = customers.last().map(|customer| customer.id.as_str().to_owned());
                 let next = position.at(last.map_or(Stage::Keys(String::new()), Stage::Customers));
                 target.write_customers(&customers, &position, &next)?;
@@ -90,6 +93,7 @@ pub fn run(
             }
             Stage::Keys(after) => {
                 let keys = source.keys(&after, pace.rows)?;
+                copied += keys.len() as u64;
                 let last = keys.last().map(|row| row.key.id.clone());
                 let next = position.at(last.map_or(Stage::Counters(Default::default()), Stage::Keys));
                 target.write_keys(&keys, &position, &next)?;
@@ -97,6 +101,7 @@ pub fn run(
             }
             Stage::Counters(after) => {
                 let counters = source.counters(&after, pace.rows)?;
+                copied += counters.len() as u64;
                 let last = counters.last().map(|((customer, start, meter), _)| {
                     (customer.as_str().to_owned(), start.as_millis(), meter.as_str().to_owned())
                 });
@@ -106,6 +111,7 @@ pub fn run(
             }
             Stage::Rollups(after) => {
                 let rollups = source.rollups(&after, pace.rows)?;
+                copied += rollups.len() as u64;
                 let last = rollups.last().map(|((customer, hour, meter, endpoint), _)| {
                     (customer.as_str().to_owned(), hour.as_millis(), meter.as_str().to_owned(), endpoint.clone())
                 });
@@ -132,13 +138,16 @@ pub fn run(
                 return Ok(Ended::WasMoved);
             }
         };
+        if std::mem::discriminant(&next.stage) != std::mem::discriminant(&position.stage) {
+            copied = 0;
+        }
         position = next;
-        watch(progress(&position.stage, &sizes))?;
+        watch(progress(&position.stage, copied, &sizes))?;
     }
 }
 
-/// What comes next, and all of it. Pages of what is not events are too quick to tell of each.
-fn progress(stage: &Stage, sizes: &Totals) -> Progress {
+/// What comes next, how much of it this run has copied, and all of it.
+fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
     let (stage, of) = match stage {
         Stage::Events => ("events", sizes.events),
         Stage::Customers(_) => ("customers", sizes.customers),
@@ -148,7 +157,7 @@ fn progress(stage: &Stage, sizes: &Totals) -> Progress {
         Stage::Settings => ("settings", 1),
         Stage::Verification | Stage::Done => ("verification", sizes.events),
     };
-    Progress { stage, done: 0, of }
+    Progress { stage, done, of }
 }
 
 /// Reads ahead on a thread of its own, while PostgreSQL writes.

@@ -1,7 +1,10 @@
 //! Who may move what into a schema. A row of `settings` says what is moved, and how far that has come.
 
-use super::*;
-use crate::store::postgres::database::Session;
+use super::super::database::{Database, Purpose, Session, Statement};
+use super::super::error::{PostgresError, Result as PostgresResult};
+use super::super::options::Schema;
+use crate::store::migration::position::{Position, Stage};
+use crate::{Code, Error, Result};
 
 /// Begins a migration, or goes on with it.
 pub fn claim(database: &Database, place: &str, start: &Position) -> PostgresResult<Position> {

@@ -1,15 +1,15 @@
 //! A schema into which another store is being moved. No engine opens it before that is complete.
 
-use tokio_postgres::types::Type;
+use tokio_postgres::Row;
 
 use super::database::{Database, Purpose, Statement};
-use super::error::{PostgresError, Result as PostgresResult};
+use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
 use super::{migrate, read, write};
 use crate::domain::Customer;
 use crate::store::Catalog;
-use crate::store::migration::position::{CounterPosition, Position, RollupPosition, Stage};
+use crate::store::migration::position::{CounterPosition, Position, RollupPosition};
 use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
 use crate::store::sqlite::Mark;
 use crate::{Code, Error, Result};
@@ -196,10 +196,6 @@ impl Import {
     }
 }
 
-fn page(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-fn ask(database: &Database, statement: Statement) -> PostgresResult<Vec<tokio_postgres::Row>> {
+fn ask(database: &Database, statement: Statement) -> PostgresResult<Vec<Row>> {
     Ok(database.begin(Purpose::Report)?.finish(&[statement])?.pop().unwrap_or_default())
 }

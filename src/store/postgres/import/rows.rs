@@ -1,12 +1,18 @@
 //! Writing what is moved, and reading it again to compare.
 
 use tokio_postgres::Row;
+use tokio_postgres::types::Type;
 
-use super::*;
-use crate::domain::{CustomerId, KeyHash};
+use super::super::columns::{self, KEY_COLUMNS, key_columns};
+use super::super::database::{Database, Statement};
+use super::super::error::Result;
+use super::super::{event_ids, write};
+use super::ask;
+use crate::domain::{CustomerId, KeyHash, Timestamp};
+use crate::store::Catalog;
 use crate::store::group::Tally;
-use crate::store::postgres::columns::{self, KEY_COLUMNS, key_columns};
-use crate::store::postgres::event_ids;
+use crate::store::migration::position::{CounterPosition, RollupPosition};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
 
 /// The events, and the ids among them that are remembered.
 pub fn event_statements(events: &[MovedEvent]) -> Vec<Statement> {
@@ -100,7 +106,7 @@ pub fn settings_statements(catalog: &Catalog, takeovers: &[TakenOver], last_even
     statements
 }
 
-pub fn keys(database: &Database, after: &str, limit: usize) -> PostgresResult<Vec<MovedKey>> {
+pub fn keys(database: &Database, after: &str, limit: usize) -> Result<Vec<MovedKey>> {
     let statement = Statement::new(concat!(
         "SELECT ",
         key_columns!(),
@@ -115,7 +121,7 @@ pub fn keys(database: &Database, after: &str, limit: usize) -> PostgresResult<Ve
     ask(database, statement)?.iter().map(key).collect()
 }
 
-pub fn counters(database: &Database, after: &CounterPosition, limit: usize) -> PostgresResult<Vec<Counted>> {
+pub fn counters(database: &Database, after: &CounterPosition, limit: usize) -> Result<Vec<Counted>> {
     let (customer, start, meter) = after;
     let statement = Statement::new(
         "SELECT customer_id, period_start, meter, 0::bigint, units, trim_scale(cost)::text FROM period_counters
@@ -130,7 +136,7 @@ pub fn counters(database: &Database, after: &CounterPosition, limit: usize) -> P
     ask(database, statement)?.iter().map(counted).collect()
 }
 
-pub fn counters_of(database: &Database, after: &str, last: &str) -> PostgresResult<Vec<Counted>> {
+pub fn counters_of(database: &Database, after: &str, last: &str) -> Result<Vec<Counted>> {
     let statement = Statement::new(
         "SELECT customer_id, period_start, meter, 0::bigint, units, trim_scale(cost)::text FROM period_counters
          WHERE customer_id > $1 AND customer_id <= $2
@@ -142,12 +148,12 @@ pub fn counters_of(database: &Database, after: &str, last: &str) -> PostgresResu
 }
 
 /// Customer, start of a period, meter, events, units, cost.
-pub fn counted(row: &Row) -> PostgresResult<Counted> {
+pub fn counted(row: &Row) -> Result<Counted> {
     let key = (CustomerId::from_stored(row.try_get(0)?), columns::timestamp(row, 1)?, columns::meter(row, 2)?);
     Ok((key, tally(row, 3)?))
 }
 
-pub fn rollups(database: &Database, after: &RollupPosition, limit: usize) -> PostgresResult<Vec<Rollup>> {
+pub fn rollups(database: &Database, after: &RollupPosition, limit: usize) -> Result<Vec<Rollup>> {
     let (customer, hour, meter, endpoint) = after;
     let statement = Statement::new(
         "SELECT customer_id, hour, meter, endpoint, events, units, trim_scale(cost)::text FROM hourly_rollups
@@ -167,7 +173,7 @@ pub fn rollups(database: &Database, after: &RollupPosition, limit: usize) -> Pos
     ask(database, statement)?.iter().map(rollup).collect()
 }
 
-fn tally(row: &Row, first: usize) -> PostgresResult<Tally> {
+fn tally(row: &Row, first: usize) -> Result<Tally> {
     Ok(Tally {
         events: columns::count(row, first)?,
         units: columns::count(row, first + 1)?,
@@ -176,15 +182,19 @@ fn tally(row: &Row, first: usize) -> PostgresResult<Tally> {
 }
 
 fn instant(millis: i64) -> chrono::DateTime<chrono::Utc> {
-    columns::instant(crate::domain::Timestamp::from_stored(millis))
+    columns::instant(Timestamp::from_stored(millis))
 }
 
-pub fn takeovers(database: &Database) -> PostgresResult<Vec<TakenOver>> {
+pub fn takeovers(database: &Database) -> Result<Vec<TakenOver>> {
     let rows = ask(database, Statement::new("SELECT file, position FROM takeovers ORDER BY file COLLATE \"C\""))?;
     rows.iter().map(|row| Ok(TakenOver { file: row.try_get(0)?, position: columns::count(row, 1)? })).collect()
 }
 
-pub fn event_ids(database: &Database) -> PostgresResult<u64> {
+pub fn event_ids(database: &Database) -> Result<u64> {
     let distinct = "SELECT count(*) FROM (SELECT DISTINCT customer_id, key FROM event_ids) AS ids";
     ask(database, Statement::new(distinct))?.first().map_or(Ok(0), |row| columns::count(row, 0))
+}
+
+fn page(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
 }

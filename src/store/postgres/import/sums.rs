@@ -2,15 +2,20 @@
 
 use chrono::{DateTime, Utc};
 
-use super::*;
+use tokio_postgres::types::Type;
+
+use super::super::database::{Database, Statement};
+use super::super::error::Result;
+use super::super::{columns, read};
+use super::ask;
 use crate::domain::Period;
-use crate::store::postgres::columns;
+use crate::store::migration::rows::Counted;
 
 /// When the billing periods begin, from the first event to the last.
 pub struct Periods(Vec<DateTime<Utc>>);
 
 /// They are computed here: the server's own table of time zones may be another one.
-pub fn periods(database: &Database) -> PostgresResult<Periods> {
+pub fn periods(database: &Database) -> Result<Periods> {
     let time_zone = read::catalog(database)?.1.time_zone;
     let rows = ask(database, Statement::new("SELECT min(timestamp), max(timestamp) FROM events"))?;
     let mut starts = Vec::new();
@@ -28,7 +33,7 @@ pub fn periods(database: &Database) -> PostgresResult<Periods> {
     Ok(Periods(starts))
 }
 
-pub fn run(database: &Database, periods: &Periods, after: &str, last: Option<&str>) -> PostgresResult<Vec<Counted>> {
+pub fn run(database: &Database, periods: &Periods, after: &str, last: Option<&str>) -> Result<Vec<Counted>> {
     let sum = match last {
         Some(_) => Statement::new(
             "SELECT customer_id, $2[width_bucket(timestamp, $2)] AS period_start, meter, count(*), sum(units)::bigint,
