@@ -67,9 +67,14 @@ pub fn start(options: Options, mut watch: impl FnMut(Progress) + Send + 'static,
 
 /// Moves the store, or goes on where an earlier run ended.
 ///
-/// Errors: `store_in_use` while processes use it, those of [`migration::run`], and those of the stores.
+/// Errors: `invalid_argument` where there is no store, `store_in_use` while processes use it, those of [`migration::run`], and those of the stores.
 pub fn run(options: &Options, watch: Watch<'_>) -> Result<Report> {
     let journals = directory::of_database(&options.source);
+    if !options.source.is_file() {
+        // Opening it would make one.
+        let path = options.source.display();
+        return Err(Error::invalid(format!("there is no store at {path}; name the directory or the file of one")));
+    }
     refuse_processes(&journals)?;
     if options.dry_run {
         return survey(options, &journals).map(Report::CanBeMoved);
@@ -110,10 +115,6 @@ fn survey(options: &Options, journals: &Path) -> Result<Survey> {
 }
 
 fn replay_journals(source: &Path, journals: &Path) -> Result<()> {
-    if !source.is_file() {
-        // Opening it would make one, and the move says what is wrong.
-        return Ok(());
-    }
     match SqliteStore::open(source, Durability::Power) {
         Ok(store) => replay::run(&store, journals).map(drop),
         // The last run ended just before its end, and nobody has used the store since.

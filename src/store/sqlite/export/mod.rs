@@ -36,9 +36,8 @@ pub struct Mark {
 impl Export {
     /// Opens a store that is there, and brings its schema up to date.
     ///
-    /// Errors: those of [`super::SqliteStore::open`], and `invalid_argument` where there is no file.
+    /// Errors: those of [`super::SqliteStore::open`].
     pub fn open(path: &Path) -> Result<Self> {
-        exists(path)?;
         let mut connection = connection::open_writer(path, Durability::Power)?;
         let open = |connection: &mut Connection| {
             migrate::run(connection, path)?;
@@ -56,7 +55,6 @@ impl Export {
 
     /// Opens a store that is there, to look at. Others may write to it.
     pub fn look(path: &Path) -> Result<Self> {
-        exists(path)?;
         let mut connection = connection::open_reader(path)?;
         let check = |connection: &mut Connection| {
             migrate::check(connection, path)?;
@@ -189,12 +187,4 @@ fn mark(connection: &Connection) -> error::Result<Option<Mark>> {
 fn setting(connection: &Connection, name: &str) -> error::Result<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE name = ?")?;
     Ok(statement.query_row([name], |row| row.get(0)).optional()?)
-}
-
-fn exists(path: &Path) -> Result<()> {
-    if path.is_file() {
-        return Ok(());
-    }
-    let message = format!("there is no store at {}; name the directory or the file of one", path.display());
-    Err(Error::invalid(message))
 }
