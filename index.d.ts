@@ -270,6 +270,11 @@ export declare class Customers {
  * | `store_corrupt` | the database file is damaged: restore a backup |
  * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
  * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `store_in_use` | processes use the store that is to be moved: close them |
+ * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
+ * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
+ * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
+ * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
@@ -296,6 +301,11 @@ export type BillingErrorCode =
   | 'store_corrupt'
   | 'store_timeout'
   | 'store_unavailable'
+  | 'store_in_use'
+  | 'store_not_empty'
+  | 'store_moving'
+  | 'store_moved'
+  | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
   | 'native_load_failed'
@@ -441,14 +451,20 @@ export interface Explanation {
 }
 /** What a handler learns when it is done. */
 export interface Settlement {
-  /** How many units the request took, all in all: a whole number from 0. By default what was counted and held. */
+  /**
+   * How many units the request took, all in all: a whole number from 0. By default what was counted and held. With 0 nothing
+   * is billed, as by `void()`.
+   */
   units?: number
   /**
    * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
    * the cost of those units that go beyond what was counted before.
    */
   cost?: number | string
-  /** Kept with the event, beside the method and the user agent. */
+  /**
+   * Kept with the event, beside the method and the user agent: at most 16 KiB of JSON. With `billOn: 'request'` it is kept
+   * with those units that go beyond what was counted before.
+   */
   metadata?: Record<string, any>
 }
 /**
@@ -456,9 +472,9 @@ export interface Settlement {
  *
  * ```ts
  * app.post('/api/assistant', async (req, res) => {
- *   if (!(await req.billing.hold(4000))) return res.status(429).end()
+ *   if (!(await req.billing!.hold(4000))) return res.status(429).end()
  *   const answer = await assistant(req.body)
- *   await req.billing.settle({ units: answer.tokens })
+ *   await req.billing!.settle({ units: answer.tokens })
  *   res.json(answer)
  * })
  * ```
@@ -477,7 +493,12 @@ export interface RequestBilling extends Quota {
   /** Whether the store was away when the request was let through. */
   degraded: boolean
   /**
-   * Sets units apart, so many all in all, and answers whether the limit has room for them. What is not settled goes back.
+   * Sets units apart, so many all in all (a whole number from 1), and answers whether the limit has room for them. What is
+   * not settled goes back, at the latest after an hour. Where nothing is billed (`duplicate`, `unpriced`, `unrecorded`) it
+   * answers `true` and sets nothing apart; where the request's billing has ended, `false`.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code where the store is away and what is leased to
+   * this process does not suffice (`store_timeout` after `storeDeadlineMs`), also with `passOnStoreError`.
    */
   hold(units: number): Promise<boolean>
   /**
@@ -486,10 +507,15 @@ export interface RequestBilling extends Quota {
    * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
    *
    * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
-   * (with `billOn: 'request'`), `metadata_too_large`, `amount_overflow`; then it has not ended.
+   * (with `billOn: 'request'`), and for a cost or metadata of no units; `metadata_too_large`, `amount_overflow`; `closed`,
+   * `overloaded` or a `store_*` code where it could not be written. Then it has not ended: it can be settled again, and
+   * otherwise ends with the response.
    */
   settle(settlement?: Settlement): Promise<boolean>
-  /** Bills nothing of what is held. Answers `false` where the request's billing had ended before. */
+  /**
+   * Bills nothing of what is held; units that were counted before (`billOn: 'request'`) stay counted. Answers `false` where
+   * nothing was held, or the request's billing had ended before.
+   */
   void(): boolean
 }
 declare global {
@@ -511,6 +537,10 @@ export interface BillingRequest extends IncomingMessage, Express.Request {
   baseUrl: string
   originalUrl: string
   path: string
+  /** Of the client, where Express tells. */
+  readonly ip?: string | undefined
+  readonly protocol: string
+  readonly hostname: string
   params: any
   query: any
   body?: any
@@ -518,24 +548,34 @@ export interface BillingRequest extends IncomingMessage, Express.Request {
   subscriptionId?: string
   billingTier?: string
   billing?: RequestBilling
+  /** A header. */
+  get(name: string): string | undefined
+  header(name: string): string | undefined
 }
 /** A response of Express 4 or 5, as far as Weighbridge needs it. */
 export interface BillingResponse extends ServerResponse {
   status(code: number): this
+  sendStatus(code: number): this
   json(body: unknown): this
+  send(body?: unknown): this
+  set(name: string, value: string): this
+  type(type: string): this
 }
 /** Goes on to the next handler, or with an error to the error handlers. */
 export type Next = (error?: any) => void
 /** A handler for `app.use` of Express 4 or 5. */
 export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
+interface Logger {
+  error(error: unknown): void
+}
 /** How a middleware behaves. Every function may also return a promise. */
 export interface MiddlewareOptions {
   /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
-  skip?: (req: BillingRequest, res: BillingResponse) => boolean | Promise<boolean>
-  /** Where the API key is. By default in `Authorization: Bearer …`. */
-  keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
+  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
   /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
-  units?: (req: BillingRequest) => number | Promise<number>
+  units?(req: BillingRequest): number | Promise<number>
   /**
    * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
    * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
@@ -547,8 +587,11 @@ export interface MiddlewareOptions {
    * default, then they are answered 500. See {@link Billing.on} for how to notice.
    */
   passOnStoreError?: boolean
-  /** Answers a request that is not let through, in the place of the built-in answer; headers are set already. */
-  handler?: (req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal) => void
+  /**
+   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
+   * goes to Express's error handlers.
+   */
+  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
   /** The price list of this middleware, in the place of the engine's. */
   pricing?: PricingOptions
   /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
@@ -567,9 +610,7 @@ export interface MiddlewareOptions {
   /** Where on the request the quota is left: `billing` by default. */
   requestPropertyName?: string
   /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
-  logger?: {
-    error(error: unknown): void
-  }
+  logger?: Logger
   /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
   caseSensitive?: boolean
   /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
@@ -654,8 +695,10 @@ export declare class StripeService {
 }
 /** How a usage handler finds out who asks. */
 export interface UsageHandlerOptions {
-  /** Where the API key is. By default in `Authorization: Bearer …`. */
-  keyGenerator?: (req: BillingRequest) => string | undefined | Promise<string | undefined>
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
 }
 /** What is counted. */
 export type EventType = 'api_request' | 'agent_execution' | 'data_access'

@@ -52,6 +52,10 @@ test('is the same for CommonJS and ESM', () => {
   expect(run('node', ['same.mjs'])).toBe('true\n')
 })
 
+test('brings the command', () => {
+  expect(run('npx', ['--no', 'weighbridge', '--help'])).toContain('migrate-store')
+})
+
 test('counts in a project of its own', () => {
   const script = `
     const { Billing } = require('weighbridge')

@@ -25,6 +25,11 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `store_corrupt` | the database file is damaged: restore a backup |
  * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
  * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `store_in_use` | processes use the store that is to be moved: close them |
+ * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
+ * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
+ * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
+ * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
@@ -51,6 +56,11 @@ export type BillingErrorCode =
   | 'store_corrupt'
   | 'store_timeout'
   | 'store_unavailable'
+  | 'store_in_use'
+  | 'store_not_empty'
+  | 'store_moving'
+  | 'store_moved'
+  | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
   | 'native_load_failed'

@@ -79,6 +79,16 @@ codes! {
     StoreTimeout = "store_timeout",
     /// The store failed in another way.
     StoreUnavailable = "store_unavailable",
+    /// Processes use the store, so that it cannot be moved.
+    StoreInUse = "store_in_use",
+    /// The schema to which a store is to be moved holds another one.
+    StoreNotEmpty = "store_not_empty",
+    /// A store is being moved into this schema, and not all of it is there.
+    StoreMoving = "store_moving",
+    /// The store was moved to PostgreSQL, and this is what it was moved from.
+    StoreMoved = "store_moved",
+    /// What was moved differs from what it was moved from.
+    MigrationMismatch = "migration_mismatch",
     /// `STRIPE_SECRET_KEY` is not set and no `secretKey` was given.
     StripeKeyMissing = "stripe_key_missing",
     /// The subscription's price cannot take the usage.
@@ -98,6 +108,7 @@ impl Code {
                 | Code::StoreCorrupt
                 | Code::StoreTimeout
                 | Code::StoreUnavailable
+                | Code::StoreMoving
         )
     }
 }

@@ -22,6 +22,11 @@ impl EventId {
         Ok(Self(id))
     }
 
+    /// For ids that the store gave back.
+    pub fn from_stored(id: String) -> Self {
+        Self(id)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -38,6 +38,7 @@ mod housekeeper;
 mod journal;
 mod key_cache;
 mod ledger;
+pub mod migration;
 mod opening;
 mod owed;
 mod readers;

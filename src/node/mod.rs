@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod gate;
 mod input;
+mod migration;
 mod output;
 mod stripe;
 mod suggestion;

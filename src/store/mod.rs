@@ -13,6 +13,7 @@ use crate::domain::{
 use crate::{Code, Error, Result};
 
 mod group;
+pub mod migration;
 pub mod postgres;
 pub mod sqlite;
 

@@ -3,6 +3,7 @@
 mod gate;
 mod leases;
 mod lifecycle;
+mod migration;
 mod replay;
 mod reports;
 #[path = "../support/mod.rs"]

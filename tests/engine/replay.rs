@@ -17,7 +17,7 @@ use crate::support::leases::{refill, set_aside, set_limit};
 use crate::support::*;
 use crate::{Place, apply, ask, close, ready};
 
-const LINES: u64 = 12;
+pub const LINES: u64 = 12;
 const DEAD: &str = "dead";
 
 fn holder() -> HolderId {
@@ -37,7 +37,7 @@ fn replay(place: &Place) -> ReplayReport {
 }
 
 /// A journal whose owner is dead.
-fn leave(place: &Place, segments: &[&[u8]]) {
+pub fn leave(place: &Place, segments: &[&[u8]]) {
     let directory = journals(place).join(DEAD);
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("lock"), "").unwrap();
@@ -83,7 +83,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A journal as an engine writes it.
-static SEGMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
+pub static SEGMENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let place = Place::new();
     let engine = place.open();
     apply(&engine, create_key(api_key("key-1", "ann")));

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod leases;
+pub mod postgres;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::{

@@ -134,6 +134,19 @@ pub fn holders(journals: &Path) -> Result<Vec<HolderId>> {
     Ok(holders)
 }
 
+/// Who has a directory and holds its lock.
+pub fn alive(journals: &Path) -> Result<Vec<HolderId>> {
+    let mut alive = Vec::new();
+    for holder in holders(journals)? {
+        let path = journals.join(holder.as_str());
+        let is_inherited = Directory::inherit(journals, holder.clone())?.is_some();
+        if !is_inherited && path.join(LOCK).exists() {
+            alive.push(holder);
+        }
+    }
+    Ok(alive)
+}
+
 /// What a failure to write or read a journal means to a user.
 pub fn failed(path: &Path, error: &io::Error) -> Error {
     let path = path.display();

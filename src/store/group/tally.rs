@@ -10,7 +10,7 @@ pub type CounterKey = (CustomerId, Timestamp, Meter);
 /// Customer, hour, meter, endpoint.
 pub type RollupKey = (CustomerId, Timestamp, Meter, String);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
     pub events: u64,
     pub units: u64,

@@ -17,14 +17,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::{PostgresError, Result};
-use super::options::PostgresOptions;
+use super::options::{Address, Schema};
 use crate::{Code, Error};
 
 /// For a new connection, its encryption and its password included.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the statements that go out together. The server itself gives up earlier: then the connection is kept.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
-/// For changes to the tables, which may have to wait for others.
+/// For changes to the tables, which may have to wait for others, and for what reads or writes much.
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(600);
 /// For the next rows of a long answer.
 const ROWS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -64,8 +64,20 @@ pub enum Purpose {
     Read,
     /// To read much, which may take minutes.
     Report,
+    /// To write much, while nobody else uses the schema.
+    Move,
     /// To change tables, for which it may have to wait for others.
     Schema,
+}
+
+impl Purpose {
+    /// How long the statements that go out together may take.
+    fn patience(self) -> Duration {
+        match self {
+            Purpose::Write | Purpose::Read => ANSWER_TIMEOUT,
+            Purpose::Report | Purpose::Move | Purpose::Schema => SCHEMA_TIMEOUT,
+        }
+    }
 }
 
 /// A statement and its parameters.
@@ -98,7 +110,7 @@ impl Statement {
 }
 
 impl Database {
-    pub fn connect(options: &PostgresOptions) -> Result<Self> {
+    pub fn connect(address: &Address, schema: &Schema) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("weighbridge-postgres")
@@ -106,8 +118,8 @@ impl Database {
             .build()
             .map_err(|error| Error::new(Code::StoreUnavailable, format!("no thread could be started: {error}")))?;
         let manager = Manager::from_config(
-            options.address.config.clone(),
-            options.address.tls.clone(),
+            address.config.clone(),
+            address.tls.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)
@@ -117,8 +129,8 @@ impl Database {
         Ok(Self {
             runtime: Some(runtime),
             pool,
-            settings: format!("SET LOCAL search_path = {}", options.schema.quoted()),
-            place: options.address.place(),
+            settings: format!("SET LOCAL search_path = {}", schema.quoted()),
+            place: address.place(),
             outage: Arc::default(),
         })
     }
@@ -134,7 +146,12 @@ impl Database {
             return Err(error.clone().into());
         }
         match self.runtime()?.block_on(take(&self.pool)) {
-            Ok(client) => Ok(Session { database: self, client: Some(client), begin: Some(self.begin_text(purpose)) }),
+            Ok(client) => Ok(Session {
+                database: self,
+                client: Some(client),
+                begin: Some(self.begin_text(purpose)),
+                patience: purpose.patience(),
+            }),
             Err(error) => Err(self.lost(error)),
         }
     }
@@ -144,7 +161,7 @@ impl Database {
             Purpose::Write => ("", "5s", "3s"),
             Purpose::Read => (" READ ONLY", "5s", "3s"),
             Purpose::Report => (" READ ONLY", "10min", "3s"),
-            Purpose::Schema => ("", "10min", "10s"),
+            Purpose::Move | Purpose::Schema => ("", "10min", "10s"),
         };
         format!(
             "BEGIN{mode}; {}; SET LOCAL statement_timeout = '{statement}'; SET LOCAL lock_timeout = '{lock}'; \
@@ -227,6 +244,7 @@ pub struct Session<'d> {
     client: Option<Object>,
     /// Goes out with the first statements.
     begin: Option<String>,
+    patience: Duration,
 }
 
 impl Session<'_> {
@@ -298,7 +316,7 @@ impl Session<'_> {
             ended?;
             Ok(rows)
         };
-        let answered = self.wait(ANSWER_TIMEOUT, answers);
+        let answered = self.wait(self.patience, answers);
         answered.map_err(|error| self.broken(error))
     }
 

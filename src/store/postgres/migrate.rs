@@ -39,6 +39,14 @@ pub fn run(database: &Database, schema: &Schema) -> Result<()> {
     Ok(())
 }
 
+/// Whether there is a schema of ours. One of an older Weighbridge is brought up to date when it is opened.
+pub fn is_there(database: &Database, schema: &Schema) -> Result<bool> {
+    let mut session = database.begin(Purpose::Read)?;
+    let version = known_version(&mut session, schema, &database.place)?;
+    session.finish(&[])?;
+    Ok(version.is_some())
+}
+
 /// How many migrations the schema has had; `None` where it is empty or not there. Anything else in it must not be touched.
 fn known_version(session: &mut super::database::Session<'_>, schema: &Schema, place: &str) -> Result<Option<usize>> {
     let found = session.run_one(

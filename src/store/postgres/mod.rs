@@ -18,6 +18,7 @@ mod columns;
 mod database;
 mod error;
 mod event_ids;
+mod import;
 mod listener;
 mod load;
 mod maintenance;
@@ -31,6 +32,7 @@ mod wanted;
 mod write;
 mod writer;
 
+pub use import::Import;
 pub use options::{Address, PostgresOptions, Schema};
 
 /// A tenth of a second apart.
@@ -55,9 +57,10 @@ impl PostgresStore {
         let announcements = Arc::new(Announcements::default());
         let place = options.address.place();
         let open = || -> error::Result<_> {
-            let database = Database::connect(&options)?;
+            let database = Database::connect(&options.address, &options.schema)?;
             await_server(&database)?;
             migrate::run(&database, &options.schema)?;
+            import::refuse_unfinished(&database, &options.schema)?;
             let writer = Writer::new(&database, Arc::clone(&options), Arc::clone(&announcements))?;
             let address = options.address.clone();
             listener::start(&database, address, &options.schema, Arc::clone(&announcements))?;

@@ -11,6 +11,7 @@ use super::error::{PostgresError, Result};
 use super::event_ids::{self, Fingerprint, Key};
 use super::read;
 use super::wanted::Wanted;
+use super::write;
 use crate::domain::{
     ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
 };
@@ -123,26 +124,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn set_tiers(&mut self, tiers: TierTable) -> Result<()> {
-        let limit = |units: Option<u64>| units.map(columns::bigint);
-        let (mut ids, mut positions, mut requests, mut executions, mut definitions) =
-            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for (position, tier) in (0i32..).zip(tiers.iter()) {
-            ids.push(tier.id.clone());
-            positions.push(position);
-            requests.push(limit(tier.api_requests_per_month));
-            executions.push(limit(tier.agent_executions_per_month));
-            definitions.push(tier.definition.clone());
-        }
-        let insert = Statement::new(
-            "INSERT INTO tiers (id, position, api_requests_per_month, agent_executions_per_month, definition)
-             SELECT * FROM unnest($1, $2, $3, $4, $5)",
-        )
-        .texts(ids)
-        .with(positions, Type::INT4_ARRAY)
-        .with(requests, Type::INT8_ARRAY)
-        .with(executions, Type::INT8_ARRAY)
-        .texts(definitions);
-        self.session.run(&[Statement::new("DELETE FROM tiers"), insert])?;
+        self.session.run(&write::tier_statements(&tiers))?;
         self.catalog.tiers = tiers;
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::database::Statement;
 use super::error::Result;
 use super::event_ids;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
-use crate::domain::{Customer, CustomerId, HolderId, Meter, Period};
+use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, TierTable};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
 impl Transaction<'_> {
@@ -124,6 +124,30 @@ impl Transaction<'_> {
     }
 }
 
+/// Puts these tiers in the place of those that are there.
+pub fn tier_statements(tiers: &TierTable) -> Vec<Statement> {
+    let limit = |units: Option<u64>| units.map(columns::bigint);
+    let (mut ids, mut positions, mut requests, mut executions, mut definitions) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (position, tier) in (0i32..).zip(tiers.iter()) {
+        ids.push(tier.id.clone());
+        positions.push(position);
+        requests.push(limit(tier.api_requests_per_month));
+        executions.push(limit(tier.agent_executions_per_month));
+        definitions.push(tier.definition.clone());
+    }
+    let insert = Statement::new(
+        "INSERT INTO tiers (id, position, api_requests_per_month, agent_executions_per_month, definition)
+         SELECT * FROM unnest($1, $2, $3, $4, $5)",
+    )
+    .texts(ids)
+    .with(positions, Type::INT4_ARRAY)
+    .with(requests, Type::INT8_ARRAY)
+    .with(executions, Type::INT8_ARRAY)
+    .texts(definitions);
+    vec![Statement::new("DELETE FROM tiers"), insert]
+}
+
 #[derive(Default)]
 struct LeaseColumns {
     customers: Vec<String>,
@@ -135,7 +159,7 @@ struct LeaseColumns {
 }
 
 /// Customers as they are now.
-fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
         "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
          SELECT * FROM unnest($1, $2, $3, $4, $5, $6)

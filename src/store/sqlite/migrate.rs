@@ -47,6 +47,16 @@ pub fn run(connection: &mut Connection, path: &Path) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
+/// Refuses a file that is not ours, and one that has never had a migration or not all of them.
+pub fn check(connection: &mut Connection, path: &Path) -> Result<()> {
+    let version = known_version(&connection.transaction()?, path)?;
+    if version == MIGRATIONS.len() {
+        return Ok(());
+    }
+    let message = format!("{} is of an older Weighbridge; open it once with this one", path.display());
+    Err(Error::invalid(message).into())
+}
+
 /// How many migrations the file has had. Only an empty file, or one of ours that is not newer than we are, may be written
 /// to, not even to enter WAL mode.
 ///

@@ -19,12 +19,15 @@ mod columns;
 mod connection;
 mod error;
 mod event_ids;
+mod export;
 mod leases;
 mod memory;
 mod migrate;
 mod read;
 mod tallies;
 mod transaction;
+
+pub use export::{Export, Mark};
 
 /// A Weighbridge database in one file.
 pub struct SqliteStore {
@@ -49,6 +52,7 @@ impl SqliteStore {
     pub fn open(path: &Path, durability: Durability) -> Result<Self> {
         let mut connection = connection::open_writer(path, durability)?;
         migrate::run(&mut connection, path).map_err(|error| error.at(path))?;
+        export::refuse_moved(&connection, path)?;
         // SQLite looks through symbolic links, and keeps its log beside the file itself.
         let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // Also the first look at the tables: a damaged file is told now and not with the first request.

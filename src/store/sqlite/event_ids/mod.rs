@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use self::filter::{Filter, Key, Sieve};
 use super::error::Result;
-use crate::domain::{EventId, Timestamp, UsageEvent};
+use crate::domain::{CustomerId, EventId, Timestamp, UsageEvent};
 
 mod filter;
 pub mod migration;
@@ -32,7 +32,8 @@ const ALWAYS_KEPT: u64 = 48;
 /// milliseconds, and no commit should take long.
 const DROPPED_AT_ONCE: u32 = 8;
 
-type Fingerprint = [u8; 16];
+/// 16 bytes of a hash of an event's contents.
+pub type Fingerprint = [u8; 16];
 
 /// What is known of the segments. It is true for a transaction after [`EventIds::refresh`], and stays so when the
 /// transaction is committed.
@@ -72,16 +73,27 @@ impl EventIds {
     /// Whether the customer's event id was seen, and if so whether with the same contents.
     pub fn seen(&mut self, connection: &Connection, event: &UsageEvent) -> Result<Option<bool>> {
         let Some(id) = &event.id else { return Ok(None) };
+        let seen = self.fingerprint(connection, &event.customer_id, id)?;
+        Ok(seen.map(|fingerprint| fingerprint == half(event.fingerprint())))
+    }
+
+    /// With what contents the customer's event id was seen.
+    pub fn fingerprint(
+        &mut self,
+        connection: &Connection,
+        customer_id: &CustomerId,
+        id: &EventId,
+    ) -> Result<Option<Fingerprint>> {
         self.refresh(connection)?;
-        let key = key(event.customer_id.as_str(), id.as_str());
+        let key = key(customer_id.as_str(), id.as_str());
         let open = self.open.as_ref().map(|segment| segment.number);
         for segment in open.into_iter().chain(self.sealed.candidates(&key)) {
             let fingerprint: Option<Fingerprint> = connection
                 .prepare_cached("SELECT fingerprint FROM event_ids WHERE segment = ? AND key = ?")?
                 .query_row(params![segment, key], |row| row.get(0))
                 .optional()?;
-            if let Some(fingerprint) = fingerprint {
-                return Ok(Some(fingerprint == half(event.fingerprint())));
+            if fingerprint.is_some() {
+                return Ok(fingerprint);
             }
         }
         Ok(None)

@@ -1,0 +1,60 @@
+//! How far a migration has come. PostgreSQL keeps it, and moves it in the transactions that it tells of.
+
+use serde::{Deserialize, Serialize};
+
+/// Customer, start of the period in milliseconds, meter: where a page of counters ends.
+pub type CounterPosition = (String, i64, String);
+/// Customer, hour in milliseconds, meter, endpoint: where a page of rollups ends.
+pub type RollupPosition = (String, i64, String, String);
+
+/// What is being moved into a schema, and how far that has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The id of the store that is moved.
+    pub source: String,
+    /// What all but the events was copied from.
+    pub stamp: Stamp,
+    /// The number of the last event that was copied. Events never change.
+    pub events: u64,
+    pub stage: Stage,
+}
+
+/// Tells whether anything in a store has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Grows with every change to keys, customers and the catalog.
+    pub revision: u64,
+    /// The number of the last event.
+    pub events: u64,
+    /// A customer may come into being without an event.
+    pub customers: u64,
+    /// The bytes of the seed's files that were taken over.
+    pub taken_over: u64,
+    /// The place of the seed's files, by the name that PostgreSQL knows it by.
+    pub home: String,
+}
+
+/// What is copied next, and after which row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Events,
+    Customers(String),
+    Keys(String),
+    Counters(CounterPosition),
+    Rollups(RollupPosition),
+    /// What is small: the tiers, the time zone, the takeovers.
+    Settings,
+    Verification,
+    Done,
+}
+
+impl Position {
+    pub fn start(source: String, stamp: Stamp) -> Self {
+        Self { source, stamp, events: 0, stage: Stage::Events }
+    }
+
+    pub fn at(&self, stage: Stage) -> Self {
+        Self { stage, ..self.clone() }
+    }
+}

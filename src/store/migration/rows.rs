@@ -1,0 +1,41 @@
+//! What is moved, as rows.
+
+use crate::domain::{ApiKey, KeyHash, Timestamp, UsageEvent};
+use crate::store::group::{CounterKey, RollupKey, Tally};
+
+/// An event as it was recorded.
+#[derive(Debug, Clone)]
+pub struct MovedEvent {
+    /// In the order of recording.
+    pub sequence: u64,
+    /// With the subscription that it was recorded under.
+    pub event: UsageEvent,
+    pub recorded_at: Timestamp,
+    /// Of what the caller said, if its id is still remembered. It cannot be made from the event: where the caller named no
+    /// subscription, the event has the customer's.
+    pub fingerprint: Option<[u8; 16]>,
+}
+
+/// An API key, and the hash of its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedKey {
+    pub key: ApiKey,
+    pub hash: KeyHash,
+}
+
+/// What a customer used of a meter in a billing period. A counter does not say how many events it counts: none.
+pub type Counted = (CounterKey, Tally);
+/// What a customer used of a meter on an endpoint in an hour.
+pub type Rollup = (RollupKey, Tally);
+
+/// How far a file that the seed's code left behind was taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    pub file: String,
+    pub position: u64,
+}
+
+/// PostgreSQL's texts hold no NUL. Where one is refused when it comes in there is none; elsewhere it becomes U+FFFD.
+pub fn without_nul(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}

@@ -1,0 +1,41 @@
+//! What a store holds, in sums.
+
+use super::rows::Counted;
+use crate::Result;
+use crate::domain::Money;
+
+/// How much a store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    pub customers: u64,
+    pub keys: u64,
+    pub events: u64,
+    pub units: u64,
+    pub cost: Money,
+    /// What customers used in billing periods, by meter: how many sums.
+    pub counters: u64,
+    /// What customers used in hours, by meter and endpoint: how many sums.
+    pub rollups: u64,
+    /// Ids of events that are remembered.
+    pub event_ids: u64,
+}
+
+/// What two stores hold, each added up by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Comparison {
+    /// What was moved.
+    pub source: Totals,
+    /// What has come of it.
+    pub target: Totals,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, sums: &[Counted]) -> Result<()> {
+        for (_, tally) in sums {
+            self.events += tally.events;
+            self.units = self.units.saturating_add(tally.units);
+            self.cost = self.cost.checked_add(tally.cost)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! A PostgreSQL server to test with.
+
+use tokio_postgres::{NoTls, Row};
+use weighbridge::store::PostgresStore;
+use weighbridge::store::postgres::{Address, PostgresOptions, Schema};
+
+use super::leases::holder;
+
+/// Where the tests may make schemas. `npm run test:rust` starts a server and says so here.
+pub fn url() -> String {
+    std::env::var("WEIGHBRIDGE_TEST_POSTGRES_URL").expect(
+        "WEIGHBRIDGE_TEST_POSTGRES_URL, the URL of a PostgreSQL database to test with; `npm run test:rust` starts one",
+    )
+}
+
+/// A schema of its own, dropped at the end.
+pub struct OwnSchema {
+    url: String,
+    pub name: String,
+}
+
+impl OwnSchema {
+    /// It is not made yet.
+    pub fn new() -> Self {
+        Self { url: url(), name: format!("test_{}", uuid::Uuid::new_v4().simple()) }
+    }
+
+    pub fn address(&self) -> Address {
+        Address::parse(&self.url).expect("a URL")
+    }
+
+    pub fn schema(&self) -> Schema {
+        Schema::new(&self.name).expect("a schema")
+    }
+
+    /// As a process opens it whose journals are in the place with this name.
+    pub fn options(&self, home: &str) -> PostgresOptions {
+        PostgresOptions {
+            address: self.address(),
+            schema: self.schema(),
+            retention_months: None,
+            writer: holder(&format!("{home}{}", uuid::Uuid::now_v7())),
+            home: home.to_owned(),
+        }
+    }
+
+    pub fn open(&self, home: &str) -> weighbridge::Result<PostgresStore> {
+        PostgresStore::open(self.options(home))
+    }
+
+    /// Past all of Weighbridge.
+    pub fn query(&self, sql: &str) -> Vec<Row> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("a connection");
+            tokio::spawn(connection);
+            client.batch_execute(&format!("SET search_path = {}", self.name)).await.expect("a schema");
+            client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        })
+    }
+}
+
+impl Drop for OwnSchema {
+    fn drop(&mut self) {
+        self.query(&format!("DROP SCHEMA IF EXISTS {} CASCADE", self.name));
+    }
+}
