@@ -252,7 +252,7 @@ const options: [what: string, options: unknown, says: string, code?: BillingErro
   ['an empty dir', { dir: '' }, '`dir`'],
   ['a dir that is a number', { dir: 5 }, '`dir`'],
   ['a path that is null', { path: null }, '`path`'],
-  ['a store that there is not', { store: 'postgres://localhost/x' }, '`store`'],
+  ['a store that there is not', { store: 'mysql://localhost/x' }, '`store`'],
   ['a time zone on Mars', { timeZone: 'Mars/Phobos' }, 'Mars/Phobos'],
   ['an empty time zone', { timeZone: '' }, '`timeZone`'],
   ['a time zone that is a number', { timeZone: 5 }, '`timeZone`'],
