@@ -156,7 +156,8 @@ impl Database {
     /// Between two attempts to find something out that must be known.
     pub fn pause(&self) {
         if let Ok(runtime) = self.runtime() {
-            runtime.block_on(tokio::time::sleep(RETRY_FROM));
+            // The timer belongs to the runtime, so it is made inside.
+            runtime.block_on(async { tokio::time::sleep(RETRY_FROM).await });
         }
     }
 
