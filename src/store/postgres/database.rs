@@ -105,9 +105,10 @@ impl Database {
             .enable_all()
             .build()
             .map_err(|error| Error::new(Code::StoreUnavailable, format!("no thread could be started: {error}")))?;
-        let manager = Manager::from_config(
-            options.address.config.clone(),
-            options.address.tls.clone(),
+        let manager = Manager::from_connect(
+            // The hosts have theirs.
+            tokio_postgres::Config::new(),
+            options.address.hosts.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)
@@ -197,6 +198,8 @@ async fn take(pool: &Pool) -> Result<Object> {
 
 /// Tries to reach the server until it answers again.
 async fn recover(pool: Pool, outage: Arc<Outage>) {
+    // They lead where nobody answers, and to find that out would take each one's time.
+    pool.retain(|_, _| false);
     let attempt = || async {
         let client = take(&pool).await?;
         let answer = timeout(CONNECT_TIMEOUT, client.batch_execute("SELECT 1")).await;

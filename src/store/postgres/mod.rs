@@ -18,6 +18,7 @@ mod columns;
 mod database;
 mod error;
 mod event_ids;
+mod hosts;
 mod listener;
 mod load;
 mod maintenance;
