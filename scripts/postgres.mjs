@@ -78,8 +78,9 @@ export class PostgresServer {
     return join(this.#directory, 'data')
   }
 
-  /** Answers when it does. */
+  /** Unless it runs; resolves when it answers. */
   async start() {
+    if (this.#server.process !== undefined) return
     const settings = { ...SETTINGS, unix_socket_directories: this.data, ...this.#settings }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     this.#server.options.postgresFlags = flags

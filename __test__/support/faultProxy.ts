@@ -32,6 +32,10 @@ interface Connection {
   said: string
   /** Its COMMIT was forwarded, and its answer will not be. */
   plan?: Plan
+  /** Its COMMIT, which is kept. */
+  late?: Message
+  /** What is held back while the network hangs. */
+  held: (() => void)[]
 }
 
 /** Stands between a client and a PostgreSQL server, and fails as networks and poolers do. */
@@ -41,8 +45,8 @@ export class FaultProxy {
   readonly #target: URL
   #mode: 'pass' | 'hang' | 'refuse' = 'pass'
   #plan: Plan | undefined
-  #late: (() => void) | undefined
   #swallowsNotifications = false
+  readonly #givenUp = new Set<() => void>()
 
   private constructor(target: string) {
     this.#target = new URL(target)
@@ -77,19 +81,19 @@ export class FaultProxy {
   /** Everything is forwarded, what was held back too. */
   pass(): void {
     this.#mode = 'pass'
-    for (const { client, server } of this.#connections) {
-      client.resume()
-      server.resume()
-    }
+    for (const { held } of this.#connections) for (const forward of held.splice(0)) forward()
   }
 
   /** Connections are accepted and stay, and nothing is forwarded. */
   hang(): void {
     this.#mode = 'hang'
-    for (const { client, server } of this.#connections) {
-      client.pause()
-      server.pause()
-    }
+  }
+
+  /** Resolves when a client closes a connection that hangs. */
+  givenUp(): Promise<void> {
+    const { happened, happen } = happening()
+    this.#givenUp.add(happen)
+    return happened
   }
 
   /** Cuts all connections, and new ones at once. */
@@ -115,9 +119,9 @@ export class FaultProxy {
     return happened
   }
 
-  /** Forwards the COMMIT that was kept. */
+  /** Forwards the COMMIT that was kept, if the server has not closed that connection. */
   deliver(): void {
-    this.#late?.()
+    for (const { server, late } of this.#connections) if (late !== undefined) server.end(late.bytes)
   }
 
   async end(): Promise<void> {
@@ -129,26 +133,31 @@ export class FaultProxy {
 
   #accept(client: Socket): void {
     const server = connect(Number(this.#target.port), this.#target.hostname)
-    const connection: Connection = { client, server, said: '' }
+    const connection: Connection = { client, server, said: '', held: [] }
     this.#connections.add(connection)
     const [fromClient, fromServer] = [new Messages('client'), new Messages('server')]
+    const forward = (step: () => void): void => {
+      if (this.#mode === 'hang') connection.held.push(step)
+      else step()
+    }
     client.on('data', (chunk) => {
-      for (const message of fromClient.take(chunk)) this.#toServer(connection, message)
+      forward(() => fromClient.take(chunk).forEach((message) => this.#toServer(connection, message)))
     })
     server.on('data', (chunk) => {
-      for (const message of fromServer.take(chunk)) this.#toClient(connection, message)
+      forward(() => fromServer.take(chunk).forEach((message) => this.#toClient(connection, message)))
     })
-    for (const socket of [client, server]) {
-      socket.setNoDelay().on('error', () => {})
-      socket.on('close', () => this.#connections.delete(connection))
-    }
-    client.on('close', () => server.end())
-    server.on('close', () => client.end())
+    for (const socket of [client, server]) socket.setNoDelay().on('error', () => {})
+    client.on('close', () => {
+      if (this.#mode === 'hang') for (const happen of this.#givenUp) happen()
+      forward(() => {
+        if (connection.late === undefined) server.end()
+      })
+    })
+    server.on('close', () => {
+      forward(() => client.end())
+      this.#connections.delete(connection)
+    })
     if (this.#mode === 'refuse') sever(connection)
-    if (this.#mode === 'hang') {
-      client.pause()
-      server.pause()
-    }
   }
 
   #toServer(connection: Connection, message: Message): void {
@@ -171,7 +180,7 @@ export class FaultProxy {
       sever(connection)
       plan.done()
     } else if (plan.cut === 'late') {
-      this.#late = () => server.write(message.bytes)
+      connection.late = message
       connection.client.destroy()
       plan.done()
     } else {

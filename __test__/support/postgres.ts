@@ -12,15 +12,12 @@ afterAll(async () => {
 /** A schema of a test's own, in a PostgreSQL database, made when it is opened first. */
 export class Database {
   readonly schema = `test_${randomBytes(8).toString('hex')}`
-  readonly #direct: string
 
-  /** `direct` leads to the database past everything that a test puts in between. */
   constructor(
     readonly url: string,
-    direct = url,
-  ) {
-    this.#direct = direct
-  }
+    /** Leads to the database past everything that a test puts in between. */
+    public direct = url,
+  ) {}
 
   get options(): BillingOptions {
     return { store: this.url, postgres: { schema: this.schema } }
@@ -28,7 +25,7 @@ export class Database {
 
   /** What a query finds, past all that is asked of a Billing. */
   async rows(query: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
-    const client = new Client({ connectionString: this.#direct, options: `-c search_path=${this.schema}` })
+    const client = new Client({ connectionString: this.direct, options: `-c search_path=${this.schema}` })
     client.on('error', () => {})
     await client.connect()
     try {
