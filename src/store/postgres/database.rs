@@ -117,9 +117,10 @@ impl Database {
             .enable_all()
             .build()
             .map_err(|error| Error::new(Code::StoreUnavailable, format!("no thread could be started: {error}")))?;
-        let manager = Manager::from_config(
-            address.config.clone(),
-            address.tls.clone(),
+        let manager = Manager::from_connect(
+            // The hosts have theirs.
+            tokio_postgres::Config::new(),
+            address.hosts.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)
@@ -173,7 +174,8 @@ impl Database {
     /// Between two attempts to find something out that must be known.
     pub fn pause(&self) {
         if let Ok(runtime) = self.runtime() {
-            runtime.block_on(tokio::time::sleep(RETRY_FROM));
+            // The timer belongs to the runtime, so it is made inside.
+            runtime.block_on(async { tokio::time::sleep(RETRY_FROM).await });
         }
     }
 
@@ -213,6 +215,8 @@ async fn take(pool: &Pool) -> Result<Object> {
 
 /// Tries to reach the server until it answers again.
 async fn recover(pool: Pool, outage: Arc<Outage>) {
+    // They lead where nobody answers, and to find that out would take each one's time.
+    pool.retain(|_, _| false);
     let attempt = || async {
         let client = take(&pool).await?;
         let answer = timeout(CONNECT_TIMEOUT, client.batch_execute("SELECT 1")).await;
