@@ -5,7 +5,7 @@ import { appendFileSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Billing, UsageEvent } from 'weighbridge'
 import { contents, event, keyOf, limitedTo, openBilling, temporaryDirectory, totals } from './support/billing'
-import { ownSchema, postgresUrl, query } from './support/postgres'
+import { sharedDatabase, sharedUrl } from './support/postgres'
 import { start } from './support/processes'
 import { until } from './support/until'
 
@@ -35,19 +35,19 @@ function command(
 }
 
 async function migrate(dir: string, schema: string, ...others: string[]): Promise<Ended> {
-  const ended = await command(['migrate-store', '--from', dir, '--to', postgresUrl(), '--schema', schema, ...others])
+  const ended = await command(['migrate-store', '--from', dir, '--to', sharedUrl(), '--schema', schema, ...others])
     .ended
   expectNoPassword(ended)
   return ended
 }
 
 function expectNoPassword({ output, errors }: Ended): void {
-  const password = new URL(postgresUrl()).password
+  const password = new URL(sharedUrl()).password
   if (password !== '') expect(output + errors).not.toContain(`:${password}@`)
 }
 
 function openMoved(dir: string, schema: string): Billing {
-  return openBilling({ dir, store: postgresUrl(), postgres: { schema } })
+  return openBilling({ dir, store: sharedUrl(), postgres: { schema } })
 }
 
 const NUMBERED = Array.from({ length: 50 }, (_, index) =>
@@ -81,7 +81,7 @@ async function filled(dir: string): Promise<{ keys: string[]; before: unknown }>
 
 describe('weighbridge migrate-store', () => {
   test('moves all: the same keys, usage, tiers and event ids', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     const { keys, before } = await filled(dir)
     const { code, output, errors } = await migrate(dir, schema)
     expect([code, errors]).toEqual([0, ''])
@@ -108,7 +108,7 @@ describe('weighbridge migrate-store', () => {
   })
 
   test('a second call says that there is nothing to do, and the old store opens no more', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     await filled(dir)
     expect(await migrate(dir, schema)).toMatchObject({ code: 0 })
     expect(await migrate(join(dir, 'weighbridge.db'), schema)).toMatchObject({
@@ -122,7 +122,7 @@ describe('weighbridge migrate-store', () => {
   })
 
   test('goes on where it was killed, as often as that is, and counts nothing twice', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     await filled(dir)
     const billing = openBilling({ dir })
     const many = Array.from({ length: 60_000 }, (_, index) =>
@@ -135,14 +135,14 @@ describe('weighbridge migrate-store', () => {
     await billing.close()
 
     const copied = async (): Promise<number> => {
-      const [table] = await query(`SELECT to_regclass('${schema}.events') AS name`)
+      const [table] = await sharedDatabase().rows(`SELECT to_regclass('${schema}.events') AS name`)
       if (table?.['name'] === null) return 0
-      const [row] = await query(`SELECT count(*)::int AS events FROM ${schema}.events`)
+      const [row] = await sharedDatabase().rows(`SELECT count(*)::int AS events FROM ${schema}.events`)
       return Number(row?.['events'])
     }
     const killed: number[] = []
     for (const share of [0, 0.3, 0.6]) {
-      const args = ['migrate-store', '--from', dir, '--to', postgresUrl(), '--schema', schema]
+      const args = ['migrate-store', '--from', dir, '--to', sharedUrl(), '--schema', schema]
       const { child, ended } = command(args)
       await until(async () => (await copied()) > share * many.length, true)
       child.kill('SIGKILL')
@@ -162,7 +162,7 @@ describe('weighbridge migrate-store', () => {
   }, 120_000)
 
   test('refuses a store that a process uses, and changes nothing', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     const { before } = await filled(dir)
     const server = start('server.cjs', { dir })
     await server.next()
@@ -173,7 +173,7 @@ describe('weighbridge migrate-store', () => {
   })
 
   test('takes what a process that was killed has left in its journal', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     const { keys } = await filled(dir)
     const server = start('server.cjs', { dir })
     const port = await server.next()
@@ -189,7 +189,7 @@ describe('weighbridge migrate-store', () => {
   })
 
   test('refuses a schema that holds another store', async () => {
-    const [dir, other, schema] = [temporaryDirectory(), temporaryDirectory(), ownSchema()]
+    const [dir, other, schema] = [temporaryDirectory(), temporaryDirectory(), sharedDatabase().schema]
     await filled(dir)
     await filled(other)
     expect(await migrate(dir, schema)).toMatchObject({ code: 0 })
@@ -198,7 +198,7 @@ describe('weighbridge migrate-store', () => {
   })
 
   test("what was taken over of the seed's files is not taken over again, and what comes is", async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     const line = `${JSON.stringify({ ...event(), cost: 0.1 })}\n`
     appendFileSync(join(dir, 'usage-events.json'), line.repeat(3))
     const billing = openBilling({ dir })
@@ -212,7 +212,7 @@ describe('weighbridge migrate-store', () => {
   })
 
   test('--dry-run says what would be moved, and changes nothing', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     const { before } = await filled(dir)
     const files = readdirSync(dir)
     const { code, output } = await migrate(dir, schema, '--dry-run')
@@ -220,12 +220,12 @@ describe('weighbridge migrate-store', () => {
     expect(output).toMatch(/^events +250$/m)
     expect(output).toContain('Nothing was changed')
     expect(readdirSync(dir).filter((file) => !/-(wal|shm)$/.test(file))).toEqual(files)
-    expect(await query(`SELECT 1 FROM pg_namespace WHERE nspname = '${schema}'`)).toEqual([])
+    expect(await sharedDatabase().rows(`SELECT 1 FROM pg_namespace WHERE nspname = '${schema}'`)).toEqual([])
     expect(await contents(openBilling({ dir }))).toEqual(before)
   })
 
   test('takes the URL from the environment, and never tells its password', async () => {
-    const [dir, schema] = [temporaryDirectory(), ownSchema()]
+    const [dir, schema] = [temporaryDirectory(), sharedDatabase().schema]
     await filled(dir)
     const args = ['migrate-store', '--from', dir, '--schema', schema]
     const unreachable = 'postgres://user:se%63ret@127.0.0.1:1/nowhere'
@@ -241,7 +241,7 @@ describe('weighbridge migrate-store', () => {
       expect(code).not.toBe(0)
       expect(output + errors).not.toMatch(/se(%63|c)ret/)
     }
-    expect(await command(args, { WEIGHBRIDGE_STORE: postgresUrl() }).ended).toMatchObject({ code: 0 })
+    expect(await command(args, { WEIGHBRIDGE_STORE: sharedUrl() }).ended).toMatchObject({ code: 0 })
   })
 })
 

@@ -1,49 +1,59 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
+import type { BillingOptions } from 'weighbridge'
 
-let server: ChildProcess | undefined
-let url = process.env['WEIGHBRIDGE_TEST_POSTGRES_URL'] ?? ''
-const schemas: string[] = []
-
-beforeAll(async () => {
-  if (url !== '') return
-  const program = join(__dirname, '..', 'programs', 'postgres.mjs')
-  server = spawn(process.execPath, [program], { stdio: ['pipe', 'pipe', 'inherit'] })
-  const [line] = await once(createInterface({ input: server.stdout as NodeJS.ReadableStream }), 'line')
-  url = JSON.parse(line)
-}, 120_000)
+const databases = new Set<Database>()
 
 afterAll(async () => {
-  for (const schema of schemas) await query(`DROP SCHEMA IF EXISTS ${schema} CASCADE`)
-  if (server === undefined) return
-  const exited = once(server, 'exit')
-  server.stdin?.end()
-  await exited
-}, 60_000)
+  for (const database of databases) await database.drop()
+  databases.clear()
+})
 
-/** The URL of a PostgreSQL server to test with. */
-export function postgresUrl(): string {
+/** A schema of a test's own, in a PostgreSQL database, made when it is opened first. */
+export class Database {
+  readonly schema = `test_${randomBytes(8).toString('hex')}`
+
+  constructor(
+    readonly url: string,
+    /** Leads to the database past everything that a test puts in between. */
+    public direct = url,
+  ) {}
+
+  get options(): BillingOptions {
+    return { store: this.url, postgres: { schema: this.schema } }
+  }
+
+  /** What a query finds, past all that is asked of a Billing. */
+  async rows(query: string, values: unknown[] = []): Promise<Record<string, unknown>[]> {
+    const client = new Client({ connectionString: this.direct, options: `-c search_path=${this.schema}` })
+    client.on('error', () => {})
+    await client.connect()
+    try {
+      return (await client.query(query, values)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  async number(query: string, values: unknown[] = []): Promise<number> {
+    return Number(Object.values((await this.rows(query, values))[0] ?? {})[0])
+  }
+
+  async drop(): Promise<void> {
+    await this.rows(`DROP SCHEMA IF EXISTS ${this.schema} CASCADE`)
+  }
+}
+
+/** The URL of the server that runs for all tests. */
+export function sharedUrl(): string {
+  const url = process.env['WEIGHBRIDGE_TEST_POSTGRES_URL']
+  if (url === undefined) throw new Error('the tests were started without their global setup: there is no PostgreSQL')
   return url
 }
 
-/** A schema of the test's own, which is not made yet. */
-export function ownSchema(): string {
-  const schema = `test_${randomUUID().replaceAll('-', '')}`
-  schemas.push(schema)
-  return schema
-}
-
-/** Asks the server itself. */
-export async function query(sql: string): Promise<Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query(sql)).rows
-  } finally {
-    await client.end()
-  }
+/** A schema on that server, dropped after the tests of the file. */
+export function sharedDatabase(): Database {
+  const database = new Database(sharedUrl())
+  databases.add(database)
+  return database
 }

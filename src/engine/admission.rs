@@ -258,9 +258,11 @@ impl Engine {
         }
     }
 
-    /// When a request that begins to wait now is answered at the latest. `None` while the store is being opened.
+    /// When a request that begins to wait now is answered at the latest. `None` while the store is being opened for the
+    /// first time.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.shared.health.is_open().then(|| Instant::now() + self.deadline)
+        let health = &self.shared.health;
+        (health.is_open() || health.is_degraded()).then(|| Instant::now() + self.deadline)
     }
 
     pub(super) fn timed_out(&self) -> Error {

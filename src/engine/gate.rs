@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::Engine;
 use super::admission::{Caller, Candidate, Decision, Intent, Passage};
 use super::key_cache::Identity;
 use super::ledger::Terms;
 use super::owed::Owed;
 use super::recorder::{closed, guarded};
+use super::{Engine, Shared};
 use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{
     EventId, KeyHash, Meter, Price, PriceList, Refusal, Timestamp, Units, UsageEvent, api_key, decide_access,
 };
-use crate::store::Admission;
+use crate::store::{Admission, Store};
 
 /// A user agent of more characters than these is cut: it is kept for people to read.
 const MAX_USER_AGENT: usize = 512;
@@ -114,27 +114,37 @@ impl Gate {
             );
         }
         let gate = self.clone();
-        self.engine.readers.submit(Box::new(move |store| {
+        self.engine.readers.submit_first(Box::new(move |store| {
             let keys = &gate.engine.shared.keys;
-            // Read before the store is asked: a change in between makes the entry out of date, never wrongly fresh.
-            let revision = keys.revision();
-            let found = store.and_then(|store| guarded(|| store.identify(&hash)));
-            let Some(caller) = owed.take() else { return };
-            let identity = match found {
-                Ok(found) => {
-                    found.map(|(key, customer)| Arc::new(Identity { revision, key, customer: Arc::new(customer) }))
-                }
-                Err(error) => {
-                    gate.engine.shared.health.failed(&error);
-                    return caller.answer(Err(error));
-                }
+            // Somebody else with this key may have asked before.
+            let identity = match keys.get(&hash) {
+                Some(identity) => Ok(identity),
+                None if owed.is_owed() => gate.identify(&hash, store),
+                // He has been answered, and the store has enough to do for others.
+                None => return,
             };
-            keys.put(hash, revision, identity.clone());
+            let Some(caller) = owed.take() else { return };
+            let identity = match identity {
+                Ok(identity) => identity,
+                Err(error) => return caller.answer(Err(error)),
+            };
             match gate.next_step(identity.as_deref(), request) {
                 Step::Answer(answer) => caller.answer(answer),
                 Step::Admit(candidate) => gate.engine.admit_later(Candidate { deadline, ..*candidate }, caller),
             }
         }));
+    }
+
+    /// Asks whose key it is, and remembers the answer.
+    fn identify(&self, hash: &KeyHash, store: Result<&dyn Store>) -> Result<Option<Arc<Identity>>> {
+        let Shared { keys, health, .. } = &*self.engine.shared;
+        // Read before the store is asked: a change in between makes the entry out of date, never wrongly fresh.
+        let revision = keys.revision();
+        let found =
+            store.and_then(|store| guarded(|| store.identify(hash))).inspect_err(|error| health.failed(error))?;
+        let identity = found.map(|(key, customer)| Arc::new(Identity { revision, key, customer: Arc::new(customer) }));
+        keys.put(*hash, revision, identity.clone());
+        Ok(identity)
     }
 
     fn next_step(&self, identity: Option<&Identity>, request: Request) -> Step {

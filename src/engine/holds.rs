@@ -64,8 +64,13 @@ impl Holds {
         id
     }
 
-    fn take(&self, id: HoldId) -> Option<Hold> {
-        self.lock().holds.remove(&id).map(|(_, hold)| hold)
+    fn take(&self, id: HoldId) -> Option<(Moment, Hold)> {
+        self.lock().holds.remove(&id)
+    }
+
+    /// As it was, after an attempt to end it that failed.
+    fn put_back(&self, id: HoldId, since: Moment, hold: Hold) {
+        self.lock().holds.insert(id, (since, hold));
     }
 
     fn take_orphans(&self, moment: Moment) -> Vec<Hold> {
@@ -78,31 +83,32 @@ impl Engine {
     /// Ends holds as one event, and answers whether they had not ended before. Further holds only lend their units: the
     /// event is the first one's.
     pub fn settle(self: &Arc<Self>, ids: &[HoldId], settlement: Settlement, reply: Reply<bool>) {
-        let mut holds = ids.iter().filter_map(|id| self.holds.take(*id));
-        let Some(first) = holds.next() else { return reply(Ok(false)) };
-        let others: Vec<Hold> = holds.collect();
-        let held: u64 = first.held + others.iter().map(|hold| hold.held).sum::<u64>();
+        let take = |id: &HoldId| self.holds.take(*id).map(|(since, hold)| (*id, since, hold));
+        let taken: Vec<_> = ids.iter().filter_map(take).collect();
+        let Some((_, _, first)) = taken.first() else { return reply(Ok(false)) };
+        let held: u64 = taken.iter().map(|(_, _, hold)| hold.held).sum();
         let units = settlement.units.unwrap_or(held);
-        let event = match event(&first, units, settlement.cost, settlement.metadata) {
+        let event = match event(first, units, settlement.cost, settlement.metadata) {
             Ok(Some(event)) => event,
             Ok(None) => {
-                std::iter::once(first).chain(others).for_each(|hold| self.let_go(&hold));
+                taken.iter().for_each(|(_, _, hold)| self.let_go(hold));
                 return reply(Ok(true));
             }
             // Nothing has changed: it can be settled again, rightly.
             Err(error) => {
-                let moment = self.shared.moment();
-                let mut open = self.holds.lock();
-                for (id, hold) in ids.iter().zip(std::iter::once(first).chain(others)) {
-                    open.holds.insert(*id, (moment, hold));
-                }
+                taken.into_iter().for_each(|(id, since, hold)| self.holds.put_back(id, since, hold));
                 return reply(Err(error));
             }
         };
         let key = (event.customer_id.clone(), event.meter);
-        // All of them are of one customer; what was held in another period pays for nothing in this one.
-        others.iter().for_each(|hold| self.let_go(hold));
-        let paid = self.shared.ledger().settle_hold(&key, first.period_start, first.held, units);
+        let mut holds = taken.into_iter().map(|(_, _, hold)| hold);
+        let Some(first) = holds.next() else { return reply(Ok(false)) };
+        // All of them are of one customer; what was held in another period pays for nothing in this one. Nobody else may
+        // take what the others lend, so the ledger is not let go in between.
+        let mut ledger = self.shared.ledger();
+        holds.for_each(|hold| ledger.unhold(&key, hold.period_start, hold.held));
+        let paid = ledger.settle_hold(&key, first.period_start, first.held, units);
+        drop(ledger);
         if event.id.is_none() {
             let written: Reply<()> = Box::new(|written| reply(written.map(|()| true)));
             return self.append(event, paid, first.period_start, settlement.now, written);
@@ -144,7 +150,7 @@ impl Engine {
 
     /// Ends holds without an event, and answers whether they had not ended before.
     pub fn void(&self, ids: &[HoldId]) -> bool {
-        let holds: Vec<Hold> = ids.iter().filter_map(|id| self.holds.take(*id)).collect();
+        let holds: Vec<Hold> = ids.iter().filter_map(|id| Some(self.holds.take(*id)?.1)).collect();
         holds.iter().for_each(|hold| self.let_go(hold));
         !holds.is_empty()
     }

@@ -1,6 +1,8 @@
 //! The thread that tidies up, about once a second: it syncs the journal, deletes what of it is safe in the store, takes
 //! over the journals of the dead, and keeps the store's files small.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -14,6 +16,7 @@ use super::journal::directory::failed;
 use super::recorder::{guarded, spawn};
 use super::{Shared, replay};
 use crate::Result;
+use crate::domain::HolderId;
 use crate::store::Store;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -24,6 +27,9 @@ pub struct Housekeeper {
     pub store: Weak<dyn Store>,
     pub shared: Arc<Shared>,
     pub journals: PathBuf,
+    pub holder: HolderId,
+    /// Journals that cannot be read, as was told already.
+    pub unreadable: RefCell<HashSet<PathBuf>>,
     pub files: Arc<super::journal::Files>,
 }
 
@@ -63,7 +69,12 @@ impl Housekeeper {
     }
 
     fn replay(&self, store: &dyn Store) -> Result<()> {
-        let report = replay::run(store, &self.journals)?;
+        let report = replay::run(store, &self.journals, Some(&self.holder))?;
+        for journal in report.unreadable {
+            if self.unreadable.borrow_mut().insert(journal.clone()) {
+                self.shared.health.notify(Notice::Rejected { lines: 0, file: journal });
+            }
+        }
         if let Some(file) = report.rejected_file {
             self.shared.health.notify(Notice::Rejected { lines: report.rejected, file });
         }

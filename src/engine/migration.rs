@@ -116,7 +116,13 @@ fn survey(options: &Options, journals: &Path) -> Result<Survey> {
 
 fn replay_journals(source: &Path, journals: &Path) -> Result<()> {
     match SqliteStore::open(source, Durability::Power) {
-        Ok(store) => replay::run(&store, journals).map(drop),
+        Ok(store) => match replay::run(&store, journals, None)?.unreadable.first() {
+            Some(journal) => {
+                let message = format!("{} cannot be read, and may hold events; see to it first", journal.display());
+                Err(Error::new(Code::StoreUnavailable, message))
+            }
+            None => Ok(()),
+        },
         // The last run ended just before its end, and nobody has used the store since.
         Err(error) if error.code == Code::StoreMoved => Ok(()),
         Err(error) => Err(error),

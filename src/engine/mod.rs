@@ -316,6 +316,10 @@ impl Engine {
     /// What the ticker does. Answers whether there will be more to do.
     fn tick(self: &Arc<Self>, ticks: u64) -> bool {
         self.hand_over();
+        if self.is_closed() {
+            // Everything goes back with the end.
+            return false;
+        }
         let moment = self.shared.moment();
         let mut ledger = self.shared.ledger();
         let requests = ledger.retries(moment);
@@ -343,7 +347,7 @@ impl Engine {
             return;
         }
         let engine = Arc::clone(self);
-        self.readers.submit(Box::new(move |store| {
+        self.readers.submit_first(Box::new(move |store| {
             let recalls = store.and_then(|store| match store.may_be_recalling() {
                 true => guarded(|| store.recalls()),
                 false => Ok(Vec::new()),

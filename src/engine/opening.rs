@@ -1,5 +1,6 @@
 //! Opening the store, and what is done at the end.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,8 @@ use crate::store::{Change, PostgresStore, SqliteStore, Store};
 pub struct Opened {
     pub store: Arc<dyn Store>,
     pub report: Report,
+    /// Makes the journal refuse what comes from now on.
+    pub close: Box<dyn FnOnce() + Send>,
     /// Waits until the journal has written what it was given.
     pub drain: Arc<dyn Fn() + Send + Sync>,
     pub ending: Ending,
@@ -48,18 +51,22 @@ pub fn open(
         store: Arc::downgrade(&store),
         shared: Arc::clone(shared),
         journals: journals.clone(),
+        holder: options.holder.clone(),
+        unreadable: RefCell::default(),
         files: Arc::clone(files),
     }
     .start(ended)?;
     let (shared, files) = (Arc::clone(shared), Arc::clone(files));
+    let closing = Arc::clone(&files);
+    let close = Box::new(move || closing.close());
     let ending = Box::new(move |store: &dyn Store| {
-        files.close();
         drop(alive);
         // A thread that panicked has nothing left to do.
         let election = housekeeper.join().ok().flatten().or_else(|| housekeeper::elect(&journals));
         replay::settle(store, &directory.holder, false)?;
         store.sync()?;
         if files.delete_all(shared.position())? {
+            directory.sync()?;
             replay::settle(store, &directory.holder, true)?;
             directory.remove()?;
         }
@@ -68,7 +75,7 @@ pub fn open(
         drop(std::fs::remove_dir(&journals));
         Ok(())
     });
-    Ok(Opened { store, report, drain: Arc::clone(drain), ending })
+    Ok(Opened { store, report, close, drain: Arc::clone(drain), ending })
 }
 
 struct Parts {
@@ -83,7 +90,9 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     let (store, journals, origin): (Arc<dyn Store>, _, _) = match &options.location {
         Location::Sqlite(path) => {
             let store = SqliteStore::open(path, options.durability)?;
-            (Arc::new(store), directory::of_database(path), String::new())
+            // Everybody must find everybody else's journals, whatever links lead to the database.
+            let journals = directory::of_database(store.path());
+            (Arc::new(store), journals, String::new())
         }
         Location::Postgres { options, directory } => {
             let home = format!("{}/", options.home);
@@ -100,7 +109,7 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     let configure = Change::Configure { tiers, time_zone: options.time_zone };
     store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
-    let replay = replay::run(store.as_ref(), &journals)?;
+    let replay = replay::run(store.as_ref(), &journals, None)?;
     shared.observe(store.as_ref(), store.revision()?)?;
     // Last, for it can be made only once.
     let directory = Directory::create(&journals, options.holder.clone())?;

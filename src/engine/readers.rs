@@ -1,4 +1,5 @@
-//! The threads that read, so that a report does not keep a request waiting.
+//! The threads that read, so that no request waits for a report: whose key it is and what is recalled is asked by threads of
+//! their own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -8,14 +9,58 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crate::store::Store;
 use crate::{Error, Result};
 
+/// For each kind of reads.
 const THREADS: usize = 2;
 
 /// A read; it is told of the error where the store could not be opened.
 pub type Job = Box<dyn FnOnce(Result<&dyn Store>) + Send>;
 
-/// A queue of reads, and the threads that work it off once the store is open.
-#[derive(Clone)]
+/// The reads that wait, and the threads that work them off once the store is open.
+#[derive(Clone, Default)]
 pub struct Readers {
+    /// Requests wait for these.
+    first: Queue,
+    reports: Queue,
+}
+
+impl Readers {
+    /// A report, or anything else that may take long.
+    pub fn submit(&self, job: Job) {
+        self.reports.submit(job);
+    }
+
+    /// Something short that a request waits for.
+    pub fn submit_first(&self, job: Job) {
+        self.first.submit(job);
+    }
+
+    pub fn start(&self, store: &Arc<dyn Store>) -> Result<Vec<JoinHandle<()>>> {
+        let mut threads = self.first.start("weighbridge-lookup", store)?;
+        threads.extend(self.reports.start("weighbridge-report", store)?);
+        Ok(threads)
+    }
+
+    /// Takes no more reads for now, and answers those that wait with an error.
+    pub fn pause(&self, why: &Error) {
+        self.queues().for_each(|queue| queue.pause(why));
+    }
+
+    pub fn resume(&self) {
+        self.queues().for_each(Queue::resume);
+    }
+
+    /// Takes no more reads; the threads end when they have done those they were given.
+    pub fn stop(&self, why: &Error) {
+        self.queues().for_each(|queue| queue.stop(why));
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        [&self.first, &self.reports].into_iter()
+    }
+}
+
+#[derive(Clone)]
+struct Queue {
     entrance: Arc<Mutex<Entrance>>,
     jobs: Receiver<Job>,
 }
@@ -27,15 +72,15 @@ struct Entrance {
     sender: Option<Sender<Job>>,
 }
 
-impl Default for Readers {
+impl Default for Queue {
     fn default() -> Self {
         let (sender, jobs) = unbounded();
         Self { entrance: Arc::new(Mutex::new(Entrance { refusal: None, sender: Some(sender) })), jobs }
     }
 }
 
-impl Readers {
-    pub fn submit(&self, job: Job) {
+impl Queue {
+    fn submit(&self, job: Job) {
         let entrance = self.entrance();
         let refusal = match (&entrance.refusal, &entrance.sender) {
             (None, Some(sender)) => {
@@ -50,11 +95,11 @@ impl Readers {
         job(Err(refusal));
     }
 
-    pub fn start(&self, store: &Arc<dyn Store>) -> Result<Vec<JoinHandle<()>>> {
+    fn start(&self, name: &str, store: &Arc<dyn Store>) -> Result<Vec<JoinHandle<()>>> {
         (1..=THREADS)
             .map(|number| {
                 let (jobs, store) = (self.jobs.clone(), Arc::clone(store));
-                super::recorder::spawn(format!("weighbridge-reader-{number}"), move || {
+                super::recorder::spawn(format!("{name}-{number}"), move || {
                     for job in jobs {
                         job(Ok(store.as_ref()));
                     }
@@ -63,18 +108,16 @@ impl Readers {
             .collect()
     }
 
-    /// Takes no more reads for now, and answers those that wait with an error.
-    pub fn pause(&self, why: &Error) {
+    fn pause(&self, why: &Error) {
         self.entrance().refusal = Some(why.clone());
         self.jobs.try_iter().for_each(|job| job(Err(why.clone())));
     }
 
-    pub fn resume(&self) {
+    fn resume(&self) {
         self.entrance().refusal = None;
     }
 
-    /// Takes no more reads; the threads end when they have done those they were given.
-    pub fn stop(&self, why: &Error) {
+    fn stop(&self, why: &Error) {
         *self.entrance() = Entrance { refusal: Some(why.clone()), sender: None };
     }
 

@@ -239,7 +239,7 @@ impl Worker {
         // From here on it lives as long as it is open.
         drop(open);
         match opened {
-            Ok((threads, Opened { store, report, drain, ending })) => {
+            Ok((threads, Opened { store, report, close, drain, ending })) => {
                 self.group_size.store(store.group_size(), Ordering::Relaxed);
                 self.shared.health.opened();
                 last.extend(self.serve(store.as_ref(), &report));
@@ -249,6 +249,9 @@ impl Worker {
                     let _ = thread.join();
                 }
                 last.extend(self.finish(store.as_ref(), drain.as_ref()));
+                // What is written after the last group nobody would record, and its units would be given back.
+                close();
+                drain();
                 let recorded = self.commit_journaled(store.as_ref(), true);
                 if let Err(error) = recorded.and_then(|()| guarded(|| ending(store.as_ref()))) {
                     tracing::warn!(%error, "the journal is left to whoever opens the store next");
@@ -424,11 +427,11 @@ impl Worker {
             for (batch, size) in deferred.into_iter().zip(sizes) {
                 (batch.reply)(Ok(outcomes.by_ref().take(size).collect()));
             }
-            self.journaled_since = (!self.journaled.is_empty()).then(Instant::now);
             if !all {
                 break;
             }
         }
+        self.journaled_since = (!self.journaled.is_empty()).then(Instant::now);
         Ok(())
     }
 
@@ -464,9 +467,16 @@ impl Worker {
             if matches!(job, Job::Close(_)) {
                 return Some(job);
             }
-            job.refuse(why);
+            self.refuse_job(job, why);
         }
         None
+    }
+
+    fn refuse_job(&self, job: Job, why: &Error) {
+        if let Job::Commit(batch) | Job::Defer(batch) = &job {
+            self.waiting.fetch_sub(batch.changes.len(), Ordering::Relaxed);
+        }
+        job.refuse(why);
     }
 
     /// Answers everything with why the store could not be opened, until told to close.
@@ -475,7 +485,7 @@ impl Worker {
             if matches!(job, Job::Close(_)) {
                 return Some(job);
             }
-            job.refuse(why);
+            self.refuse_job(job, why);
         }
         None
     }

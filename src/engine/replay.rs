@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use super::journal::directory::{self, Directory, failed};
 use super::journal::line;
-use crate::Result;
 use crate::domain::HolderId;
 use crate::store::{Change, Store};
+use crate::{Code, Error, Result};
 
 const REJECTED: &str = "rejected.jsonl";
 /// Events in one transaction.
@@ -31,6 +31,8 @@ pub struct ReplayReport {
     pub rejected: u64,
     /// Where those lines are.
     pub rejected_file: Option<PathBuf>,
+    /// Journals that could not be read or removed. They stay as they are, and are tried again.
+    pub unreadable: Vec<PathBuf>,
 }
 
 impl ReplayReport {
@@ -51,18 +53,44 @@ struct Rejected<'a> {
     text: String,
 }
 
-/// Brings in the journals of all holders who have died.
-pub fn run(store: &dyn Store, journals: &Path) -> Result<ReplayReport> {
+/// What ends a replay.
+enum Failure {
+    /// The store is to blame, and there is no use in going on.
+    Store(Error),
+    /// This journal is; others may be whole.
+    Journal(Error),
+}
+
+/// Brings in the journals of all holders who have died. `own` is the holder who asks, if he has a journal.
+pub fn run(store: &dyn Store, journals: &Path, own: Option<&HolderId>) -> Result<ReplayReport> {
     let mut report = ReplayReport::default();
     // Who has leases has had a directory before, and it goes only after them: so these are asked for first.
     let known = store.holders()?;
     let present = directory::holders(journals)?;
+    // Somebody has taken the directory away: that says nothing about who is alive.
+    if let Some(own) = own
+        && !present.contains(own)
+    {
+        let message = format!("{} is gone, with the journals of living processes; restart them", journals.display());
+        return Err(Error::new(Code::StoreUnavailable, message));
+    }
     for holder in known.into_iter().filter(|holder| !present.contains(holder)) {
         settle(store, &holder, true)?;
     }
     for holder in present {
-        if let Some(inheritance) = Directory::inherit(journals, holder)? {
-            inherit(store, journals, inheritance, &mut report)?;
+        let path = journals.join(holder.as_str());
+        let inherited = match Directory::inherit(journals, holder) {
+            Ok(None) => Ok(()),
+            Ok(Some(inheritance)) => inherit(store, journals, inheritance, &mut report),
+            Err(error) => Err(Failure::Journal(error)),
+        };
+        match inherited {
+            Ok(()) => {}
+            Err(Failure::Store(error)) => return Err(error),
+            Err(Failure::Journal(error)) => {
+                tracing::warn!(%error, "a journal cannot be brought in; it is tried again");
+                report.unreadable.push(path);
+            }
         }
     }
     Ok(report)
@@ -77,8 +105,13 @@ pub fn settle(store: &dyn Store, holder: &HolderId, forget: bool) -> Result<()> 
     store.commit(&changes)?.outcomes.into_iter().try_for_each(|outcome| outcome.map(drop))
 }
 
-fn inherit(store: &dyn Store, journals: &Path, from: Directory, report: &mut ReplayReport) -> Result<()> {
-    let segments = from.segments()?;
+fn inherit(
+    store: &dyn Store,
+    journals: &Path,
+    from: Directory,
+    report: &mut ReplayReport,
+) -> std::result::Result<(), Failure> {
+    let segments = from.segments().map_err(Failure::Journal)?;
     let mut rejected = Vec::new();
     for segment in &segments {
         replay(store, &from.holder, segment, &mut rejected, report)?;
@@ -88,17 +121,18 @@ fn inherit(store: &dyn Store, journals: &Path, from: Directory, report: &mut Rep
     }
     if !rejected.is_empty() {
         let path = journals.join(REJECTED);
-        append(&path, &rejected).map_err(|error| failed(&path, &error))?;
+        append(&path, &rejected).map_err(|error| Failure::Journal(failed(&path, &error)))?;
         report.rejected += rejected.len() as u64;
         report.rejected_file = Some(path);
     }
-    settle(store, &from.holder, false)?;
-    store.sync()?;
+    settle(store, &from.holder, false).map_err(Failure::Store)?;
+    store.sync().map_err(Failure::Store)?;
     for segment in &segments {
-        std::fs::remove_file(segment).map_err(|error| failed(segment, &error))?;
+        std::fs::remove_file(segment).map_err(|error| Failure::Journal(failed(segment, &error)))?;
     }
-    settle(store, &from.holder, true)?;
-    from.remove()
+    from.sync().map_err(Failure::Journal)?;
+    settle(store, &from.holder, true).map_err(Failure::Store)?;
+    from.remove().map_err(Failure::Journal)
 }
 
 fn replay(
@@ -107,15 +141,16 @@ fn replay(
     segment: &Path,
     rejected: &mut Vec<String>,
     report: &mut ReplayReport,
-) -> Result<()> {
-    let file = File::open(segment).map_err(|error| failed(segment, &error))?;
+) -> std::result::Result<(), Failure> {
+    let unreadable = |error| Failure::Journal(failed(segment, &error));
+    let file = File::open(segment).map_err(unreadable)?;
     let mut reader = BufReader::new(file);
     let mut group = Vec::new();
     let mut places = Vec::new();
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
-        let length = reader.read_until(b'\n', &mut bytes).map_err(|error| failed(segment, &error))?;
+        let length = reader.read_until(b'\n', &mut bytes).map_err(unreadable)?;
         let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         if !line.is_empty() {
             match line::read(line, holder) {
@@ -127,7 +162,9 @@ fn replay(
             }
         }
         if group.len() == GROUP || length == 0 {
-            let outcomes = if group.is_empty() { Vec::new() } else { store.commit(&group)?.outcomes };
+            let committed =
+                if group.is_empty() { Ok(Vec::new()) } else { store.commit(&group).map(|group| group.outcomes) };
+            let outcomes = committed.map_err(Failure::Store)?;
             for (outcome, (number, text)) in outcomes.into_iter().zip(places.drain(..)) {
                 match outcome.and_then(crate::store::Applied::recorded) {
                     Ok(recorded) => report.events += u64::from(recorded.status.is_counted()),

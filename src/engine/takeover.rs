@@ -81,6 +81,7 @@ struct Rejected {
     line: String,
 }
 
+/// Takes over what is new in the files of a directory.
 ///
 /// `origin` tells the directory from those of other machines on the same store.
 pub fn run(store: &dyn Store, origin: &str, dir: &Path, now: Timestamp) -> Result<TakeoverReport> {

@@ -235,7 +235,7 @@ impl From<Report> for TakeoverOutput {
 }
 
 impl From<ReplayReport> for ReplayOutput {
-    fn from(ReplayReport { journals, events, rejected, rejected_file }: ReplayReport) -> Self {
+    fn from(ReplayReport { journals, events, rejected, rejected_file, unreadable: _ }: ReplayReport) -> Self {
         Self {
             journals: units(journals),
             events: units(events),

@@ -7,12 +7,13 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use weighbridge::domain::{HolderId, PriceList};
-use weighbridge::engine::Engine;
 use weighbridge::engine::gate::{Gate, Unpriced};
 use weighbridge::engine::replay::ReplayReport;
+use weighbridge::engine::{Engine, Location, Options};
 use weighbridge::store::{Change, Record, Store};
 
 use crate::gate::{decide, price, request};
+use crate::support::leases::{refill, set_aside, set_limit};
 use crate::support::*;
 use crate::{Place, apply, ask, close, ready};
 
@@ -281,4 +282,41 @@ fn engines_that_come_and_go_do_not_trip_over_each_other() {
         }
     });
     assert!(!journals(&place).exists());
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_keeps_nobody_from_opening_and_no_other_from_being_brought_in() {
+    let place = Place::new();
+    let broken = journals(&place).join("a-broken-one");
+    std::fs::create_dir_all(broken.join("1.jsonl")).unwrap();
+    std::fs::write(broken.join("lock"), "").unwrap();
+    let engine = place.open();
+    let report = ask(|reply| engine.ready(reply)).get().unwrap();
+    assert_eq!(report.replay.unreadable, [std::fs::canonicalize(&broken).unwrap()]);
+    apply(&engine, record(event("ann")));
+    close(&engine);
+    assert!(broken.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_engine_that_came_through_a_link_leaves_the_leases_of_the_others_alone() {
+    let place = Place::new();
+    set_limit(&place.store(), Some(100));
+    let engine = place.open();
+    ready(&engine).unwrap();
+    set_limit(&place.store(), Some(100));
+    place.store().commit(&[refill("somebody-else", 10)]).unwrap();
+    let journal = journals(&place).join("somebody-else");
+    std::fs::create_dir_all(&journal).unwrap();
+    let lock = std::fs::File::create(journal.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let link = place.dir.path().join("link.db");
+    std::os::unix::fs::symlink(place.path(), &link).unwrap();
+    let other = Engine::open(Options { location: Location::Sqlite(link), ..place.options() }).unwrap();
+    ready(&other).unwrap();
+    assert_eq!(set_aside(&place.store()), 10);
+    close(&other);
+    assert_eq!(set_aside(&place.store()), 10);
+    close(&engine);
 }

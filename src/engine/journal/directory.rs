@@ -34,9 +34,13 @@ impl Directory {
         let unnamed = journals.join(format!(".{}", holder.as_str()));
         let create = || {
             make(&unnamed)?;
-            let lock = File::create_new(unnamed.join(LOCK))?;
+            // It may be there from an attempt that failed.
+            let lock = File::create(unnamed.join(LOCK))?;
             lock.lock()?;
             std::fs::rename(&unnamed, &path)?;
+            // Its name has to survive a power cut, and that of the directory that it is in.
+            sync(journals)?;
+            journals.parent().map_or(Ok(()), sync)?;
             Ok(lock)
         };
         let lock = create().map_err(|error| failed(&path, &error))?;
@@ -58,6 +62,11 @@ impl Directory {
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(failed(&file, &error)),
         }
+    }
+
+    /// Makes it survive a power cut that segments are gone: one that came back would be counted again.
+    pub fn sync(&self) -> Result<()> {
+        sync(&self.path).map_err(|error| failed(&self.path, &error))
     }
 
     /// Removes what is left of it: the segments are gone already.
@@ -93,6 +102,15 @@ fn make(directory: &Path) -> io::Result<()> {
         made = std::fs::create_dir_all(directory);
     }
     made
+}
+
+/// Brings the names in a directory to the disk. Where a directory cannot be opened, as on Windows, the system does that.
+fn sync(directory: &Path) -> io::Result<()> {
+    match File::open(directory) {
+        Ok(directory) => directory.sync_all(),
+        Err(error) if cfg!(unix) => Err(error),
+        Err(_) => Ok(()),
+    }
 }
 
 pub fn segment(directory: &Path, number: u64) -> PathBuf {

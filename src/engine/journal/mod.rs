@@ -298,9 +298,9 @@ impl Files {
     /// Deletes the segments that are recorded to their ends, which must be safe in the store.
     pub fn delete_recorded(&self, position: u64) -> Result<()> {
         let mut segments = self.lock();
-        let recorded = |segment: &Segment| segment.last_sequence <= position;
-        for segment in segments.closed.extract_if(.., |segment| recorded(segment)) {
-            remove(&segment)?;
+        while let Some(index) = segments.closed.iter().position(|segment| segment.last_sequence <= position) {
+            remove(&segments.closed[index])?;
+            segments.closed.remove(index);
         }
         Ok(())
     }
@@ -317,7 +317,10 @@ impl Files {
 }
 
 fn remove(segment: &Segment) -> Result<()> {
-    std::fs::remove_file(&segment.path).map_err(|error| failed(&segment.path, &error))
+    match std::fs::remove_file(&segment.path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(&segment.path, &error)),
+        _ => Ok(()),
+    }
 }
 
 impl Segments {
@@ -357,7 +360,9 @@ impl Segments {
 
     fn rotate(&mut self) -> Result<()> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let path = segment(directory, self.last_number + 1);
+        // A number that was tried is not used again: a file may have been made.
+        self.last_number += 1;
+        let path = segment(directory, self.last_number);
         // The name has to survive a power cut too.
         let create = || {
             let file = File::create_new(&path)?;
@@ -365,7 +370,6 @@ impl Segments {
             Ok(file)
         };
         let file = create().map_err(|error| failed(&path, &error))?;
-        self.last_number += 1;
         let new = Segment { path, file, bytes: 0, last_sequence: 0, is_synced: true };
         self.closed.extend(self.current.replace(new));
         Ok(())

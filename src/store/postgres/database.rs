@@ -28,8 +28,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(600);
 /// For the next rows of a long answer.
 const ROWS_TIMEOUT: Duration = Duration::from_secs(60);
-/// One writes, two read, one tidies up.
-const CONNECTIONS: usize = 4;
+/// One writes, four read, one tidies up.
+const CONNECTIONS: usize = 6;
 /// Rows that are taken from an answer at once.
 const CHUNK: usize = 1_024;
 /// Between attempts to reach a server that is away: with jitter, so that a thousand processes do not come at once.
@@ -117,9 +117,10 @@ impl Database {
             .enable_all()
             .build()
             .map_err(|error| Error::new(Code::StoreUnavailable, format!("no thread could be started: {error}")))?;
-        let manager = Manager::from_config(
-            address.config.clone(),
-            address.tls.clone(),
+        let manager = Manager::from_connect(
+            // The hosts have theirs.
+            tokio_postgres::Config::new(),
+            address.hosts.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)
@@ -173,7 +174,8 @@ impl Database {
     /// Between two attempts to find something out that must be known.
     pub fn pause(&self) {
         if let Ok(runtime) = self.runtime() {
-            runtime.block_on(tokio::time::sleep(RETRY_FROM));
+            // The timer belongs to the runtime, so it is made inside.
+            runtime.block_on(async { tokio::time::sleep(RETRY_FROM).await });
         }
     }
 
@@ -213,6 +215,8 @@ async fn take(pool: &Pool) -> Result<Object> {
 
 /// Tries to reach the server until it answers again.
 async fn recover(pool: Pool, outage: Arc<Outage>) {
+    // They lead where nobody answers, and to find that out would take each one's time.
+    pool.retain(|_, _| false);
     let attempt = || async {
         let client = take(&pool).await?;
         let answer = timeout(CONNECT_TIMEOUT, client.batch_execute("SELECT 1")).await;

@@ -97,7 +97,7 @@ async fn listen(
     channel: &str,
     announcements: &Announcements,
 ) -> std::result::Result<(), Option<tokio_postgres::Error>> {
-    let (client, mut connection) = address.config.connect(address.tls.clone()).await?;
+    let (client, mut connection) = address.hosts.connect().await?;
     let mut messages = poll_fn(move |context| connection.poll_message(context));
     let listening = async {
         // The first announcement is for ourselves: whoever hears it hears the others too.

@@ -18,6 +18,7 @@ mod columns;
 mod database;
 mod error;
 mod event_ids;
+mod hosts;
 mod import;
 mod listener;
 mod load;

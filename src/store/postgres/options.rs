@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use percent_encoding::percent_decode_str;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::database::CONNECT_TIMEOUT;
+use super::hosts::Hosts;
 use super::tls::{self, Verification};
 use crate::domain::HolderId;
 use crate::{Error, Result};
@@ -32,8 +32,8 @@ pub struct PostgresOptions {
 /// A database, and how to reach it.
 #[derive(Clone)]
 pub struct Address {
-    pub(super) config: Config,
-    pub(super) tls: MakeRustlsConnect,
+    config: Config,
+    pub(super) hosts: Hosts,
 }
 
 impl Address {
@@ -57,7 +57,8 @@ impl Address {
             config.application_name("weighbridge");
         }
         let tls = tls::connector(encryption.verification, encryption.root_certificates.as_deref())?;
-        Ok(Self { config, tls })
+        let hosts = Hosts::new(&config, tls);
+        Ok(Self { config, hosts })
     }
 
     /// Names the database, without user and password.

@@ -67,6 +67,7 @@ impl Writer {
 
     pub fn commit(&mut self, database: &Database, changes: &[Change]) -> Result<Committed> {
         let mut additions = Additions::of(changes, &self.catalog);
+        let mut is_cut = false;
         for _ in 0..ATTEMPTS {
             let attempt = match additions.take() {
                 Some(additions) => self.append(database, changes, &additions),
@@ -75,6 +76,8 @@ impl Writer {
             match attempt {
                 Ok(committed) => return Ok(committed),
                 Err(Failure::Certain(error)) if error.is_worth_repeating() => {}
+                // It may have been cut while it lay idle: once more is tried with another one.
+                Err(Failure::Certain(error)) if error.is_disconnection() && !is_cut => is_cut = true,
                 Err(Failure::Certain(error)) => return Err(error),
                 Err(Failure::InDoubt { groups, outcomes, error }) => {
                     let error = error.at(&database.place);

@@ -17,6 +17,8 @@ use crate::{Code, Error, Result};
 const NAP: Duration = Duration::from_micros(500);
 const NAPS: i32 = 10_000;
 const CACHED_STATEMENTS: usize = 64;
+/// The housekeeper waits less: while it empties the log it keeps writers waiting, and it can do so the next second.
+const HOUSEKEEPER_NAPS: i32 = 40;
 /// A log of more pages than these is moved into the database, and of more than the second number emptied, for which
 /// writers have to wait a moment. Two busy processes otherwise let it grow for ever: it can only be begun anew while
 /// nobody appends to it.
@@ -79,23 +81,37 @@ fn nap(naps: i32) -> bool {
 
 /// The connection that keeps the log small.
 pub fn open_housekeeper(path: &Path) -> Result<Connection> {
-    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(|error| SqliteError::from(error).at(path))
+    open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
+        .and_then(|mut connection| connection.busy_handler(Some(short_nap)).map(|()| connection))
+        .map_err(|error| SqliteError::from(error).at(path))
 }
 
-/// Moves the log into the database where it has grown.
+fn short_nap(naps: i32) -> bool {
+    std::thread::sleep(NAP);
+    naps < HOUSEKEEPER_NAPS
+}
+
+/// Moves the log into the database where it has grown, and empties it where nobody reads what is in it.
 pub fn checkpoint(connection: &Connection, path: &Path) -> Result<()> {
-    let mode = match std::fs::metadata(log_of(path)).map_or(0, |log| log.len() / PAGE) {
-        ..PAGES_TO_CHECKPOINT => return Ok(()),
-        PAGES_TO_EMPTY.. => "PRAGMA wal_checkpoint(TRUNCATE)",
-        _ => "PRAGMA wal_checkpoint(PASSIVE)",
-    };
-    connection.query_row(mode, [], |_| Ok(())).map_err(|error| SqliteError::from(error).at(path))
+    let pages = std::fs::metadata(log_of(path)).map_or(0, |log| log.len() / PAGE);
+    if pages < PAGES_TO_CHECKPOINT {
+        return Ok(());
+    }
+    let run = |mode| connection.query_row(mode, [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
+    let checkpointed = run("PRAGMA wal_checkpoint(PASSIVE)").and_then(|(all, moved)| {
+        if pages >= PAGES_TO_EMPTY && all == moved { run("PRAGMA wal_checkpoint(TRUNCATE)") } else { Ok((all, moved)) }
+    });
+    checkpointed.map(drop).map_err(|error| SqliteError::from(error).at(path))
 }
 
 /// Brings the log to the disk: what it holds is committed, and what it no longer holds was synced when it was moved.
 pub fn sync(path: &Path) -> Result<()> {
     let log = log_of(path);
-    let synced = std::fs::File::open(&log).and_then(|file| file.sync_data());
+    let synced = std::fs::File::open(&log).and_then(|file| file.sync_data()).and_then(|()| {
+        // The log may be new: its name has to be there, too.
+        let directory = path.parent().filter(|_| cfg!(unix)).map(std::fs::File::open);
+        directory.map_or(Ok(()), |directory| directory?.sync_all())
+    });
     match synced {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::new(Code::StoreUnavailable, format!("{} cannot be synced: {error}", log.display())))

@@ -53,6 +53,8 @@ impl SqliteStore {
         let mut connection = connection::open_writer(path, durability)?;
         migrate::run(&mut connection, path).map_err(|error| error.at(path))?;
         export::refuse_moved(&connection, path)?;
+        // SQLite looks through symbolic links, and keeps its log beside the file itself.
+        let path = &std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         // Also the first look at the tables: a damaged file is told now and not with the first request.
         let memory = Memory::recall(&connection, None).map_err(|error| error.at(path))?;
         Ok(Self {
@@ -61,6 +63,11 @@ impl SqliteStore {
             readers: Mutex::default(),
             housekeeper: Mutex::default(),
         })
+    }
+
+    /// The file itself, whatever links lead to it.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> error::Result<T>) -> Result<T> {

@@ -121,3 +121,13 @@ fn a_damaged_database_is_told_from_a_foreign_one() {
     std::fs::write(place.path(), bytes).unwrap();
     is_refused_untouched(&place, Code::StoreCorrupt);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_database_is_the_same_one_through_a_link() {
+    let (real, linked) = (SqliteFixture::new(), SqliteFixture::new());
+    real.open();
+    std::os::unix::fs::symlink(real.path(), linked.path()).unwrap();
+    let store = SqliteStore::open(&linked.path(), Durability::Process).unwrap();
+    assert_eq!(store.path(), std::fs::canonicalize(real.path()).unwrap());
+}
