@@ -183,9 +183,9 @@ fn everything_is_moved_and_told() {
             assert!(matches!(verdict(&store, record(changed)), Verdict::Refused(_)));
         }
     }
-    for index in 0..5 {
+    for (index, owner) in CUSTOMERS.into_iter().enumerate() {
         let (key, customer) = store.identify(&hash_of(&format!("key-{index}"))).unwrap().expect("a key");
-        assert_eq!((key.id, customer.id.as_str()), (format!("key-{index}"), CUSTOMERS[index]));
+        assert_eq!((key.id, customer.id.as_str()), (format!("key-{index}"), owner));
     }
     assert_eq!(store.takeover_position(&format!("{}/usage-events.json", home(&place))).unwrap(), 4_711);
     assert_eq!(verdict(&store, record(event("ann"))), Verdict::Recorded);
@@ -208,7 +208,7 @@ fn a_second_call_has_nothing_to_do() {
 #[test]
 fn a_run_that_ends_after_any_stretch_is_continued() {
     let (place, target) = (filled(), OwnSchema::new());
-    let mut runs = 0;
+    let mut runs = 0_usize;
     let report = loop {
         runs += 1;
         match migrate_for(&place, &target, 1) {
