@@ -53,7 +53,7 @@ test('is the same for CommonJS and ESM', () => {
 })
 
 test('brings the command', () => {
-  expect(run('npx', ['--no', 'weighbridge', '--help'])).toContain('migrate-store')
+  expect(run('npx', ['--no', '--', 'weighbridge', '--help'])).toContain('migrate-store')
 })
 
 test('counts in a project of its own', () => {

@@ -1,8 +1,14 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import type { MigrationInput, MigrationProgress, MigrationReport, MigrationTotals } from '../binding.js'
-import { invalidArgument } from '../errors.js'
+import type {
+  MigrationInput,
+  MigrationProgress,
+  MigrationReport,
+  MigrationTotals,
+  NativeMigration,
+} from '../binding.js'
+import { BillingError, fromNative, invalidArgument } from '../errors.js'
 import { native } from '../native.js'
 import { Tickets } from '../tickets.js'
 import type { Command } from './command.js'
@@ -71,9 +77,18 @@ function isDirectory(path: string): boolean {
 async function migrate(input: MigrationInput): Promise<MigrationReport> {
   const tickets = new Tickets(reporter())
   try {
-    return await tickets.promise<MigrationReport>((ticket) => native().migrateStore(ticket, input, tickets.deliver))
+    const migration = nativeMigration(input, tickets)
+    return await tickets.promise<MigrationReport>((ticket) => migration.run(ticket))
   } finally {
     tickets.dispose()
+  }
+}
+
+function nativeMigration(input: MigrationInput, tickets: Tickets): NativeMigration {
+  try {
+    return new (native().NativeMigration)(input, tickets.deliver)
+  } catch (error) {
+    throw error instanceof BillingError ? error : fromNative(error)
   }
 }
 

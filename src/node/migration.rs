@@ -60,25 +60,40 @@ pub struct MigrationTotals {
     pub event_ids: f64,
 }
 
-/// Answers with a report, and tells of its progress, which nobody has asked for.
-#[napi(catch_unwind)]
-pub fn migrate_store(
-    ticket: f64,
-    input: MigrationInput,
-    #[napi(ts_arg_type = "(written: number[], batch: unknown[]) => void")] deliver: Deliver<'_>,
-) -> Result<()> {
-    let options = Options {
-        source: PathBuf::from(input.path),
-        directory: PathBuf::from(input.dir),
-        address: Address::parse(&input.url)?,
-        schema: input.schema.as_deref().map(Schema::new).transpose()?.unwrap_or_default(),
-        dry_run: input.dry_run,
-        pace: Pace::default(),
-    };
-    let deliveries = Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
-    let reply = deliveries.reply(ticket, MigrationReport::from);
-    let watch = move |progress| deliveries.notify(MigrationProgress::from(progress));
-    Ok(migration::start(options, watch, reply)?)
+#[napi]
+pub struct NativeMigration {
+    options: Options,
+    deliveries: Deliveries,
+}
+
+#[napi]
+impl NativeMigration {
+    #[napi(constructor, catch_unwind)]
+    pub fn new(
+        input: MigrationInput,
+        #[napi(ts_arg_type = "(written: number[], batch: unknown[]) => void")] deliver: Deliver<'_>,
+    ) -> Result<Self> {
+        let options = Options {
+            source: PathBuf::from(input.path),
+            directory: PathBuf::from(input.dir),
+            address: Address::parse(&input.url)?,
+            schema: input.schema.as_deref().map(Schema::new).transpose()?.unwrap_or_default(),
+            dry_run: input.dry_run,
+            pace: Pace::default(),
+        };
+        let deliveries =
+            Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
+        Ok(Self { options, deliveries })
+    }
+
+    /// Answers with a report, and tells of its progress, which nobody has asked for.
+    #[napi(catch_unwind)]
+    pub fn run(&self, ticket: f64) -> Result<()> {
+        let deliveries = self.deliveries.clone();
+        let watch = move |progress| deliveries.notify(MigrationProgress::from(progress));
+        let reply = self.deliveries.reply(ticket, MigrationReport::from);
+        Ok(migration::start(self.options.clone(), watch, reply)?)
+    }
 }
 
 impl From<Progress> for MigrationProgress {

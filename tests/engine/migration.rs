@@ -62,16 +62,16 @@ fn number(index: usize) -> u32 {
 /// Some have an id, some a subscription of their own, and one lies in another month for another time zone.
 fn numbered(index: usize) -> UsageEvent {
     let customer = CUSTOMERS[index % CUSTOMERS.len()];
-    let event = if index % 3 == 0 { event_with_id(customer, &format!("id-{index}")) } else { event(customer) };
+    let event = if index.is_multiple_of(3) { event_with_id(customer, &format!("id-{index}")) } else { event(customer) };
     UsageEvent {
         meter: Meter::ALL[index % 3],
         units: units(number(index % 4 + 1)),
         cost: money(&format!("0.{:03}", index + 1)),
         timestamp: at("2026-02-28T22:30:00Z").plus_millis(1_800_000 * i64::from(number(index % 9))),
-        subscription_id: (index % 4 == 0).then(|| format!("sub-{index}")),
-        endpoint: (index % 2 == 0).then(|| format!("/API/{}", ["a", "B", "ä"][index % 3])),
-        agent_type: (index % 5 == 0).then(|| "tab\tand \\ \"quote\"".to_owned()),
-        metadata: (index % 7 == 0).then(|| r#"{"a":[1,"\u0000"],"b":null}"#.to_owned()),
+        subscription_id: index.is_multiple_of(4).then(|| format!("sub-{index}")),
+        endpoint: index.is_multiple_of(2).then(|| format!("/API/{}", ["a", "B", "ä"][index % 3])),
+        agent_type: index.is_multiple_of(5).then(|| "tab\tand \\ \"quote\"".to_owned()),
+        metadata: index.is_multiple_of(7).then(|| r#"{"a":[1,"\u0000"],"b":null}"#.to_owned()),
         ..event
     }
 }
@@ -183,9 +183,9 @@ fn everything_is_moved_and_told() {
             assert!(matches!(verdict(&store, record(changed)), Verdict::Refused(_)));
         }
     }
-    for index in 0..5 {
+    for (index, owner) in CUSTOMERS.into_iter().enumerate() {
         let (key, customer) = store.identify(&hash_of(&format!("key-{index}"))).unwrap().expect("a key");
-        assert_eq!((key.id, customer.id.as_str()), (format!("key-{index}"), CUSTOMERS[index]));
+        assert_eq!((key.id, customer.id.as_str()), (format!("key-{index}"), owner));
     }
     assert_eq!(store.takeover_position(&format!("{}/usage-events.json", home(&place))).unwrap(), 4_711);
     assert_eq!(verdict(&store, record(event("ann"))), Verdict::Recorded);
@@ -208,12 +208,12 @@ fn a_second_call_has_nothing_to_do() {
 #[test]
 fn a_run_that_ends_after_any_stretch_is_continued() {
     let (place, target) = (filled(), OwnSchema::new());
-    let mut runs = 0;
+    let mut runs = 0_usize;
     let report = loop {
         runs += 1;
         match migrate_for(&place, &target, 1) {
             Err(error) if error.code == Code::Closed => {
-                if runs % 5 == 0 {
+                if runs.is_multiple_of(5) {
                     assert_eq!(code(target.open("").map(drop)), Code::StoreMoving);
                     assert!(place.store().revision().is_ok(), "SQLite is the store until the end");
                 }
