@@ -17,6 +17,7 @@ pub mod money;
 pub mod period;
 pub mod price;
 pub mod quota;
+pub mod suggestion;
 pub mod tier;
 pub mod timestamp;
 
