@@ -21,6 +21,7 @@ pub mod money;
 pub mod period;
 pub mod price;
 pub mod quota;
+pub mod rating;
 pub mod suggestion;
 pub mod tier;
 pub mod timestamp;
