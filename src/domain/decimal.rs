@@ -14,7 +14,7 @@ use bigdecimal::{BigDecimal, RoundingMode};
 
 use crate::{Error, Result};
 
-/// The most characters that a decimal may have. It keeps a hostile text from costing more than some microseconds.
+/// The most characters that a decimal may have. It bounds what a hostile text can cost.
 pub const MAX_LENGTH: usize = 1_000;
 
 /// A number of JavaScript or JSON is a 64-bit float. Any decimal with this many digits survives being one unchanged

@@ -1,4 +1,4 @@
-//! Reads JSON that people write (a price, later a whole catalog) and says of each mistake where it is and what to do.
+//! Reads JSON that people write, such as a price, and says of each mistake where it is and what to do.
 //!
 //! Numbers are read from their digits and never become floats, which a derived reader cannot promise.
 

@@ -46,7 +46,7 @@ impl Line {
         Self { flat_amount: flat_amount.clone(), ..self }
     }
 
-    /// The units that `free` of them cost nothing of, and the line that says so, if there are any.
+    /// Takes up to `free` off the units: the line for those that cost nothing, if there are any, and what is left.
     pub fn free(description: &str, units: &Decimal, free: &Decimal) -> (Option<Self>, Decimal) {
         let rest = units.saturating_sub(free);
         let taken = units - &rest;
