@@ -354,6 +354,16 @@ export interface BillingEvents {
     },
   ]
 }
+/** How Weighbridge uses a PostgreSQL database. */
+export interface PostgresOptions {
+  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
+  schema?: string
+  /**
+   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
+   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
+   */
+  retentionMonths?: number
+}
 /** Where a customer stands on a meter after a decision. `null`: without a limit. */
 export interface Quota {
   limit: number | null
@@ -797,8 +807,18 @@ export interface BillingOptions {
   dir?: string
   /** The database file itself, in the place of `weighbridge.db` in `dir`. */
   path?: string
-  /** Which store: `'sqlite'`. */
-  store?: 'sqlite'
+  /**
+   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
+   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
+   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
+   * and `sslrootcert` mean what they mean to
+   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
+   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
+   * journals stay on this machine, in `dir`.
+   */
+  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
+  /** With a PostgreSQL database: how it is used. */
+  postgres?: PostgresOptions
   /**
    * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
    * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
@@ -854,7 +874,7 @@ export declare class Billing {
   /** Stripe, with this Billing's tiers. */
   readonly stripe: StripeService
   constructor(options?: BillingOptions)
-  /** The database file. */
+  /** The database file; with PostgreSQL the directory of the journals. */
   get path(): string
   /**
    * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There

@@ -4,7 +4,7 @@ import type { TakeoverReport } from './binding.js'
 import type { PricingOptions, SubscriptionTier } from './catalog.js'
 import type { Clock } from './clock.js'
 import { Customers } from './customers.js'
-import { Engine } from './engine.js'
+import { Engine, type PostgresOptions } from './engine.js'
 import { invalidArgument } from './errors.js'
 import { type Explanation, explain, type Question } from './explanation.js'
 import type { BillingHandler } from './express.js'
@@ -24,8 +24,18 @@ export interface BillingOptions {
   dir?: string
   /** The database file itself, in the place of `weighbridge.db` in `dir`. */
   path?: string
-  /** Which store: `'sqlite'`. */
-  store?: 'sqlite'
+  /**
+   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
+   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
+   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
+   * and `sslrootcert` mean what they mean to
+   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
+   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
+   * journals stay on this machine, in `dir`.
+   */
+  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
+  /** With a PostgreSQL database: how it is used. */
+  postgres?: PostgresOptions
   /**
    * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
    * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
@@ -61,6 +71,7 @@ const OPTIONS: (keyof BillingOptions)[] = [
   'dir',
   'path',
   'store',
+  'postgres',
   'tiers',
   'pricing',
   'timeZone',
@@ -108,7 +119,7 @@ export class Billing {
     this.customers = new Customers(source)
   }
 
-  /** The database file. */
+  /** The database file; with PostgreSQL the directory of the journals. */
   get path(): string {
     return this.#engine.path
   }

@@ -15,14 +15,26 @@ import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, invalidArgument } from './errors.js'
 import { native } from './native.js'
 import { Notices } from './notices.js'
-import { checkNumber } from './options.js'
+import { checkNumber, checkOptions, checkString } from './options.js'
 import { Tickets } from './tickets.js'
+
+/** How Weighbridge uses a PostgreSQL database. */
+export interface PostgresOptions {
+  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
+  schema?: string
+  /**
+   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
+   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
+   */
+  retentionMonths?: number
+}
 
 /** What an engine needs of the options of `Billing`. */
 export interface EngineOptions {
   dir?: string
   path?: string
   store?: string
+  postgres?: PostgresOptions
   tiers?: SubscriptionTier[]
   pricing?: PricingOptions
   timeZone?: string
@@ -45,7 +57,7 @@ export type Gate = ReturnType<NativeEngine['gate']>
 export class Engine {
   readonly clock: Clock
   readonly actionLog: ActionLog
-  /** The database file. */
+  /** The database file, or with PostgreSQL the directory of the journals. */
   readonly path: string
   readonly tiers: SubscriptionTier[]
   readonly notices = new Notices()
@@ -61,7 +73,7 @@ export class Engine {
   constructor(options: EngineOptions = {}) {
     this.clock = checkClock(options.clock)
     this.actionLog = new ActionLog(options.actionLogger)
-    const { dir, path } = places(options)
+    const { dir, path, postgres } = places(options)
     checkNumber('storeDeadlineMs', options.storeDeadlineMs)
     this.path = path
     this.tiers = options.tiers ?? subscriptionTiers
@@ -70,7 +82,8 @@ export class Engine {
     if (options.pricing !== undefined) checkRequiredTiers(options.pricing, this.tiers)
     const nativeOptions = {
       path,
-      legacyDir: dir,
+      dir,
+      ...(postgres && { postgres }),
       defaultTiers: tierInputs(subscriptionTiers),
       pricing,
       now: this.now(),
@@ -132,17 +145,29 @@ export class Engine {
   }
 }
 
-function places({ dir, path, store }: EngineOptions): { dir: string; path: string } {
+interface Places {
+  dir: string
+  path: string
+  postgres?: PostgresOptions & { url: string }
+}
+
+function places({ dir, path, store, postgres }: EngineOptions): Places {
   for (const [name, value] of Object.entries({ dir, path, store })) {
     if (value !== undefined && (typeof value !== 'string' || value === '')) {
       throw invalidArgument(`\`${name}\` must be a non-empty string`)
     }
   }
-  if (store !== undefined && store !== 'sqlite') {
-    throw invalidArgument(
-      '`store` must be "sqlite": this version has no other store. Use `dir` or `path` for its place',
-    )
+  if (store !== undefined && store !== 'sqlite' && !/^postgres(ql)?:\/\//.test(store)) {
+    throw invalidArgument('`store` must be "sqlite" or a URL that begins with postgres://')
   }
   const directory = resolve(dir ?? (path === undefined ? join('logs', 'usage') : dirname(path)))
-  return { dir: directory, path: path === undefined ? join(directory, 'weighbridge.db') : resolve(path) }
+  if (store === undefined || store === 'sqlite') {
+    if (postgres !== undefined) throw invalidArgument('`postgres` needs `store`, the URL of the database')
+    return { dir: directory, path: path === undefined ? join(directory, 'weighbridge.db') : resolve(path) }
+  }
+  if (path !== undefined) throw invalidArgument('`path` is the file of SQLite; with PostgreSQL give `dir`')
+  checkOptions('postgres', postgres ?? {}, ['schema', 'retentionMonths'])
+  if (postgres?.schema !== undefined) checkString('postgres.schema', postgres.schema)
+  checkNumber('postgres.retentionMonths', postgres?.retentionMonths)
+  return { dir: directory, path: directory, postgres: { ...postgres, url: store } }
 }

@@ -8,6 +8,7 @@ import { UsageTracker } from './usageTracker.js'
 export type { ActionLogger } from './actionLog.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
 export { type BillingOptions } from './billing.js'
+export { type PostgresOptions } from './engine.js'
 export type { ApiKey, Customer, JournalReport, TakeoverReport, UsageRow } from './binding.js'
 export {
   type EndpointPricing,

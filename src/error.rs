@@ -102,6 +102,13 @@ impl Code {
     }
 }
 
+impl Code {
+    /// Whether the same may succeed later, without anything being done to what is stored.
+    pub fn may_pass(self) -> bool {
+        self.is_outage() && self != Code::StoreCorrupt
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())

@@ -6,7 +6,7 @@
 //! |------------|-----------------------------------------------------------------------------------------|
 //! | [`error`]  | the one [`Error`] and its stable codes                                                  |
 //! | [`domain`] | the rules: money, periods, prices, tiers, quotas, keys. Pure: no I/O, no clock, no async |
-//! | [`store`]  | what is remembered: `trait Store`, its conformance suite, SQLite                        |
+//! | [`store`]  | what is remembered: `trait Store`, its conformance suite, SQLite and PostgreSQL         |
 //! | [`engine`] | who decides and when: the gate, the recorder, the key cache, taking over the seed's files |
 //! | [`stripe`] | the Stripe client and the service on top of it                                          |
 //! | `node`     | the Node.js binding (feature `node`): conversions and nothing else                      |

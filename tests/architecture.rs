@@ -15,7 +15,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// Words that only some places may say.
 const ONLY_IN: &[(&[&str], &str)] = &[
     (&["napi", "napi_derive"], "src/node/"),
-    (&["rusqlite", "libsqlite3_sys"], "src/store/"),
+    (&["rusqlite", "libsqlite3_sys"], "src/store/sqlite/"),
+    (&["tokio_postgres", "deadpool_postgres", "tokio_postgres_rustls"], "src/store/postgres/"),
     (&["hyper", "hyper_util", "hyper_rustls", "http_body_util"], "src/stripe/client.rs"),
     (&["unsafe", "unsafe_code"], "src/node/deliveries.rs"),
 ];

@@ -42,6 +42,7 @@ impl Health {
     /// The store was opened: from now on it has to answer in time.
     pub fn opened(&self) {
         self.is_open.store(true, Ordering::Release);
+        self.works();
     }
 
     pub fn is_open(&self) -> bool {

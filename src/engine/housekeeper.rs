@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::health::Notice;
-use super::journal::directory::{self, failed};
+use super::journal::directory::failed;
 use super::recorder::{guarded, spawn};
 use super::{Shared, replay};
 use crate::Result;
@@ -23,7 +23,7 @@ const ELECTION: &str = "housekeeper.lock";
 pub struct Housekeeper {
     pub store: Weak<dyn Store>,
     pub shared: Arc<Shared>,
-    pub database: PathBuf,
+    pub journals: PathBuf,
     pub files: Arc<super::journal::Files>,
 }
 
@@ -40,7 +40,7 @@ impl Housekeeper {
                     }
                 }
                 if election.is_none() {
-                    election = elect(&self.database);
+                    election = elect(&self.journals);
                 }
                 if election.is_some()
                     && let Err(error) = guarded(|| store.maintain())
@@ -63,7 +63,7 @@ impl Housekeeper {
     }
 
     fn replay(&self, store: &dyn Store) -> Result<()> {
-        let report = replay::run(store, &self.database)?;
+        let report = replay::run(store, &self.journals)?;
         if let Some(file) = report.rejected_file {
             self.shared.health.notify(Notice::Rejected { lines: report.rejected, file });
         }
@@ -85,8 +85,8 @@ impl Election {
 }
 
 /// Becomes the one, unless somebody is.
-pub fn elect(database: &Path) -> Option<Election> {
-    let path = directory::of_database(database).join(ELECTION);
+pub fn elect(journals: &Path) -> Option<Election> {
+    let path = journals.join(ELECTION);
     let lock = File::create(&path).map_err(|error| failed(&path, &error)).ok()?;
     lock.try_lock().is_ok().then_some(Election { path, _lock: lock })
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::unbounded;
 
 use self::health::{Health, Listener};
 use self::holds::Holds;
@@ -24,6 +24,7 @@ use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
 use crate::domain::{CustomerId, HolderId, Meter, TierTable, TimeZone, Timestamp};
+use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
 use crate::{Code, Error, Result};
 
@@ -32,6 +33,7 @@ pub mod explain;
 pub mod gate;
 pub mod health;
 pub mod holds;
+pub mod home;
 mod housekeeper;
 mod journal;
 mod key_cache;
@@ -55,8 +57,7 @@ pub type Reply<T> = Box<dyn FnOnce(Result<T>) + Send>;
 /// How to open an [`Engine`].
 #[derive(Clone)]
 pub struct Options {
-    /// The SQLite file.
-    pub path: PathBuf,
+    pub location: Location,
     /// Where the seed's code may have left files to take over.
     pub legacy_dir: PathBuf,
     /// `None`: what the store has, or the default tiers where it has none.
@@ -73,6 +74,15 @@ pub struct Options {
     pub holder: HolderId,
     /// Is told what happens by itself.
     pub listener: Listener,
+}
+
+/// Where the store is.
+#[derive(Clone)]
+pub enum Location {
+    /// In this file.
+    Sqlite(PathBuf),
+    /// In a database, with the journals of this machine below a directory.
+    Postgres { options: Box<PostgresOptions>, directory: PathBuf },
 }
 
 /// What was found at the opening.
@@ -190,7 +200,7 @@ impl Engine {
             opened_at: Instant::now(),
         });
         let (readers, recorder) = (Readers::default(), Recorder::new());
-        let (directory_sender, directory) = bounded(1);
+        let (directory_sender, directory) = unbounded();
         let journal =
             Journal::start(holder.clone(), options.durability, Arc::clone(&shared), recorder.clone(), directory)?;
         let engine = Arc::new(Self {
@@ -209,7 +219,7 @@ impl Engine {
         let files = engine.journal.files();
         let drain = engine.journal.drainer();
         recorder.start(Arc::clone(&shared), readers, move || {
-            opening::open(&options, shared, files, directory_sender, drain)
+            opening::open(&options, &shared, &files, &directory_sender, &drain)
         })?;
         Ok(engine)
     }
@@ -333,7 +343,10 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         self.readers.submit(Box::new(move |store| {
-            let recalls = store.and_then(|store| guarded(|| store.recalls()));
+            let recalls = store.and_then(|store| match store.may_be_recalling() {
+                true => guarded(|| store.recalls()),
+                false => Ok(Vec::new()),
+            });
             engine.is_asking_recalls.store(false, Ordering::Release);
             let mut ledger = engine.shared.ledger();
             for key in recalls.unwrap_or_default() {

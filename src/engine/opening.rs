@@ -8,16 +8,16 @@ use crossbeam_channel::{Sender, bounded};
 use super::housekeeper::{self, Election, Housekeeper};
 use super::journal::directory::{self, Directory};
 use super::recorder::guarded;
-use super::{Options, Report, Shared, journal, replay, takeover};
+use super::{Location, Options, Report, Shared, journal, replay, takeover};
 use crate::Result;
-use crate::store::{Change, SqliteStore, Store};
+use crate::store::{Change, PostgresStore, SqliteStore, Store};
 
 /// A store that was opened, and what to do when all is recorded at the end.
 pub struct Opened {
     pub store: Arc<dyn Store>,
     pub report: Report,
     /// Waits until the journal has written what it was given.
-    pub drain: Box<dyn Fn() + Send>,
+    pub drain: Arc<dyn Fn() + Send + Sync>,
     pub ending: Ending,
 }
 
@@ -25,16 +25,16 @@ pub struct Opened {
 pub type Ending = Box<dyn FnOnce(&dyn Store) -> Result<()> + Send>;
 
 /// Opens the store, takes over what others have left, makes this engine's journal, and starts the housekeeper. The journal's
-/// thread is told where to write, or why it cannot.
+/// thread is told where to write, or why it cannot; after an error that may pass this can be called again.
 pub fn open(
     options: &Options,
-    shared: Arc<Shared>,
-    files: Arc<journal::Files>,
-    directory_sender: Sender<Result<PathBuf>>,
-    drain: Box<dyn Fn() + Send>,
+    shared: &Arc<Shared>,
+    files: &Arc<journal::Files>,
+    directory_sender: &Sender<Result<PathBuf>>,
+    drain: &Arc<dyn Fn() + Send + Sync>,
 ) -> Result<Opened> {
-    let opened = guarded(|| open_parts(options));
-    let (store, report, directory) = match opened {
+    let opened = guarded(|| open_parts(options, shared));
+    let Parts { store, journals, report, directory } = match opened {
         Ok(opened) => opened,
         Err(error) => {
             // The journal's thread waits for it; where that has ended, nobody needs it.
@@ -43,21 +43,20 @@ pub fn open(
         }
     };
     drop(directory_sender.send(Ok(directory.path.clone())));
-    let database = options.path.clone();
     let (alive, ended) = bounded(0);
-    let store: Arc<dyn Store> = Arc::new(store);
     let housekeeper = Housekeeper {
         store: Arc::downgrade(&store),
-        shared: Arc::clone(&shared),
-        database: options.path.clone(),
-        files: Arc::clone(&files),
+        shared: Arc::clone(shared),
+        journals: journals.clone(),
+        files: Arc::clone(files),
     }
     .start(ended)?;
+    let (shared, files) = (Arc::clone(shared), Arc::clone(files));
     let ending = Box::new(move |store: &dyn Store| {
         files.close();
         drop(alive);
         // A thread that panicked has nothing left to do.
-        let election = housekeeper.join().ok().flatten().or_else(|| housekeeper::elect(&database));
+        let election = housekeeper.join().ok().flatten().or_else(|| housekeeper::elect(&journals));
         replay::settle(store, &directory.holder, false)?;
         store.sync()?;
         if files.delete_all(shared.position())? {
@@ -66,14 +65,33 @@ pub fn open(
         }
         election.into_iter().for_each(Election::end);
         // Where anything is left in it, it stays.
-        drop(std::fs::remove_dir(directory::of_database(&database)));
+        drop(std::fs::remove_dir(&journals));
         Ok(())
     });
-    Ok(Opened { store, report, drain, ending })
+    Ok(Opened { store, report, drain: Arc::clone(drain), ending })
 }
 
-fn open_parts(options: &Options) -> Result<(SqliteStore, Report, Directory)> {
-    let store = SqliteStore::open(&options.path, options.durability)?;
+struct Parts {
+    store: Arc<dyn Store>,
+    /// The directory of all journals of this machine that the store is told of.
+    journals: PathBuf,
+    report: Report,
+    directory: Directory,
+}
+
+fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
+    let (store, journals, origin): (Arc<dyn Store>, _, _) = match &options.location {
+        Location::Sqlite(path) => {
+            let store = SqliteStore::open(path, options.durability)?;
+            (Arc::new(store), directory::of_database(path), String::new())
+        }
+        Location::Postgres { options, directory } => {
+            let home = format!("{}/", options.home);
+            let store = PostgresStore::open(options.as_ref().clone())?;
+            let journals = directory::of_database(&directory.join(format!("postgres-{}", store.id()?)));
+            (Arc::new(store), journals, home)
+        }
+    };
     let tiers = match &options.tiers {
         Some(tiers) => Some(tiers.clone()),
         None if store.catalog()?.tiers.iter().next().is_none() => Some(options.default_tiers.clone()),
@@ -81,8 +99,10 @@ fn open_parts(options: &Options) -> Result<(SqliteStore, Report, Directory)> {
     };
     let configure = Change::Configure { tiers, time_zone: options.time_zone };
     store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
-    let takeover = takeover::run(&store, &options.legacy_dir, options.now)?;
-    let directory = Directory::create(&directory::of_database(&options.path), options.holder.clone())?;
-    let replay = replay::run(&store, &options.path)?;
-    Ok((store, Report { takeover, replay }, directory))
+    let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
+    let replay = replay::run(store.as_ref(), &journals)?;
+    shared.observe(store.as_ref(), store.revision()?)?;
+    // Last, for it can be made only once.
+    let directory = Directory::create(&journals, options.holder.clone())?;
+    Ok(Parts { store, journals, report: Report { takeover, replay }, directory })
 }

@@ -32,6 +32,8 @@ const REVISION_POLL: Duration = Duration::from_millis(250);
 /// waits for.
 const JOURNALED_AGE: Duration = Duration::from_secs(1);
 const DEFERRED_AGE: Duration = Duration::from_millis(100);
+/// After a failed attempt to open the store.
+const REOPENING_PAUSE: Duration = Duration::from_millis(500);
 /// After a failed commit.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
@@ -87,7 +89,7 @@ impl Recorder {
         &self,
         shared: Arc<Shared>,
         readers: Readers,
-        open: impl FnOnce() -> Result<Opened> + Send + 'static,
+        open: impl FnMut() -> Result<Opened> + Send + 'static,
     ) -> Result<()> {
         let worker = Worker {
             jobs: self.queue.clone(),
@@ -206,13 +208,26 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, open: impl FnOnce() -> Result<Opened>) {
-        let opened = guarded(open).and_then(|opened| {
-            self.shared.observe(opened.store.as_ref(), opened.store.revision()?)?;
-            Ok((self.readers.start(&opened.store)?, opened))
-        });
+    fn run(mut self, mut open: impl FnMut() -> Result<Opened>) {
         // What is answered when all is done and the store is closed.
         let mut last = Vec::new();
+        let opened = loop {
+            let opened = guarded(&mut open).and_then(|opened| Ok((self.readers.start(&opened.store)?, opened)));
+            match opened {
+                Err(error) if error.code.may_pass() => {
+                    self.shared.health.failed(&error);
+                    self.readers.pause(&error);
+                    if let Some(close) = self.refuse_for(REOPENING_PAUSE, &error) {
+                        last.push(close);
+                        break Err(error);
+                    }
+                    self.readers.resume();
+                }
+                opened => break opened,
+            }
+        };
+        // From here on it lives as long as it is open.
+        drop(open);
         match opened {
             Ok((threads, Opened { store, report, drain, ending })) => {
                 self.shared.health.opened();
@@ -229,8 +244,11 @@ impl Worker {
                 }
             }
             Err(error) => {
-                self.readers.refuse(&error);
-                last.extend(self.refuse(&error));
+                self.readers.stop(&error);
+                self.readers.pause(&error);
+                if last.is_empty() {
+                    last.extend(self.refuse(&error));
+                }
             }
         }
         self.ended.store(true, Ordering::SeqCst);
@@ -423,6 +441,18 @@ impl Worker {
         if let Err(error) = observed {
             self.shared.health.failed(&error);
         }
+    }
+
+    /// Answers everything with why the store could not be opened, for a while or until told to close.
+    fn refuse_for(&self, pause: Duration, why: &Error) -> Option<Job> {
+        let until = Instant::now() + pause;
+        while let Ok(job) = self.jobs.recv_deadline(until) {
+            if matches!(job, Job::Close(_)) {
+                return Some(job);
+            }
+            job.refuse(why);
+        }
+        None
     }
 
     /// Answers everything with why the store could not be opened, until told to close.

@@ -52,18 +52,17 @@ struct Rejected<'a> {
 }
 
 /// Brings in the journals of all holders who have died.
-pub fn run(store: &dyn Store, database: &Path) -> Result<ReplayReport> {
-    let journals = directory::of_database(database);
+pub fn run(store: &dyn Store, journals: &Path) -> Result<ReplayReport> {
     let mut report = ReplayReport::default();
     // Who has leases has had a directory before, and it goes only after them: so these are asked for first.
     let known = store.holders()?;
-    let present = directory::holders(&journals)?;
+    let present = directory::holders(journals)?;
     for holder in known.into_iter().filter(|holder| !present.contains(holder)) {
         settle(store, &holder, true)?;
     }
     for holder in present {
-        if let Some(inheritance) = Directory::inherit(&journals, holder)? {
-            inherit(store, &journals, inheritance, &mut report)?;
+        if let Some(inheritance) = Directory::inherit(journals, holder)? {
+            inherit(store, journals, inheritance, &mut report)?;
         }
     }
     Ok(report)

@@ -81,20 +81,28 @@ struct Rejected {
     line: String,
 }
 
-pub fn run(store: &dyn Store, dir: &Path, now: Timestamp) -> Result<TakeoverReport> {
+///
+/// `origin` tells the directory from those of other machines on the same store.
+pub fn run(store: &dyn Store, origin: &str, dir: &Path, now: Timestamp) -> Result<TakeoverReport> {
     let mut report = TakeoverReport::default();
-    take_over_events(store, dir, now, &mut report)?;
-    take_over_summaries(store, dir, now, &mut report)?;
+    take_over_events(store, &format!("{origin}{EVENTS_FILE}"), dir, now, &mut report)?;
+    take_over_summaries(store, &format!("{origin}{USAGE_FILE}"), dir, now, &mut report)?;
     Ok(report)
 }
 
-fn take_over_events(store: &dyn Store, dir: &Path, now: Timestamp, report: &mut TakeoverReport) -> Result<()> {
+fn take_over_events(
+    store: &dyn Store,
+    name: &str,
+    dir: &Path,
+    now: Timestamp,
+    report: &mut TakeoverReport,
+) -> Result<()> {
     let path = dir.join(EVENTS_FILE);
     let Some(file) = open(&path)? else { return Ok(()) };
     let mut lines = BufReader::new(file);
     loop {
         // Asked again for each stretch: another process may be taking over the same file.
-        let from = store.takeover_position(EVENTS_FILE)?;
+        let from = store.takeover_position(name)?;
         lines.seek(SeekFrom::Start(from)).map_err(|error| unreadable(&path, &error))?;
         let stretch = read_stretch(&mut lines, from).map_err(|error| unreadable(&path, &error))?;
         if stretch.to == from {
@@ -106,7 +114,7 @@ fn take_over_events(store: &dyn Store, dir: &Path, now: Timestamp, report: &mut 
         }
         let events = stretch.events.len() as u64;
         let takeover = Takeover {
-            file: EVENTS_FILE.to_owned(),
+            file: name.to_owned(),
             from,
             to: stretch.to,
             events: stretch.events,
@@ -206,9 +214,15 @@ fn set_aside(dir: &Path, rejected: &[Rejected]) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn take_over_summaries(store: &dyn Store, dir: &Path, now: Timestamp, report: &mut TakeoverReport) -> Result<()> {
+fn take_over_summaries(
+    store: &dyn Store,
+    name: &str,
+    dir: &Path,
+    now: Timestamp,
+    report: &mut TakeoverReport,
+) -> Result<()> {
     let path = dir.join(USAGE_FILE);
-    if store.takeover_position(USAGE_FILE)? > 0 {
+    if store.takeover_position(name)? > 0 {
         return Ok(());
     }
     let Some(mut file) = open(&path)? else { return Ok(()) };
@@ -225,7 +239,7 @@ fn take_over_summaries(store: &dyn Store, dir: &Path, now: Timestamp, report: &m
         }
     };
     let mut takeover = Takeover {
-        file: USAGE_FILE.to_owned(),
+        file: name.to_owned(),
         from: 0,
         to: text.len() as u64,
         events: Vec::new(),

@@ -1,5 +1,6 @@
 //! What JavaScript hands in, made into domain types. Every check is the domain's.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use napi::Either;
@@ -11,11 +12,13 @@ use crate::domain::customer::{CustomerPatch, Patch, validate_id};
 use crate::domain::{
     CustomerId, EventId, HolderId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent,
 };
-use crate::engine::Options;
 use crate::engine::explain::{Asker, Question};
 use crate::engine::health::Listener;
 use crate::engine::holds::Settlement;
+use crate::engine::home;
+use crate::engine::{Location, Options};
 use crate::store::Durability;
+use crate::store::postgres::{Address, PostgresOptions, Schema};
 use crate::{Error, Result};
 
 /// An amount: a number, or a decimal string.
@@ -23,8 +26,11 @@ pub type Amount = Either<f64, String>;
 
 #[napi(object, object_to_js = false)]
 pub struct EngineOptions {
+    /// The database file of SQLite, where no `postgres` is given.
     pub path: String,
-    pub legacy_dir: String,
+    /// Where the seed's code may have left files, and where journals are with PostgreSQL.
+    pub dir: String,
+    pub postgres: Option<PostgresInput>,
     pub tiers: Option<Vec<TierInput>>,
     pub default_tiers: Vec<TierInput>,
     pub pricing: Vec<PriceInput>,
@@ -33,6 +39,14 @@ pub struct EngineOptions {
     /// By default `journal`.
     pub durability: Option<String>,
     pub deadline_ms: f64,
+}
+
+/// How to reach PostgreSQL.
+#[napi(object, object_to_js = false)]
+pub struct PostgresInput {
+    pub url: String,
+    pub schema: Option<String>,
+    pub retention_months: Option<f64>,
 }
 
 #[napi(object, object_to_js = false)]
@@ -132,19 +146,43 @@ impl EngineOptions {
     pub fn into_domain(self, listener: Listener) -> Result<(Options, PriceList)> {
         let default_tiers = tier_table(self.default_tiers)?;
         let tiers = self.tiers.map(tier_table).transpose()?;
+        let (location, holder) = location(self.path.into(), Path::new(&self.dir), self.postgres)?;
         let options = Options {
-            path: self.path.into(),
-            legacy_dir: self.legacy_dir.into(),
+            location,
+            legacy_dir: self.dir.into(),
             tiers,
             default_tiers,
             time_zone: self.time_zone.as_deref().map(str::parse).transpose()?,
             now: Timestamp::from_millis("clock.now()", self.now)?,
             durability: durability(self.durability.as_deref())?,
             deadline: deadline(self.deadline_ms)?,
-            holder: HolderId::new(Uuid::now_v7().to_string())?,
+            holder,
             listener,
         };
         Ok((options, price_list(self.pricing)?))
+    }
+}
+
+/// Where the store is, and who holds leases on it from here: nobody else ever has this id.
+fn location(path: PathBuf, directory: &Path, postgres: Option<PostgresInput>) -> Result<(Location, HolderId)> {
+    let unique = Uuid::now_v7();
+    let Some(PostgresInput { url, schema, retention_months }) = postgres else {
+        return Ok((Location::Sqlite(path), HolderId::new(unique.to_string())?));
+    };
+    let address = Address::parse(&url)?;
+    let schema = schema.as_deref().map(Schema::new).transpose()?.unwrap_or_default();
+    let retention_months = retention_months.map(months).transpose()?;
+    let home = home::name(directory)?;
+    let holder = HolderId::new(format!("{home}-{}", unique.simple()))?;
+    let options = PostgresOptions { address, schema, retention_months, writer: holder.clone(), home };
+    Ok((Location::Postgres { options: Box::new(options), directory: directory.to_owned() }, holder))
+}
+
+fn months(number: f64) -> Result<u32> {
+    if number.fract() == 0.0 && (1.0..=1_200.0).contains(&number) {
+        Ok(number as u32)
+    } else {
+        Err(Error::invalid(format!("`retentionMonths` must be a whole number from 1 to 1200, got {number}")))
     }
 }
 

@@ -12,8 +12,11 @@ use crate::domain::{
 };
 use crate::{Code, Error, Result};
 
+mod group;
+pub mod postgres;
 pub mod sqlite;
 
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// A place that remembers customers, keys, events and counters, shared by any number of processes.
@@ -24,7 +27,7 @@ pub trait Store: Send + Sync {
     fn commit(&self, group: &[Change]) -> Result<Committed>;
 
     /// Grows with every change to keys, customers or the catalog, by whichever process. What was read before it grew
-    /// may be out of date.
+    /// may be out of date. It may be some hundred milliseconds behind what other processes have changed.
     fn revision(&self) -> Result<u64>;
 
     /// What all processes on this store agree on.
@@ -58,6 +61,12 @@ pub trait Store: Send + Sync {
 
     /// On which meters of which customers somebody asked in vain while others held leases: they should give them back.
     fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>>;
+
+    /// Whether it is worth asking for recalls now, which somebody does some fifty times a second. A store that is told of
+    /// them may know better.
+    fn may_be_recalling(&self) -> bool {
+        true
+    }
 
     /// Who has leases, or a journal of whose the store has recorded a part.
     fn holders(&self) -> Result<Vec<HolderId>>;

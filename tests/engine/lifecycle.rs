@@ -4,7 +4,8 @@ use std::sync::{Arc, mpsc};
 
 use weighbridge::domain::price::PriceList;
 use weighbridge::engine::gate::{Gate, Unpriced};
-use weighbridge::engine::{Engine, Options};
+use weighbridge::engine::health::Notice;
+use weighbridge::engine::{Engine, Location, Options};
 use weighbridge::store::Change;
 use weighbridge::{Code, Result};
 
@@ -168,6 +169,43 @@ fn an_engine_that_cannot_open_says_why_to_everyone() {
     let refused = codes(&engine);
     assert_eq!(refused[..3], [Some(Code::Closed); 3]);
     assert_eq!(std::fs::read(place.path()).unwrap(), b"a note to myself");
+}
+
+#[test]
+fn an_engine_that_cannot_open_for_now_tries_again_by_itself() {
+    let place = Place::new();
+    // No database can be made below a file.
+    let blocker = place.dir.path().join("blocked");
+    std::fs::write(&blocker, "a note to myself").unwrap();
+    let (sender, notices) = std::sync::mpsc::channel();
+    let options = Options {
+        location: Location::Sqlite(blocker.join("weighbridge.db")),
+        listener: Arc::new(move |notice| drop(sender.send(notice))),
+        ..place.options()
+    };
+    let engine = Engine::open(options).unwrap();
+    assert_eq!(codes(&engine), [Some(Code::StoreUnavailable); 6]);
+    let patience = std::time::Duration::from_secs(60);
+    assert!(
+        matches!(notices.recv_timeout(patience).unwrap(), Notice::Degraded(error) if error.code == Code::StoreUnavailable)
+    );
+    std::fs::remove_file(&blocker).unwrap();
+    assert_eq!(notices.recv_timeout(patience).unwrap(), Notice::Recovered);
+    ready(&engine).unwrap();
+    assert_eq!(codes(&engine), [None; 6]);
+    close(&engine);
+}
+
+#[test]
+fn an_engine_that_never_opened_is_closed_at_once() {
+    let place = Place::new();
+    let blocker = place.dir.path().join("blocked");
+    std::fs::write(&blocker, "a note to myself").unwrap();
+    let options = Options { location: Location::Sqlite(blocker.join("weighbridge.db")), ..place.options() };
+    let engine = Engine::open(options).unwrap();
+    assert_eq!(ready(&engine).unwrap_err().code, Code::StoreUnavailable);
+    close(&engine);
+    assert_eq!(codes(&engine)[..3], [Some(Code::Closed); 3]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use weighbridge::Result;
 use weighbridge::domain::{HolderId, TierTable};
 use weighbridge::engine::takeover::TakeoverReport;
-use weighbridge::engine::{Engine, Options, Reply};
+use weighbridge::engine::{Engine, Location, Options, Reply};
 use weighbridge::store::{Applied, Change, Durability, Outcome, SqliteStore};
 
 /// Where engines are opened.
@@ -36,7 +36,7 @@ impl Place {
 
     fn options(&self) -> Options {
         Options {
-            path: self.path(),
+            location: Location::Sqlite(self.path()),
             legacy_dir: self.dir.path().to_owned(),
             tiers: None,
             default_tiers: TierTable::default(),

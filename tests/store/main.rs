@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod conformance;
+mod postgres;
 mod sqlite;
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,7 +9,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 
 use super::recorder::{Journaled, Recorder, spawn};
 use super::{Reply, Shared};
@@ -42,6 +42,15 @@ enum Job {
     Append(Vec<Entry>),
     /// Answered when all before is written and handed to the recorder.
     Drain(Box<dyn FnOnce() + Send>),
+}
+
+impl Job {
+    fn refuse(self, why: &Error) {
+        match self {
+            Job::Append(entries) => entries.into_iter().for_each(|entry| (entry.reply)(Err(why.clone()))),
+            Job::Drain(then) => then(),
+        }
+    }
 }
 
 pub struct Journal {
@@ -77,7 +86,8 @@ struct Segment {
 }
 
 impl Journal {
-    /// It writes once the directory has come. Where none comes, everything is answered with that error.
+    /// It writes once the directory has come. As long as none comes, everything is answered with the error that comes in its
+    /// place.
     pub fn start(
         holder: HolderId,
         durability: Durability,
@@ -97,10 +107,7 @@ impl Journal {
             sequence: 0,
             lines: String::new(),
         };
-        spawn("weighbridge-journal".to_owned(), move || {
-            let opened = directory.recv().unwrap_or_else(|_| Err(super::recorder::closed()));
-            writer.run(opened);
-        })?;
+        spawn("weighbridge-journal".to_owned(), move || writer.run(directory))?;
         Ok(Self { jobs: sender, staged: Mutex::default(), files })
     }
 
@@ -137,9 +144,9 @@ impl Journal {
     }
 
     /// Waits until all before is written and handed to the recorder.
-    pub fn drainer(&self) -> Box<dyn Fn() + Send> {
+    pub fn drainer(&self) -> Arc<dyn Fn() + Send + Sync> {
         let jobs = self.jobs.clone();
-        Box::new(move || {
+        Arc::new(move || {
             let (sender, drained) = bounded(1);
             let told = Box::new(move || {
                 // Whoever waits has not gone away.
@@ -169,24 +176,29 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(mut self, opened: Result<PathBuf>) {
-        match opened {
-            Ok(directory) => {
-                self.files.lock().directory = Some(directory);
-                while let Ok(job) = self.jobs.recv() {
-                    self.write_group(job);
-                }
-            }
-            Err(error) => {
-                for job in &self.jobs {
-                    match job {
-                        Job::Append(entries) => {
-                            entries.into_iter().for_each(|entry| (entry.reply)(Err(error.clone())));
-                        }
-                        Job::Drain(then) => then(),
+    /// Until the store is open everything waits, and after an attempt that failed it is refused.
+    fn run(mut self, mut directory: Receiver<Result<PathBuf>>) {
+        let mut missing: Option<Error> = None;
+        let directory = loop {
+            let jobs = if missing.is_some() { self.jobs.clone() } else { never() };
+            select! {
+                recv(directory) -> opened => match opened {
+                    Ok(Ok(path)) => break path,
+                    Ok(Err(error)) => missing = Some(error),
+                    Err(_) => {
+                        missing.get_or_insert_with(super::recorder::closed);
+                        directory = never();
                     }
-                }
+                },
+                recv(jobs) -> job => match (job, &missing) {
+                    (Ok(job), Some(error)) => job.refuse(error),
+                    _ => return,
+                },
             }
+        };
+        self.files.lock().directory = Some(directory);
+        while let Ok(job) = self.jobs.recv() {
+            self.write_group(job);
         }
     }
 

@@ -72,19 +72,13 @@ impl Memory {
         self.customers.insert(customer.id.clone(), customer.clone());
     }
 
-    /// Learns a key, for [`Memory::key`].
-    pub fn learn_key(&mut self, connection: &Connection, id: &str) -> Result<()> {
+    pub fn key(&mut self, connection: &Connection, id: &str) -> Result<Option<&ApiKey>> {
         if !self.keys.contains_key(id)
             && let Some(key) = read::key(connection, id)?
         {
             self.keys.insert(id.to_owned(), key);
         }
-        Ok(())
-    }
-
-    /// A key that was learnt, if there is one.
-    pub fn key(&self, id: &str) -> Option<&ApiKey> {
-        self.keys.get(id)
+        Ok(self.keys.get(id))
     }
 
     pub fn set_key(&mut self, key: &ApiKey) {

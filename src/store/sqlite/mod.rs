@@ -8,23 +8,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use self::group::Group;
 use self::memory::Memory;
+use self::transaction::Transaction;
+use super::group::Group;
 use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
-mod administration;
 mod columns;
 mod connection;
 mod error;
 mod event_ids;
-mod group;
 mod leases;
 mod memory;
 mod migrate;
 mod read;
 mod tallies;
+mod transaction;
 
 /// A Weighbridge database in one file.
 pub struct SqliteStore {
@@ -83,9 +83,9 @@ impl Writer {
             self.memory = Some(Memory::recall(&self.connection, None)?);
         }
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut group = Group::begin(&transaction, self.memory.take())?;
+        let mut group = Group::begin(Transaction::begin(&transaction, self.memory.take())?);
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<error::Result<_>>()?;
-        let memory = group.finish()?;
+        let memory = group.tables.finish()?;
         transaction.commit()?;
         let revision = memory.revision;
         self.memory = Some(memory);

@@ -1,4 +1,4 @@
-//! The sums that events are counted into: period counters and hourly rollups.
+//! The sums that events are counted into, as far as they are known.
 //!
 //! What was read or written once stays known, so a thousand events of one customer cost one update of his counter, and the
 //! next group need not read it again. The owner forgets everything as soon as anybody else has written.
@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::columns::money;
 use super::error::Result;
-use crate::domain::{CustomerId, Meter, Money, Standing, Timestamp, UsageEvent};
+use crate::store::group::{CounterKey, RollupKey, Tally};
 
 #[derive(Default)]
 pub struct Tallies {
@@ -17,28 +17,6 @@ pub struct Tallies {
     rollups: HashMap<RollupKey, Tally>,
     changed_counters: HashSet<CounterKey>,
     changed_rollups: HashSet<RollupKey>,
-}
-
-/// Customer, start of the billing period, meter.
-pub type CounterKey = (CustomerId, Timestamp, Meter);
-/// Customer, hour, meter, endpoint.
-pub type RollupKey = (CustomerId, Timestamp, Meter, String);
-
-#[derive(Clone, Copy, Default)]
-pub struct Tally {
-    pub events: u64,
-    pub units: u64,
-    pub cost: Money,
-}
-
-impl Tally {
-    pub fn plus(self, event: &UsageEvent) -> crate::Result<Self> {
-        Ok(Self {
-            events: self.events + 1,
-            units: Standing { limit: None, used: self.units }.plus(event.units)?.used,
-            cost: self.cost.checked_add(event.cost)?,
-        })
-    }
 }
 
 impl Tallies {

@@ -1,0 +1,110 @@
+//! Changes to customers, keys and the catalog. Every one of them moves the revision, so that caches notice.
+
+use super::{Group, Step, Tables};
+use crate::domain::api_key::KeyState;
+use crate::domain::customer::CustomerPatch;
+use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, TierTable, TimeZone, Timestamp};
+use crate::store::Applied;
+use crate::{Code, Error};
+
+impl<T: Tables> Group<T> {
+    pub(super) fn upsert_customer(&mut self, id: &CustomerId, patch: &CustomerPatch, now: Timestamp) -> Step<T> {
+        if let Some(tier) = patch.tier_id.value()
+            && let Err(error) = self.tables.catalog().tiers.require(tier)
+        {
+            return Ok(Err(error));
+        }
+        let mut customer = self.tables.customer(id)?.unwrap_or_else(|| Customer::new(id.clone(), now));
+        patch.clone().apply(&mut customer);
+        self.tables.put_customer(&customer)?;
+        self.tables.revise();
+        Ok(Ok(Applied::Customer(customer)))
+    }
+
+    pub(super) fn create_key(&mut self, key: &ApiKey, hash: &KeyHash) -> Step<T> {
+        if self.tables.has_secret(hash)? {
+            return Ok(Err(Error::new(Code::KeyExists, "this secret is an API key already")));
+        }
+        if self.tables.customer(&key.customer_id)?.is_none() {
+            self.tables.put_customer(&Customer::new(key.customer_id.clone(), key.created_at))?;
+        }
+        self.tables.insert_key(key, hash)?;
+        self.tables.revise();
+        Ok(Ok(Applied::Key(key.clone())))
+    }
+
+    pub(super) fn revoke_key(&mut self, id: &str, now: Timestamp) -> Step<T> {
+        let Some(mut key) = self.tables.key(id)?.cloned() else { return Ok(Err(unknown_key(id))) };
+        // The first revocation stands.
+        key.revoked_at.get_or_insert(now);
+        self.end_key(&key)?;
+        Ok(Ok(Applied::Key(key)))
+    }
+
+    pub(super) fn rotate_key(
+        &mut self,
+        id: &str,
+        successor: impl FnOnce(&ApiKey) -> ApiKey,
+        hash: &KeyHash,
+        until: Timestamp,
+    ) -> Step<T> {
+        let Some(mut key) = self.tables.key(id)?.cloned() else { return Ok(Err(unknown_key(id))) };
+        let successor = successor(&key);
+        let now = successor.created_at;
+        if key.state(now) != KeyState::Valid {
+            let message = format!("the key {id:?} was revoked or has expired; create a new one instead");
+            return Ok(Err(Error::new(Code::KeyRevoked, message)));
+        }
+        if until <= now {
+            key.revoked_at = Some(now);
+        } else {
+            key.expires_at = Some(key.expires_at.map_or(until, |expires_at| expires_at.min(until)));
+        }
+        let created = self.create_key(&successor, hash)?;
+        if created.is_ok() {
+            self.end_key(&key)?;
+        }
+        Ok(created)
+    }
+
+    fn end_key(&mut self, key: &ApiKey) -> Result<(), T::Error> {
+        self.tables.end_key(key)?;
+        self.tables.revise();
+        Ok(())
+    }
+
+    pub(super) fn configure(&mut self, tiers: Option<&TierTable>, time_zone: Option<TimeZone>) -> Step<T> {
+        if let Some(tiers) = tiers {
+            let tiers = self.with_tiers_in_use(tiers)?;
+            if tiers != self.tables.catalog().tiers {
+                self.tables.set_tiers(tiers)?;
+                self.tables.revise();
+            }
+        }
+        if let Some(time_zone) = time_zone
+            && time_zone != self.tables.catalog().time_zone
+        {
+            self.tables.set_time_zone(time_zone)?;
+            self.period = None;
+            self.tables.revise();
+        }
+        Ok(Ok(Applied::Configured))
+    }
+
+    /// Tiers that are no longer listed but still held by a customer keep their limits and rank below the listed ones.
+    fn with_tiers_in_use(&mut self, tiers: &TierTable) -> Result<TierTable, T::Error> {
+        let is_listed = |id: &str| tiers.get(id).is_some();
+        let unlisted: Vec<_> =
+            self.tables.catalog().tiers.iter().filter(|tier| !is_listed(&tier.id)).cloned().collect();
+        if unlisted.is_empty() {
+            return Ok(tiers.clone());
+        }
+        let in_use = self.tables.tiers_in_use()?;
+        let kept = unlisted.into_iter().filter(|tier| in_use.contains(&tier.id));
+        Ok(TierTable::new(kept.chain(tiers.iter().cloned()).collect())?)
+    }
+}
+
+fn unknown_key(id: &str) -> Error {
+    Error::new(Code::UnknownKey, format!("no API key has the id {id:?}"))
+}

@@ -1,0 +1,182 @@
+//! Applying a group of changes inside one transaction: what every store decides alike. What it reads and writes is behind
+//! [`Tables`].
+//!
+//! Here is what happens to an event; `leases` sets units aside, and what administers customers, keys and the catalog is in
+//! `administration`.
+
+use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, Timestamp, decide_access};
+use crate::store::{
+    Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
+};
+
+mod administration;
+mod leases;
+mod tables;
+mod tally;
+
+pub use tables::{Counted, Tables};
+pub use tally::{CounterKey, RollupKey, Tally, rollup_key};
+
+pub struct Group<T> {
+    pub tables: T,
+    /// The billing period of the last event: most often the next one's too.
+    period: Option<Period>,
+}
+
+/// An error here ends the whole group; the outcome is a change's own.
+type Step<T> = Result<Outcome, <T as Tables>::Error>;
+
+impl<T: Tables> Group<T> {
+    /// In a transaction that has just begun.
+    pub fn begin(tables: T) -> Self {
+        Self { tables, period: None }
+    }
+
+    pub fn apply(&mut self, change: &Change) -> Step<T> {
+        match change {
+            Change::Charge(charge) => self.charge(charge),
+            Change::Record(record) => self.record_admitted(record),
+            Change::Lease(request) => self.lease(request),
+            Change::Release(part) => self.release(part),
+            Change::ReturnLeases { holder } => self.return_leases(holder),
+            Change::ForgetJournal { holder } => self.forget_journal(holder),
+            Change::UpsertCustomer { id, patch, now } => self.upsert_customer(id, patch, *now),
+            Change::CreateKey { key, hash } => self.create_key(key, hash),
+            Change::RevokeKey { id, now } => self.revoke_key(id, *now),
+            Change::RotateKey { id, successor_id, prefix, hash, now, until } => {
+                let successor = |key: &ApiKey| ApiKey {
+                    id: successor_id.clone(),
+                    prefix: prefix.clone(),
+                    created_at: *now,
+                    ..key.clone()
+                };
+                self.rotate_key(id, successor, hash, *until)
+            }
+            Change::Configure { tiers, time_zone } => self.configure(tiers.as_ref(), *time_zone),
+            Change::TakeOver(takeover) => self.take_over(takeover),
+        }
+    }
+
+    fn charge(&mut self, charge: &Charge) -> Step<T> {
+        let event = &charge.event;
+        let known = self.tables.customer(&event.customer_id)?;
+        let is_new = known.is_none();
+        let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), charge.now));
+        let period = self.period_of(event.timestamp);
+        let mut standing = self.standing(&customer, event.meter, period)?;
+
+        let verdict = self.judge(charge, &customer, standing, period)?;
+        if verdict == Verdict::Recorded {
+            if let Err(error) = self.tables.record(event, &customer, period, charge.now)? {
+                return Ok(Err(error));
+            }
+            if is_new {
+                self.tables.put_customer(&customer)?;
+            }
+            if let Some(part) = &charge.paid {
+                self.tables.settle(part)?;
+            }
+            standing.used += event.units.get();
+        }
+        Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })))
+    }
+
+    fn record_admitted(&mut self, record: &Record) -> Step<T> {
+        let Record { holder, sequence, event, paid, now } = record;
+        let known = self.tables.customer(&event.customer_id)?;
+        let is_new = known.is_none();
+        let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), *now));
+        let period = self.period_of(event.timestamp);
+        let status = if *sequence <= self.tables.journal_position(holder)? {
+            RecordStatus::Replayed
+        } else {
+            self.tables.set_journal_position(holder, *sequence);
+            if let Some(part) = paid {
+                self.tables.settle(part)?;
+            }
+            match self.tables.seen(event)? {
+                Some(true) => RecordStatus::Duplicate,
+                Some(false) => RecordStatus::Conflict,
+                None => {
+                    if let Err(error) = self.tables.record(event, &customer, period, *now)? {
+                        return Ok(Err(error));
+                    }
+                    if is_new {
+                        self.tables.put_customer(&customer)?;
+                    }
+                    RecordStatus::Counted
+                }
+            }
+        };
+        let used = self.tables.used(&event.customer_id, event.meter, period)?;
+        Ok(Ok(Applied::Recorded(Recorded { status, used })))
+    }
+
+    fn judge(
+        &mut self,
+        charge: &Charge,
+        customer: &Customer,
+        standing: Standing,
+        period: Period,
+    ) -> Result<Verdict, T::Error> {
+        let Charge { event, admission, paid, now } = charge;
+        if let Some(Admission { key_id, required_tier }) = admission {
+            let key = match key_id {
+                Some(id) => match self.tables.key(id)? {
+                    Some(key) if key.customer_id == event.customer_id => Some(key.clone()),
+                    _ => return Ok(Verdict::Refused(Refusal::InvalidKey)),
+                },
+                None => None,
+            };
+            let key = key.as_ref().map(|key| (key, *now));
+            let access = decide_access(key, customer, &self.tables.catalog().tiers, required_tier.as_deref());
+            if let Err(refusal) = access {
+                return Ok(Verdict::Refused(refusal));
+            }
+        }
+        match self.tables.seen(event)? {
+            Some(true) => return Ok(Verdict::Duplicate),
+            Some(false) => return Ok(Verdict::Refused(Refusal::IdempotencyConflict)),
+            None => {}
+        }
+        if admission.is_some() && paid.is_none() && standing.limit.is_some() {
+            let leases = self.tables.leases(&event.customer_id, event.meter, period)?;
+            let leased: u64 = leases.iter().map(|lease| lease.units).sum();
+            let spoken_for = Standing { used: standing.used.saturating_add(leased), ..standing };
+            if !spoken_for.admits(event.units) {
+                return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
+            }
+        }
+        Ok(Verdict::Recorded)
+    }
+
+    fn standing(&mut self, customer: &Customer, meter: Meter, period: Period) -> Result<Standing, T::Error> {
+        let used = self.tables.used(&customer.id, meter, period)?;
+        Ok(Standing { limit: self.tables.catalog().tiers.limit(Some(customer), meter), used })
+    }
+
+    fn period_of(&mut self, at: Timestamp) -> Period {
+        match self.period {
+            Some(period) if period.contains(at) => period,
+            _ => *self.period.insert(Period::month(at, self.tables.catalog().time_zone)),
+        }
+    }
+
+    fn take_over(&mut self, takeover: &Takeover) -> Step<T> {
+        let Takeover { file, from, to, events, customers, now } = takeover;
+        if self.tables.takeover_position(file)? != *from {
+            return Ok(Ok(Applied::TakenOver(false)));
+        }
+        for id in customers {
+            if self.tables.customer(id)?.is_none() {
+                self.tables.put_customer(&Customer::new(id.clone(), *now))?;
+            }
+        }
+        for event in events {
+            // A sum that overflows fails the group: a stretch is taken over whole or not at all.
+            self.charge(&Charge { event: event.clone(), admission: None, paid: None, now: *now })??;
+        }
+        self.tables.set_takeover_position(file, *to)?;
+        Ok(Ok(Applied::TakenOver(true)))
+    }
+}

@@ -1,0 +1,64 @@
+//! What a group of changes reads and writes: the part that each store does in its own way.
+
+use crate::Error;
+use crate::domain::{
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
+};
+use crate::store::{Catalog, Lease, LeasePart};
+
+/// The tables of a store, inside one transaction. What was written before is read afterwards, and whoever decides from
+/// what he reads here decides alone: nobody else changes it before the transaction ends.
+pub trait Tables {
+    /// Ends the whole group.
+    type Error: From<Error>;
+
+    fn catalog(&self) -> &Catalog;
+    fn set_tiers(&mut self, tiers: TierTable) -> Result<(), Self::Error>;
+    /// Sorts all events into the billing periods of a new time zone, too.
+    fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<(), Self::Error>;
+    /// The ids of the tiers that customers have.
+    fn tiers_in_use(&mut self) -> Result<Vec<String>, Self::Error>;
+    /// Keys, customers or the catalog have changed: caches must notice.
+    fn revise(&mut self);
+
+    fn customer(&mut self, id: &CustomerId) -> Result<Option<Customer>, Self::Error>;
+    fn put_customer(&mut self, customer: &Customer) -> Result<(), Self::Error>;
+
+    fn key(&mut self, id: &str) -> Result<Option<&ApiKey>, Self::Error>;
+    fn has_secret(&mut self, hash: &KeyHash) -> Result<bool, Self::Error>;
+    fn insert_key(&mut self, key: &ApiKey, hash: &KeyHash) -> Result<(), Self::Error>;
+    /// Writes when it expires and when it was revoked.
+    fn end_key(&mut self, key: &ApiKey) -> Result<(), Self::Error>;
+
+    /// The units that are counted on a meter in the period that starts then.
+    fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64, Self::Error>;
+    /// Whether the event's id was seen, and if so whether with the same contents.
+    fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>, Self::Error>;
+    /// Counts an event and writes it and its id down. The inner error: a sum would overflow, and nothing was done.
+    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self>;
+
+    /// Those for another period that overlaps this one count too: a change of the time zone moves the periods, and what
+    /// was set aside before may be spent in either of two.
+    fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>, Self::Error>;
+    /// The one statement that makes leases larger. It does so, and answers true, only where the limit has room for what
+    /// is used, what all holders have, and this. Periods of two time zones may start together: their lease is one, and
+    /// reaches as far as the longer one.
+    fn set_aside(&mut self, part: &LeasePart, period_end: Timestamp, limit: u64) -> Result<bool, Self::Error>;
+    /// Takes units out of a lease. Where it holds fewer it ends.
+    fn settle(&mut self, part: &LeasePart) -> Result<(), Self::Error>;
+    /// Ends all of a holder's leases, and the recalls that nobody can heed any more.
+    fn end_leases(&mut self, holder: &HolderId) -> Result<(), Self::Error>;
+    fn is_recalled(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<bool, Self::Error>;
+    fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<(), Self::Error>;
+
+    /// How far a holder's journal is recorded.
+    fn journal_position(&mut self, holder: &HolderId) -> Result<u64, Self::Error>;
+    fn set_journal_position(&mut self, holder: &HolderId, position: u64);
+    fn forget_journal(&mut self, holder: &HolderId) -> Result<(), Self::Error>;
+
+    fn takeover_position(&mut self, file: &str) -> Result<u64, Self::Error>;
+    fn set_takeover_position(&mut self, file: &str, position: u64) -> Result<(), Self::Error>;
+}
+
+/// The outer error ends the group; the inner one is the event's own.
+pub type Counted<T> = Result<crate::Result<()>, <T as Tables>::Error>;

@@ -1,0 +1,258 @@
+//! Groups that only count: one round trip.
+//!
+//! Where nothing has to be decided, because an event was admitted before or has happened, and has no id that could have
+//! been seen, the group is a few statements that add to what is there. They are sent together with the beginning and the end
+//! of their transaction, and lock no customer: to move units from a lease to a counter changes nothing that others decide
+//! upon. What must be as we believe is checked by the statements themselves; where it is not, they fail, and the group
+//! goes the long way.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::columns::{self, customer_columns};
+use super::database::Statement;
+use super::error::Result;
+use super::transaction::{CountedEvent, LeaseKey};
+use super::write::{
+    COUNTER_COLUMNS, counter_statement, event_statements, new_customer_statement, position_statement, rollup_statement,
+};
+use crate::domain::{Customer, CustomerId, HolderId, Period, Standing, TimeZone, Timestamp, UsageEvent};
+use crate::store::group::{CounterKey, RollupKey, Tally, rollup_key};
+use crate::store::{
+    Applied, Catalog, Change, Charge, Charged, LeasePart, Outcome, Record, RecordStatus, Recorded, Verdict,
+};
+
+/// Larger costs go the long way, which looks whether their sum still fits.
+const LARGEST_COST: f64 = 1e6;
+
+/// Whose group it is, and what the writer believes.
+pub struct Turn<'w> {
+    pub writer: &'w HolderId,
+    /// How many groups were committed before.
+    pub groups: u64,
+    pub revision: u64,
+    /// Customers who are known to exist.
+    pub known: &'w HashSet<CustomerId>,
+}
+
+/// What a group adds.
+#[derive(Default)]
+pub struct Additions {
+    counters: BTreeMap<CounterKey, Tally>,
+    rollups: BTreeMap<RollupKey, Tally>,
+    events: Vec<CountedEvent>,
+    settled: BTreeMap<LeaseKey, u64>,
+    /// The first and the last place in each journal.
+    positions: BTreeMap<HolderId, (u64, u64)>,
+    /// In the order of the changes.
+    places: Vec<Place>,
+    customers: BTreeMap<CustomerId, Customer>,
+}
+
+/// Where a change was counted.
+struct Place {
+    counter: CounterKey,
+    period: Period,
+    /// What was added to the counter with this change and those before it.
+    added: u64,
+    kind: Kind,
+}
+
+enum Kind {
+    Charge,
+    Record,
+}
+
+impl Additions {
+    /// What the changes add; `None` where one of them has to be decided upon.
+    pub fn of(changes: &[Change], catalog: &Catalog) -> Option<Self> {
+        let mut additions = Self::default();
+        for change in changes {
+            match change {
+                Change::Charge(Charge { event, admission: None, paid: None, now }) => {
+                    additions.add(event, Kind::Charge, *now, catalog.time_zone)?;
+                }
+                Change::Record(Record { holder, sequence, event, paid, now }) => {
+                    additions.add(event, Kind::Record, *now, catalog.time_zone)?;
+                    additions.pass(holder, *sequence)?;
+                    paid.iter().for_each(|part| additions.settle(part));
+                }
+                _ => return None,
+            }
+        }
+        (!changes.is_empty()).then_some(additions)
+    }
+
+    fn add(&mut self, event: &UsageEvent, kind: Kind, now: Timestamp, time_zone: TimeZone) -> Option<()> {
+        if event.id.is_some() || event.cost.to_number() > LARGEST_COST {
+            return None;
+        }
+        let period = Period::month(event.timestamp, time_zone);
+        let counter = (event.customer_id.clone(), period.start, event.meter);
+        let tally = self.counters.entry(counter.clone()).or_default();
+        *tally = tally.plus(event).ok()?;
+        let added = tally.units;
+        let rollup = self.rollups.entry(rollup_key(event)).or_default();
+        *rollup = rollup.plus(event).ok()?;
+        self.places.push(Place { counter, period, added, kind });
+        let subscription_id = event.subscription_id.clone();
+        self.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
+        let id = &event.customer_id;
+        if !self.customers.contains_key(id) {
+            self.customers.insert(id.clone(), Customer::new(id.clone(), now));
+        }
+        Some(())
+    }
+
+    /// A journal's places grow.
+    fn pass(&mut self, holder: &HolderId, sequence: u64) -> Option<()> {
+        let (_, last) = self.positions.entry(holder.clone()).or_insert((sequence, sequence - 1));
+        if *last >= sequence {
+            return None;
+        }
+        *last = sequence;
+        Some(())
+    }
+
+    fn settle(&mut self, part: &LeasePart) {
+        let LeasePart { holder, customer_id, meter, period_start, units } = part;
+        *self.settled.entry((customer_id.clone(), *meter, *period_start, holder.clone())).or_default() += units;
+    }
+
+    /// They are in the order in which everybody writes these tables.
+    pub fn statements(&self, turn: &Turn<'_>) -> Vec<Statement> {
+        let positions = self.positions.iter().map(|(holder, (_, last))| (holder.clone(), *last)).collect();
+        let new = self.customers.values().filter(|customer| !turn.known.contains(&customer.id));
+        [
+            Statement::new("LOCK TABLE settings IN ROW SHARE MODE"),
+            self.check(turn.revision),
+            // A group that lingers on a dead connection finds that its turn is over.
+            Statement::new(
+                "WITH counted AS (
+                     UPDATE writers SET groups = groups + 1, seen_at = now() WHERE holder = $1 AND groups = $2 RETURNING 1
+                 )
+                 SELECT 1 / count(*) FROM counted",
+            )
+            .text(turn.writer.as_str())
+            .with(columns::bigint(turn.groups), Type::INT8),
+        ]
+        .into_iter()
+        .chain(new_customer_statement(new))
+        .chain(counter_statement(&self.counters))
+        .chain(rollup_statement(&self.rollups))
+        .chain(event_statements(&self.events))
+        .chain(self.settlement_statements())
+        .chain(position_statement(&positions))
+        .chain([self.customers_charged()])
+        .collect()
+    }
+
+    /// Fails unless the catalog is the one that we know, and the journals are recorded as far as where this begins.
+    fn check(&self, revision: u64) -> Statement {
+        let (holders, firsts): (Vec<_>, Vec<_>) = self
+            .positions
+            .iter()
+            .map(|(holder, (first, _))| (holder.as_str().to_owned(), columns::bigint(*first)))
+            .unzip();
+        Statement::new(
+            "SELECT 1 / (CASE WHEN
+                 (SELECT value::bigint FROM settings WHERE name = 'revision') = $1
+                 AND NOT EXISTS (
+                     SELECT 1 FROM journals JOIN unnest($2, $3) AS w(holder, first) USING (holder)
+                     WHERE position >= first
+                 )
+             THEN 1 ELSE 0 END)",
+        )
+        .with(columns::bigint(revision), Type::INT8)
+        .texts(holders)
+        .with(firsts, Type::INT8_ARRAY)
+    }
+
+    /// A lease that holds no more than is taken from it ends.
+    fn settlement_statements(&self) -> Vec<Statement> {
+        if self.settled.is_empty() {
+            return Vec::new();
+        }
+        let (mut customers, mut meters, mut starts, mut holders, mut units) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for ((customer_id, meter, start, holder), settled) in &self.settled {
+            customers.push(customer_id.as_str().to_owned());
+            meters.push(meter.as_str().to_owned());
+            starts.push(columns::instant(*start));
+            holders.push(holder.as_str().to_owned());
+            units.push(columns::bigint(*settled));
+        }
+        let statement = |sql| {
+            Statement::new(sql)
+                .texts(customers.clone())
+                .texts(meters.clone())
+                .with(starts.clone(), Type::TIMESTAMPTZ_ARRAY)
+                .texts(holders.clone())
+                .with(units.clone(), Type::INT8_ARRAY)
+        };
+        vec![
+            statement(
+                "DELETE FROM leases
+                 USING unnest($1, $2, $3, $4, $5) AS w(customer_id, meter, period_start, holder, settled)
+                 WHERE leases.customer_id = w.customer_id AND leases.meter = w.meter
+                     AND leases.period_start = w.period_start AND leases.holder = w.holder
+                     AND leases.units <= w.settled",
+            ),
+            statement(
+                "UPDATE leases SET units = leases.units - w.settled
+                 FROM unnest($1, $2, $3, $4, $5) AS w(customer_id, meter, period_start, holder, settled)
+                 WHERE leases.customer_id = w.customer_id AND leases.meter = w.meter
+                     AND leases.period_start = w.period_start AND leases.holder = w.holder
+                     AND leases.units > w.settled",
+            ),
+        ]
+    }
+
+    /// What becomes of each change, by the answers to the statements.
+    pub fn outcomes(&self, answers: &[Vec<Row>], catalog: &Catalog) -> Result<Vec<Outcome>> {
+        // Of all statements these two answer with rows that are looked at: the last one, and the one of the counters.
+        let counters = answers.iter().find(|rows| rows.first().is_some_and(|row| row.len() == COUNTER_COLUMNS));
+        let (counters, customers) = (counters.into_iter().flatten(), answers.last().into_iter().flatten());
+        let customers: HashMap<CustomerId, Customer> = customers
+            .map(|row| columns::customer(row, 0).map(|customer| (customer.id.clone(), customer)))
+            .collect::<Result<_>>()?;
+        let counted: HashMap<CounterKey, u64> = counters
+            .map(|row| {
+                let customer_id = CustomerId::from_stored(row.try_get(0)?);
+                Ok(((customer_id, columns::timestamp(row, 1)?, columns::meter(row, 2)?), columns::count(row, 3)?))
+            })
+            .collect::<Result<_>>()?;
+        let outcome = |place: &Place| {
+            let total = self.counters.get(&place.counter).map_or(0, |tally| tally.units);
+            // Where the answer was lost, at least what was added is used.
+            let used = counted.get(&place.counter).map_or(place.added, |used| used + place.added - total);
+            Ok(match place.kind {
+                Kind::Record => Applied::Recorded(Recorded { status: RecordStatus::Counted, used }),
+                Kind::Charge => {
+                    let id = &place.counter.0;
+                    let customer = customers.get(id).or_else(|| self.customers.get(id)).cloned();
+                    let customer = customer.unwrap_or_else(|| Customer::new(id.clone(), place.period.start));
+                    let limit = catalog.tiers.limit(Some(&customer), place.counter.2);
+                    let standing = Standing { limit, used };
+                    Applied::Charged(Charged { verdict: Verdict::Recorded, customer, standing, period: place.period })
+                }
+            })
+        };
+        Ok(self.places.iter().map(outcome).collect())
+    }
+
+    /// Who is known to the store afterwards.
+    pub fn customers(&self) -> impl Iterator<Item = &CustomerId> {
+        self.customers.keys()
+    }
+
+    /// The answer to a charge tells the customer.
+    fn customers_charged(&self) -> Statement {
+        let charged = self.places.iter().filter(|place| matches!(place.kind, Kind::Charge));
+        let ids: BTreeSet<&str> = charged.map(|place| place.counter.0.as_str()).collect();
+        Statement::new(concat!("SELECT ", customer_columns!(), " FROM customers c WHERE c.id = ANY($1)"))
+            .texts(ids.into_iter().map(str::to_owned).collect())
+    }
+}

@@ -1,0 +1,90 @@
+//! Between columns and domain types. What the store wrote it can read again, or it is damaged.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+
+use super::error::Result;
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Timestamp};
+use crate::{Code, Error};
+
+/// The columns that [`customer`] reads, in its order.
+macro_rules! customer_columns {
+    () => {
+        "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at"
+    };
+}
+
+/// The columns that [`key`] reads, in its order.
+macro_rules! key_columns {
+    () => {
+        "k.id, k.customer_id, k.name, k.prefix, k.created_at, k.expires_at, k.revoked_at"
+    };
+}
+
+pub(super) use {customer_columns, key_columns};
+
+/// How many columns a key has: where another list may begin.
+pub const KEY_COLUMNS: usize = 7;
+
+pub fn customer(row: &Row, first: usize) -> Result<Customer> {
+    Ok(Customer {
+        id: CustomerId::from_stored(row.try_get(first)?),
+        tier_id: row.try_get(first + 1)?,
+        subscription_id: row.try_get(first + 2)?,
+        stripe_customer_id: row.try_get(first + 3)?,
+        suspended: row.try_get(first + 4)?,
+        created_at: timestamp(row, first + 5)?,
+    })
+}
+
+pub fn key(row: &Row) -> Result<ApiKey> {
+    Ok(ApiKey {
+        id: row.try_get(0)?,
+        customer_id: CustomerId::from_stored(row.try_get(1)?),
+        name: row.try_get(2)?,
+        prefix: row.try_get(3)?,
+        created_at: timestamp(row, 4)?,
+        expires_at: row.try_get::<_, Option<DateTime<Utc>>>(5)?.map(stored),
+        revoked_at: row.try_get::<_, Option<DateTime<Utc>>>(6)?.map(stored),
+    })
+}
+
+pub fn timestamp(row: &Row, column: usize) -> Result<Timestamp> {
+    Ok(stored(row.try_get(column)?))
+}
+
+fn stored(at: DateTime<Utc>) -> Timestamp {
+    Timestamp::from_stored(at.timestamp_millis())
+}
+
+/// A `timestamptz`.
+pub fn instant(at: Timestamp) -> DateTime<Utc> {
+    // Cannot fall back: every `Timestamp` lies within chrono's range.
+    DateTime::from_timestamp_millis(at.as_millis()).unwrap_or_default()
+}
+
+/// A whole number that is never negative.
+pub fn count(row: &Row, column: usize) -> Result<u64> {
+    let number: i64 = row.try_get(column)?;
+    u64::try_from(number).map_err(|_| damaged(format!("the number {number} is negative")))
+}
+
+/// What is counted stays far below: a sum of units is at most `Units::MAX`, 2^53 - 1.
+pub fn bigint(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A `numeric` that was cast to `text`.
+pub fn money(row: &Row, column: usize) -> Result<Money> {
+    Ok(Money::from_stored(row.try_get(column)?)?)
+}
+
+pub fn meter(row: &Row, column: usize) -> Result<Meter> {
+    Ok(Meter::from_str(row.try_get(column)?)?)
+}
+
+fn damaged(message: String) -> super::error::PostgresError {
+    Error::new(Code::StoreCorrupt, format!("the database is damaged: {message}")).into()
+}

@@ -1,0 +1,394 @@
+//! The tables inside one write transaction: what the group is known to need is read at its beginning, and what it changes
+//! is written at its end.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use tokio_postgres::types::Type;
+
+use super::columns;
+use super::database::{Session, Statement};
+use super::error::{PostgresError, Result};
+use super::event_ids::{self, Fingerprint, Key};
+use super::read;
+use super::wanted::Wanted;
+use crate::domain::{
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
+};
+use crate::store::group::{Counted, CounterKey, RollupKey, Tables, Tally, rollup_key};
+use crate::store::{Catalog, Lease, LeasePart};
+
+/// Customer, meter, start of the period, holder.
+pub type LeaseKey = (CustomerId, Meter, Timestamp, HolderId);
+
+pub struct Transaction<'d> {
+    pub(super) session: Session<'d>,
+    pub(super) catalog: Catalog,
+    pub(super) customers: HashMap<CustomerId, Option<Customer>>,
+    pub(super) keys: HashMap<String, Option<ApiKey>>,
+    pub(super) counters: HashMap<CounterKey, Tally>,
+    pub(super) leases: HashMap<(CustomerId, Meter), Vec<HeldLease>>,
+    pub(super) recalls: HashMap<(CustomerId, Meter), bool>,
+    pub(super) ids: HashMap<(CustomerId, Key), Option<Fingerprint>>,
+    pub(super) positions: HashMap<HolderId, u64>,
+    pub(super) unwritten: Unwritten,
+    /// Something was recalled that was not before.
+    pub(super) recalls_anew: bool,
+}
+
+/// A lease and how far it reaches.
+#[derive(Debug, Clone)]
+pub struct HeldLease {
+    pub lease: Lease,
+    pub period_end: Timestamp,
+}
+
+/// What was changed and is not written yet. All of it is sorted, so that whoever writes the same rows does so in the same
+/// order.
+#[derive(Default)]
+pub struct Unwritten {
+    pub customers: BTreeSet<CustomerId>,
+    /// What is to be added to them.
+    pub counters: BTreeMap<CounterKey, Tally>,
+    pub rollups: BTreeMap<RollupKey, Tally>,
+    pub events: Vec<CountedEvent>,
+    pub leases: BTreeSet<LeaseKey>,
+    pub recalls: BTreeMap<(CustomerId, Meter), bool>,
+    pub positions: BTreeMap<HolderId, u64>,
+    pub revised: bool,
+}
+
+/// An event that is counted.
+pub struct CountedEvent {
+    pub event: UsageEvent,
+    pub subscription_id: Option<String>,
+    pub at: Timestamp,
+}
+
+impl<'d> Transaction<'d> {
+    pub fn begin(session: Session<'d>, catalog: Catalog) -> Self {
+        Self {
+            session,
+            catalog,
+            customers: HashMap::new(),
+            keys: HashMap::new(),
+            counters: HashMap::new(),
+            leases: HashMap::new(),
+            recalls: HashMap::new(),
+            ids: HashMap::new(),
+            positions: HashMap::new(),
+            unwritten: Unwritten::default(),
+            recalls_anew: false,
+        }
+    }
+
+    /// What a lookup finds; it is read now where that was not foreseen.
+    fn require(&mut self, is_known: impl Fn(&Self) -> bool, want: impl FnOnce(&mut Wanted)) -> Result<()> {
+        if is_known(self) {
+            return Ok(());
+        }
+        let mut wanted = Wanted::default();
+        want(&mut wanted);
+        self.load(&wanted)
+    }
+
+    fn account(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<(CustomerId, Meter)> {
+        let key = (customer_id.clone(), meter);
+        self.require(
+            |known| known.leases.contains_key(&key),
+            |wanted| {
+                wanted.customers.insert(customer_id.clone());
+                wanted.accounts.insert(key.clone());
+            },
+        )?;
+        Ok(key)
+    }
+
+    fn counter(&mut self, key: &CounterKey) -> Result<Tally> {
+        self.require(
+            |known| known.counters.contains_key(key),
+            |wanted| {
+                wanted.customers.insert(key.0.clone());
+                wanted.counters.insert(key.clone());
+            },
+        )?;
+        Ok(self.counters.get(key).copied().unwrap_or_default())
+    }
+}
+
+impl Tables for Transaction<'_> {
+    type Error = PostgresError;
+
+    fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    fn set_tiers(&mut self, tiers: TierTable) -> Result<()> {
+        let limit = |units: Option<u64>| units.map(columns::bigint);
+        let (mut ids, mut positions, mut requests, mut executions, mut definitions) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (position, tier) in (0i32..).zip(tiers.iter()) {
+            ids.push(tier.id.clone());
+            positions.push(position);
+            requests.push(limit(tier.api_requests_per_month));
+            executions.push(limit(tier.agent_executions_per_month));
+            definitions.push(tier.definition.clone());
+        }
+        let insert = Statement::new(
+            "INSERT INTO tiers (id, position, api_requests_per_month, agent_executions_per_month, definition)
+             SELECT * FROM unnest($1, $2, $3, $4, $5)",
+        )
+        .texts(ids)
+        .with(positions, Type::INT4_ARRAY)
+        .with(requests, Type::INT8_ARRAY)
+        .with(executions, Type::INT8_ARRAY)
+        .texts(definitions);
+        self.session.run(&[Statement::new("DELETE FROM tiers"), insert])?;
+        self.catalog.tiers = tiers;
+        Ok(())
+    }
+
+    fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<()> {
+        self.session.run_one(
+            Statement::new("UPDATE settings SET value = $1 WHERE name = 'time_zone'").text(time_zone.name()),
+        )?;
+        self.catalog.time_zone = time_zone;
+        self.recount()
+    }
+
+    fn tiers_in_use(&mut self) -> Result<Vec<String>> {
+        self.write()?;
+        let statement = Statement::new("SELECT DISTINCT tier_id FROM customers WHERE tier_id IS NOT NULL");
+        let rows = self.session.run_one(statement)?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
+    fn revise(&mut self) {
+        self.unwritten.revised = true;
+    }
+
+    fn customer(&mut self, id: &CustomerId) -> Result<Option<Customer>> {
+        self.require(|known| known.customers.contains_key(id), |wanted| wanted.customers.extend([id.clone()]))?;
+        Ok(self.customers.get(id).cloned().flatten())
+    }
+
+    fn put_customer(&mut self, customer: &Customer) -> Result<()> {
+        self.unwritten.customers.insert(customer.id.clone());
+        self.customers.insert(customer.id.clone(), Some(customer.clone()));
+        Ok(())
+    }
+
+    fn key(&mut self, id: &str) -> Result<Option<&ApiKey>> {
+        self.require(|known| known.keys.contains_key(id), |wanted| wanted.keys.extend([id.to_owned()]))?;
+        Ok(self.keys.get(id).and_then(Option::as_ref))
+    }
+
+    fn has_secret(&mut self, hash: &KeyHash) -> Result<bool> {
+        let find = Statement::new("SELECT 1 FROM api_keys WHERE hash = $1").with(hash.0.to_vec(), Type::BYTEA);
+        Ok(!self.session.run_one(find)?.is_empty())
+    }
+
+    /// That a secret is one key's only, no index could say over all customers: keys are written by one at a time, see
+    /// `writer.rs`.
+    fn insert_key(&mut self, key: &ApiKey, hash: &KeyHash) -> Result<()> {
+        let insert = Statement::new(
+            "INSERT INTO api_keys (id, hash, customer_id, name, prefix, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .text(key.id.clone())
+        .with(hash.0.to_vec(), Type::BYTEA)
+        .text(key.customer_id.as_str())
+        .with(key.name.clone(), Type::TEXT)
+        .text(key.prefix.clone())
+        .with(columns::instant(key.created_at), Type::TIMESTAMPTZ)
+        .with(key.expires_at.map(columns::instant), Type::TIMESTAMPTZ);
+        self.session.run_one(insert)?;
+        self.keys.insert(key.id.clone(), Some(key.clone()));
+        Ok(())
+    }
+
+    fn end_key(&mut self, key: &ApiKey) -> Result<()> {
+        let update =
+            Statement::new("UPDATE api_keys SET expires_at = $1, revoked_at = $2 WHERE customer_id = $3 AND id = $4")
+                .with(key.expires_at.map(columns::instant), Type::TIMESTAMPTZ)
+                .with(key.revoked_at.map(columns::instant), Type::TIMESTAMPTZ)
+                .text(key.customer_id.as_str())
+                .text(key.id.clone());
+        self.session.run_one(update)?;
+        self.keys.insert(key.id.clone(), Some(key.clone()));
+        Ok(())
+    }
+
+    fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64> {
+        Ok(self.counter(&(customer_id.clone(), period.start, meter))?.units)
+    }
+
+    fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>> {
+        let Some(id) = &event.id else { return Ok(None) };
+        let key = (event.customer_id.clone(), event_ids::key(id));
+        self.require(
+            |known| known.ids.contains_key(&key),
+            |wanted| {
+                wanted.customers.insert(key.0.clone());
+                wanted.ids.insert(key.clone());
+            },
+        )?;
+        let seen = self.ids.get(&key).copied().flatten();
+        Ok(seen.map(|fingerprint| fingerprint == event_ids::fingerprint(event)))
+    }
+
+    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self> {
+        let key = (event.customer_id.clone(), period.start, event.meter);
+        let counter = match self.counter(&key)?.plus(event) {
+            Ok(counter) => counter,
+            Err(error) => return Ok(Err(error)),
+        };
+        // An hour's sums are a part of a period's, and what is added to them of what they become: they fit too.
+        let added = self.unwritten.counters.get(&key).copied().unwrap_or_default().plus(event)?;
+        let rollup_key = rollup_key(event);
+        let rolled_up = self.unwritten.rollups.get(&rollup_key).copied().unwrap_or_default().plus(event)?;
+        self.unwritten.counters.insert(key.clone(), added);
+        self.unwritten.rollups.insert(rollup_key, rolled_up);
+        self.counters.insert(key, counter);
+        if let Some(id) = &event.id {
+            let key = (event.customer_id.clone(), event_ids::key(id));
+            self.ids.insert(key, Some(event_ids::fingerprint(event)));
+        }
+        // That of the customer, who may have another one before this is written.
+        let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref()).cloned();
+        self.unwritten.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
+        Ok(Ok(()))
+    }
+
+    fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
+        let key = self.account(customer_id, meter)?;
+        let leases = self.leases.get(&key).into_iter().flatten();
+        let overlapping = leases.filter(|held| {
+            held.lease.units > 0 && held.lease.period_start < period.end && held.period_end > period.start
+        });
+        Ok(overlapping.map(|held| held.lease.clone()).collect())
+    }
+
+    /// The lock of the customer is held, so that what is used and leased is known for certain: nobody else can set
+    /// anything aside before this is written.
+    fn set_aside(&mut self, part: &LeasePart, period_end: Timestamp, limit: u64) -> Result<bool> {
+        let LeasePart { holder, customer_id, meter, period_start, units } = part;
+        let period = Period { start: *period_start, end: period_end };
+        let used = self.used(customer_id, *meter, period)?;
+        let leased: u64 = self.leases(customer_id, *meter, period)?.iter().map(|lease| lease.units).sum();
+        if used.saturating_add(leased).saturating_add(*units) > limit {
+            return Ok(false);
+        }
+        let leases = self.leases.entry((customer_id.clone(), *meter)).or_default();
+        let place = |held: &&mut HeldLease| held.lease.holder == *holder && held.lease.period_start == *period_start;
+        match leases.iter_mut().find(place) {
+            Some(held) => {
+                held.lease.units += units;
+                held.period_end = held.period_end.max(period_end);
+            }
+            None => {
+                let lease = Lease { holder: holder.clone(), period_start: *period_start, units: *units };
+                leases.push(HeldLease { lease, period_end });
+            }
+        }
+        self.unwritten.leases.insert((customer_id.clone(), *meter, *period_start, holder.clone()));
+        // Whoever has a lease has a row among the journals, by which he is found.
+        self.unwritten.positions.entry(holder.clone()).or_default();
+        Ok(true)
+    }
+
+    fn settle(&mut self, part: &LeasePart) -> Result<()> {
+        let LeasePart { holder, customer_id, meter, period_start, units } = part;
+        let key = self.account(customer_id, *meter)?;
+        let leases = self.leases.entry(key).or_default();
+        let place = |held: &&mut HeldLease| held.lease.holder == *holder && held.lease.period_start == *period_start;
+        let held = leases.iter_mut().find(place);
+        let before = held.as_ref().map_or(0, |held| held.lease.units);
+        if before < *units {
+            // It has happened, so it counts; but the limit may have been passed by what is missing.
+            let customer_id = customer_id.as_str();
+            tracing::warn!(
+                customer_id,
+                holder = holder.as_str(),
+                units,
+                before,
+                "a lease did not hold what it paid for"
+            );
+        }
+        if let Some(held) = held {
+            held.lease.units = before.saturating_sub(*units);
+            self.unwritten.leases.insert((customer_id.clone(), *meter, *period_start, holder.clone()));
+        }
+        Ok(())
+    }
+
+    fn end_leases(&mut self, holder: &HolderId) -> Result<()> {
+        self.write()?;
+        for held in self.leases.values_mut() {
+            held.retain(|held| held.lease.holder != *holder);
+        }
+        // Where nobody holds anything any more there is nothing to recall, even if nobody asks again.
+        let recalls = Statement::new(
+            "DELETE FROM lease_recalls WHERE NOT EXISTS (
+                 SELECT 1 FROM leases
+                 WHERE leases.customer_id = lease_recalls.customer_id AND leases.meter = lease_recalls.meter
+             ) RETURNING customer_id, meter",
+        );
+        let leases = Statement::new("DELETE FROM leases WHERE holder = $1").text(holder.as_str());
+        let mut answers = self.session.run(&[leases, recalls])?;
+        for row in answers.pop().unwrap_or_default() {
+            let key = (CustomerId::from_stored(row.try_get(0)?), columns::meter(&row, 1)?);
+            self.recalls.insert(key, false);
+        }
+        Ok(())
+    }
+
+    fn is_recalled(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<bool> {
+        let key = self.account(customer_id, meter)?;
+        Ok(self.recalls.get(&key).copied().unwrap_or_default())
+    }
+
+    fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<()> {
+        let key = (customer_id.clone(), meter);
+        self.recalls.insert(key.clone(), recalled);
+        self.recalls_anew |= recalled;
+        self.unwritten.recalls.insert(key, recalled);
+        Ok(())
+    }
+
+    fn journal_position(&mut self, holder: &HolderId) -> Result<u64> {
+        self.require(|known| known.positions.contains_key(holder), |wanted| wanted.journals.extend([holder.clone()]))?;
+        Ok(self.positions.get(holder).copied().unwrap_or_default())
+    }
+
+    fn set_journal_position(&mut self, holder: &HolderId, position: u64) {
+        self.positions.insert(holder.clone(), position);
+        self.unwritten.positions.insert(holder.clone(), position);
+    }
+
+    fn forget_journal(&mut self, holder: &HolderId) -> Result<()> {
+        self.unwritten.positions.remove(holder);
+        self.positions.insert(holder.clone(), 0);
+        let forget = Statement::new("UPDATE journals SET position = 0 WHERE holder = $1").text(holder.as_str());
+        let delete = Statement::new(
+            "DELETE FROM journals
+             WHERE holder = $1 AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.holder = journals.holder)",
+        )
+        .text(holder.as_str());
+        self.session.run(&[forget, delete]).map(drop)
+    }
+
+    fn takeover_position(&mut self, file: &str) -> Result<u64> {
+        let rows = self.session.run_one(read::takeover_position(file))?;
+        rows.first().map_or(Ok(0), |row| columns::count(row, 0))
+    }
+
+    fn set_takeover_position(&mut self, file: &str, position: u64) -> Result<()> {
+        let upsert = Statement::new(
+            "INSERT INTO takeovers (file, position) VALUES ($1, $2)
+             ON CONFLICT (file) DO UPDATE SET position = excluded.position",
+        )
+        .text(file)
+        .with(columns::bigint(position), Type::INT8);
+        self.session.run_one(upsert).map(drop)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a group of changes is going to ask for, so that it can be read in one go.
+
+use std::collections::BTreeSet;
+
+use super::event_ids::{self, Key};
+use crate::domain::{CustomerId, HolderId, Meter, Period, TimeZone, Timestamp, UsageEvent};
+use crate::store::{Change, LeasePart};
+
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// To be locked, in this order: then nobody waits in a circle.
+    pub customers: BTreeSet<CustomerId>,
+    pub keys: BTreeSet<String>,
+    pub counters: BTreeSet<(CustomerId, Timestamp, Meter)>,
+    /// Whose leases and recalls.
+    pub accounts: BTreeSet<(CustomerId, Meter)>,
+    pub ids: BTreeSet<(CustomerId, Key)>,
+    pub journals: BTreeSet<HolderId>,
+}
+
+impl Wanted {
+    pub fn of(changes: &[Change], time_zone: TimeZone) -> Self {
+        let mut wanted = Self::default();
+        changes.iter().for_each(|change| wanted.add(change, time_zone));
+        wanted
+    }
+
+    fn add(&mut self, change: &Change, time_zone: TimeZone) {
+        match change {
+            Change::Charge(charge) => {
+                self.add_event(&charge.event, time_zone);
+                if let Some(admission) = &charge.admission {
+                    self.keys.extend(admission.key_id.clone());
+                    self.accounts.insert((charge.event.customer_id.clone(), charge.event.meter));
+                }
+                self.add_part(charge.paid.as_ref());
+            }
+            Change::Record(record) => {
+                self.add_event(&record.event, time_zone);
+                self.add_part(record.paid.as_ref());
+                self.journals.insert(record.holder.clone());
+            }
+            Change::Lease(request) => {
+                self.add_counter(&request.customer_id, request.meter, request.now, time_zone);
+                self.accounts.insert((request.customer_id.clone(), request.meter));
+            }
+            Change::Release(part) => self.add_part(Some(part)),
+            Change::UpsertCustomer { id, .. } => self.customers.extend([id.clone()]),
+            Change::CreateKey { key, .. } => self.customers.extend([key.customer_id.clone()]),
+            Change::RevokeKey { id, .. } | Change::RotateKey { id, .. } => self.keys.extend([id.clone()]),
+            Change::TakeOver(takeover) => {
+                self.customers.extend(takeover.customers.iter().cloned());
+                takeover.events.iter().for_each(|event| self.add_event(event, time_zone));
+            }
+            Change::ReturnLeases { .. } | Change::ForgetJournal { .. } | Change::Configure { .. } => {}
+        }
+    }
+
+    fn add_event(&mut self, event: &UsageEvent, time_zone: TimeZone) {
+        self.add_counter(&event.customer_id, event.meter, event.timestamp, time_zone);
+        self.ids.extend(event.id.as_ref().map(|id| (event.customer_id.clone(), event_ids::key(id))));
+    }
+
+    fn add_counter(&mut self, customer_id: &CustomerId, meter: Meter, at: Timestamp, time_zone: TimeZone) {
+        self.customers.insert(customer_id.clone());
+        let period = Period::month(at, time_zone);
+        self.counters.insert((customer_id.clone(), period.start, meter));
+    }
+
+    fn add_part(&mut self, part: Option<&LeasePart>) {
+        let Some(part) = part else { return };
+        self.customers.insert(part.customer_id.clone());
+        self.accounts.insert((part.customer_id.clone(), part.meter));
+    }
+}

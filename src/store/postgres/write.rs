@@ -1,0 +1,330 @@
+//! Writing what a group has changed, in one round trip.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio_postgres::types::Type;
+
+use super::columns;
+use super::database::Statement;
+use super::error::Result;
+use super::event_ids;
+use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
+use crate::domain::{Customer, CustomerId, HolderId, Meter, Period};
+use crate::store::group::{CounterKey, RollupKey, Tally};
+
+impl Transaction<'_> {
+    /// Writes what is not written yet, and goes on.
+    pub(super) fn write(&mut self) -> Result<()> {
+        let statements = self.take_unwritten();
+        if !statements.is_empty() {
+            self.session.run(&statements)?;
+        }
+        Ok(())
+    }
+
+    /// What is not written yet, as statements. Whoever writes the same rows takes them in the same order, so that nobody
+    /// waits in a circle.
+    pub(super) fn take_unwritten(&mut self) -> Vec<Statement> {
+        let revised = self.unwritten.revised;
+        let unwritten = std::mem::replace(&mut self.unwritten, Unwritten { revised, ..Unwritten::default() });
+        let customers = unwritten.customers.iter().filter_map(|id| self.customers.get(id)?.as_ref());
+        let leases = self.lease_statements(&unwritten.leases);
+        [customer_statement(customers), counter_statement(&unwritten.counters), rollup_statement(&unwritten.rollups)]
+            .into_iter()
+            .flatten()
+            .chain(event_statements(&unwritten.events))
+            .chain(leases)
+            .chain(recall_statements(&unwritten.recalls))
+            .chain(position_statement(&unwritten.positions))
+            .collect()
+    }
+
+    fn lease_statements(&self, changed: &BTreeSet<LeaseKey>) -> Vec<Statement> {
+        let (mut kept, mut ended) = (LeaseColumns::default(), LeaseColumns::default());
+        for key in changed {
+            let (customer_id, meter, period_start, holder) = key;
+            let leases = self.leases.get(&(customer_id.clone(), *meter)).into_iter().flatten();
+            let held = leases
+                .into_iter()
+                .find(|held| held.lease.holder == *holder && held.lease.period_start == *period_start);
+            let units = held.map_or(0, |held| held.lease.units);
+            let columns = if units > 0 { &mut kept } else { &mut ended };
+            columns.customers.push(customer_id.as_str().to_owned());
+            columns.meters.push(meter.as_str().to_owned());
+            columns.starts.push(columns::instant(*period_start));
+            columns.holders.push(holder.as_str().to_owned());
+            columns.ends.extend(held.map(|held| columns::instant(held.period_end)));
+            columns.units.push(columns::bigint(units));
+        }
+        let mut statements = Vec::new();
+        if !kept.units.is_empty() {
+            statements.push(
+                Statement::new(
+                    "INSERT INTO leases (customer_id, meter, period_start, holder, period_end, units)
+                     SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
+                     ON CONFLICT (customer_id, meter, period_start, holder)
+                     DO UPDATE SET units = excluded.units, period_end = excluded.period_end",
+                )
+                .texts(kept.customers)
+                .texts(kept.meters)
+                .with(kept.starts, Type::TIMESTAMPTZ_ARRAY)
+                .texts(kept.holders)
+                .with(kept.ends, Type::TIMESTAMPTZ_ARRAY)
+                .with(kept.units, Type::INT8_ARRAY),
+            );
+        }
+        if !ended.units.is_empty() {
+            statements.push(
+                Statement::new(
+                    "DELETE FROM leases USING unnest($1, $2, $3, $4) AS w(customer_id, meter, period_start, holder)
+                     WHERE leases.customer_id = w.customer_id AND leases.meter = w.meter
+                         AND leases.period_start = w.period_start AND leases.holder = w.holder",
+                )
+                .texts(ended.customers)
+                .texts(ended.meters)
+                .with(ended.starts, Type::TIMESTAMPTZ_ARRAY)
+                .texts(ended.holders),
+            );
+        }
+        statements
+    }
+
+    /// Sorts all events into the billing periods of the time zone, which are computed here: the server's own table of time
+    /// zones may be another one.
+    pub(super) fn recount(&mut self) -> Result<()> {
+        self.write()?;
+        self.counters.clear();
+        let span = self.session.run_one(Statement::new("SELECT min(timestamp), max(timestamp) FROM events"))?;
+        let (mut starts, mut ends) = (Vec::new(), Vec::new());
+        if let Some(row) = span.first()
+            && row.try_get::<_, Option<chrono::DateTime<chrono::Utc>>>(0)?.is_some()
+        {
+            let last = columns::timestamp(row, 1)?;
+            let mut period = Period::month(columns::timestamp(row, 0)?, self.catalog.time_zone);
+            loop {
+                starts.push(columns::instant(period.start));
+                ends.push(columns::instant(period.end));
+                if period.contains(last) || period.end <= period.start {
+                    break;
+                }
+                period = Period::month(period.end, self.catalog.time_zone);
+            }
+        }
+        let recount = Statement::new(
+            "INSERT INTO period_counters (customer_id, period_start, meter, units, cost)
+             SELECT customer_id, period_start, meter, sum(units), sum(cost)
+             FROM unnest($1, $2) AS periods(period_start, period_end)
+             JOIN events ON timestamp >= period_start AND timestamp < period_end
+             GROUP BY customer_id, period_start, meter",
+        )
+        .with(starts, Type::TIMESTAMPTZ_ARRAY)
+        .with(ends, Type::TIMESTAMPTZ_ARRAY);
+        self.session.run(&[Statement::new("DELETE FROM period_counters"), recount])?;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct LeaseColumns {
+    customers: Vec<String>,
+    meters: Vec<String>,
+    starts: Vec<chrono::DateTime<chrono::Utc>>,
+    holders: Vec<String>,
+    ends: Vec<chrono::DateTime<chrono::Utc>>,
+    units: Vec<i64>,
+}
+
+/// Customers as they are now.
+fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+    upsert_customers(
+        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
+             stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
+        customers,
+    )
+}
+
+/// Customers who are perhaps known already.
+pub fn new_customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+    upsert_customers(
+        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        customers,
+    )
+}
+
+fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+    let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for customer in customers {
+        ids.push(customer.id.as_str().to_owned());
+        tiers.push(customer.tier_id.clone());
+        subscriptions.push(customer.subscription_id.clone());
+        stripe_ids.push(customer.stripe_customer_id.clone());
+        suspended.push(customer.suspended);
+        created.push(columns::instant(customer.created_at));
+    }
+    (!ids.is_empty()).then(|| {
+        Statement::new(sql)
+            .texts(ids)
+            .with(tiers, Type::TEXT_ARRAY)
+            .with(subscriptions, Type::TEXT_ARRAY)
+            .with(stripe_ids, Type::TEXT_ARRAY)
+            .with(suspended, Type::BOOL_ARRAY)
+            .with(created, Type::TIMESTAMPTZ_ARRAY)
+    })
+}
+
+/// How many columns the counters answer with, unlike any other statement that writes.
+pub const COUNTER_COLUMNS: usize = 4;
+
+pub fn counter_statement(added: &BTreeMap<CounterKey, Tally>) -> Option<Statement> {
+    let (mut customers, mut starts, mut meters, mut units, mut costs) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for ((customer_id, start, meter), tally) in added {
+        customers.push(customer_id.as_str().to_owned());
+        starts.push(columns::instant(*start));
+        meters.push(meter.as_str().to_owned());
+        units.push(columns::bigint(tally.units));
+        costs.push(tally.cost.to_string());
+    }
+    (!units.is_empty()).then(|| {
+        Statement::new(
+            "INSERT INTO period_counters (customer_id, period_start, meter, units, cost)
+             SELECT customer_id, period_start, meter, units, cost::numeric
+             FROM unnest($1, $2, $3, $4, $5) AS added(customer_id, period_start, meter, units, cost)
+             ON CONFLICT (customer_id, period_start, meter) DO UPDATE
+             SET units = period_counters.units + excluded.units, cost = period_counters.cost + excluded.cost
+             RETURNING customer_id, period_start, meter, units",
+        )
+        .texts(customers)
+        .with(starts, Type::TIMESTAMPTZ_ARRAY)
+        .texts(meters)
+        .with(units, Type::INT8_ARRAY)
+        .texts(costs)
+    })
+}
+
+pub fn rollup_statement(added: &BTreeMap<RollupKey, Tally>) -> Option<Statement> {
+    let (mut customers, mut hours, mut meters, mut endpoints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut events, mut units, mut costs) = (Vec::new(), Vec::new(), Vec::new());
+    for ((customer_id, hour, meter, endpoint), tally) in added {
+        customers.push(customer_id.as_str().to_owned());
+        hours.push(columns::instant(*hour));
+        meters.push(meter.as_str().to_owned());
+        endpoints.push(endpoint.clone());
+        events.push(columns::bigint(tally.events));
+        units.push(columns::bigint(tally.units));
+        costs.push(tally.cost.to_string());
+    }
+    (!units.is_empty()).then(|| {
+        Statement::new(
+            "INSERT INTO hourly_rollups (customer_id, hour, meter, endpoint, events, units, cost)
+             SELECT customer_id, hour, meter, endpoint, events, units, cost::numeric
+             FROM unnest($1, $2, $3, $4, $5, $6, $7) AS added(customer_id, hour, meter, endpoint, events, units, cost)
+             ON CONFLICT (customer_id, hour, meter, endpoint) DO UPDATE
+             SET events = hourly_rollups.events + excluded.events, units = hourly_rollups.units + excluded.units,
+                 cost = hourly_rollups.cost + excluded.cost",
+        )
+        .texts(customers)
+        .with(hours, Type::TIMESTAMPTZ_ARRAY)
+        .texts(meters)
+        .texts(endpoints)
+        .with(events, Type::INT8_ARRAY)
+        .with(units, Type::INT8_ARRAY)
+        .texts(costs)
+    })
+}
+
+/// The events, and the ids among them. One that names no subscription has its customer's.
+pub fn event_statements(recorded: &[CountedEvent]) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    if recorded.is_empty() {
+        return statements;
+    }
+    let text = |value: &dyn Fn(&CountedEvent) -> Option<&str>| -> Vec<Option<String>> {
+        recorded.iter().map(|recorded| value(recorded).map(str::to_owned)).collect()
+    };
+    let instants = |value: &dyn Fn(&CountedEvent) -> crate::domain::Timestamp| -> Vec<_> {
+        recorded.iter().map(|recorded| columns::instant(value(recorded))).collect()
+    };
+    let units: Vec<i64> = recorded.iter().map(|recorded| columns::bigint(recorded.event.units.get())).collect();
+    statements.push(
+        Statement::new(
+            "INSERT INTO events (customer_id, timestamp, id, meter, units, cost, recorded_at, subscription_id, endpoint,
+                                 agent_type, metadata)
+             SELECT customer_id, timestamp, new.id, meter, units, cost::numeric, recorded_at,
+                 coalesce(new.subscription_id, customers.subscription_id), endpoint, agent_type, metadata
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS new(customer_id, timestamp, id, meter, units,
+                 cost, recorded_at, subscription_id, endpoint, agent_type, metadata)
+             LEFT JOIN customers ON customers.id = customer_id",
+        )
+        .with(text(&|recorded| Some(recorded.event.customer_id.as_str())), Type::TEXT_ARRAY)
+        .with(instants(&|recorded| recorded.event.timestamp), Type::TIMESTAMPTZ_ARRAY)
+        .with(text(&|recorded| Some(recorded.event.id.as_ref()?.as_str())), Type::TEXT_ARRAY)
+        .with(text(&|recorded| Some(recorded.event.meter.as_str())), Type::TEXT_ARRAY)
+        .with(units, Type::INT8_ARRAY)
+        .texts(recorded.iter().map(|recorded| recorded.event.cost.to_string()).collect())
+        .with(instants(&|recorded| recorded.at), Type::TIMESTAMPTZ_ARRAY)
+        .with(text(&|recorded| recorded.subscription_id.as_deref()), Type::TEXT_ARRAY)
+        .with(text(&|recorded| recorded.event.endpoint.as_deref()), Type::TEXT_ARRAY)
+        .with(text(&|recorded| recorded.event.agent_type.as_deref()), Type::TEXT_ARRAY)
+        .with(text(&|recorded| recorded.event.metadata.as_deref()), Type::TEXT_ARRAY),
+    );
+    let (mut customers, mut keys, mut instants, mut fingerprints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for CountedEvent { event, at, .. } in recorded {
+        let Some(id) = &event.id else { continue };
+        customers.push(event.customer_id.as_str().to_owned());
+        keys.push(event_ids::key(id).to_vec());
+        instants.push(columns::instant(*at));
+        fingerprints.push(event_ids::fingerprint(event).to_vec());
+    }
+    if !keys.is_empty() {
+        statements.push(
+            Statement::new(
+                "INSERT INTO event_ids (customer_id, key, recorded_at, fingerprint) SELECT * FROM unnest($1, $2, $3, $4)",
+            )
+            .texts(customers)
+            .with(keys, Type::BYTEA_ARRAY)
+            .with(instants, Type::TIMESTAMPTZ_ARRAY)
+            .with(fingerprints, Type::BYTEA_ARRAY),
+        );
+    }
+    statements
+}
+
+fn recall_statements(changed: &BTreeMap<(CustomerId, Meter), bool>) -> Vec<Statement> {
+    let statement = |recalled: bool, sql: &'static str| {
+        let (customers, meters): (Vec<_>, Vec<_>) = changed
+            .iter()
+            .filter(|(_, is_recalled)| **is_recalled == recalled)
+            .map(|((customer_id, meter), _)| (customer_id.as_str().to_owned(), meter.as_str().to_owned()))
+            .unzip();
+        (!customers.is_empty()).then(|| Statement::new(sql).texts(customers).texts(meters))
+    };
+    let raise = statement(
+        true,
+        "INSERT INTO lease_recalls (customer_id, meter) SELECT * FROM unnest($1, $2) ON CONFLICT DO NOTHING",
+    );
+    let lower = statement(
+        false,
+        "DELETE FROM lease_recalls USING unnest($1, $2) AS w(customer_id, meter)
+         WHERE lease_recalls.customer_id = w.customer_id AND lease_recalls.meter = w.meter",
+    );
+    raise.into_iter().chain(lower).collect()
+}
+
+pub fn position_statement(changed: &BTreeMap<HolderId, u64>) -> Option<Statement> {
+    let (holders, positions): (Vec<_>, Vec<_>) =
+        changed.iter().map(|(holder, position)| (holder.as_str().to_owned(), columns::bigint(*position))).unzip();
+    (!holders.is_empty()).then(|| {
+        Statement::new(
+            "INSERT INTO journals (holder, position) SELECT * FROM unnest($1, $2)
+             ON CONFLICT (holder) DO UPDATE SET position = excluded.position
+             WHERE excluded.position > journals.position",
+        )
+        .texts(holders)
+        .with(positions, Type::INT8_ARRAY)
+    })
+}

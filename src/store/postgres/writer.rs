@@ -1,0 +1,266 @@
+//! Committing groups, one after the other, each exactly once.
+//!
+//! The server counts the groups of each writer, in their very transactions. Where the answer to a commit is lost, that
+//! count tells whether it took effect; and by counting on, one that did not is kept from doing so later.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+
+use super::append::{Additions, Turn};
+use super::database::{Database, Purpose, Session, Statement};
+use super::error::{PostgresError, Result};
+use super::listener::{self, Announcements};
+use super::options::PostgresOptions;
+use super::partitions::{self, Month, Partitioned, Partitions};
+use super::transaction::Transaction;
+use super::wanted::Wanted;
+use super::{columns, load, read};
+use crate::domain::{CustomerId, HolderId, Timestamp, UsageEvent};
+use crate::store::group::Group;
+use crate::store::{Catalog, Change, Committed, Outcome};
+use crate::{Code, Error};
+
+/// How often a group is tried again that lost against others.
+const ATTEMPTS: usize = 10;
+/// Of a hundred bytes each.
+const MOST_KNOWN_CUSTOMERS: usize = 200_000;
+
+pub struct Writer {
+    options: Arc<PostgresOptions>,
+    announcements: Arc<Announcements>,
+    /// How many groups were committed, as the server said last.
+    groups: u64,
+    revision: u64,
+    catalog: Catalog,
+    partitions: Partitions,
+    known_customers: HashSet<CustomerId>,
+}
+
+/// Why an attempt to commit failed.
+enum Failure {
+    /// Nothing was changed.
+    Certain(PostgresError),
+    /// The answer was lost. The group was committed if the server counts so many.
+    InDoubt { groups: u64, outcomes: Vec<Outcome>, error: PostgresError },
+}
+
+impl<E: Into<PostgresError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Failure::Certain(error.into())
+    }
+}
+
+impl Writer {
+    pub fn new(database: &Database, options: Arc<PostgresOptions>, announcements: Arc<Announcements>) -> Result<Self> {
+        let (revision, catalog) = read::catalog(database)?;
+        let mut partitions = Partitions::default();
+        // Before anybody waits for them.
+        partitions.ensure(database, &options.schema, partitions::soon(read::now(database)?))?;
+        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions, known_customers: HashSet::new() })
+    }
+
+    pub fn forget_partitions(&mut self) {
+        self.partitions.forget();
+    }
+
+    pub fn commit(&mut self, database: &Database, changes: &[Change]) -> Result<Committed> {
+        let mut additions = Additions::of(changes, &self.catalog);
+        for _ in 0..ATTEMPTS {
+            let attempt = match additions.take() {
+                Some(additions) => self.append(database, changes, &additions),
+                None => self.decide(database, changes),
+            };
+            match attempt {
+                Ok(committed) => return Ok(committed),
+                Err(Failure::Certain(error)) if error.is_worth_repeating() => {}
+                Err(Failure::Certain(error)) => return Err(error),
+                Err(Failure::InDoubt { groups, outcomes, error }) => {
+                    let error = error.at(&database.place);
+                    tracing::warn!(%error, "it is not known whether a group was committed; the server is asked");
+                    if self.end_turn(database) >= groups {
+                        return Ok(Committed { revision: self.revision, outcomes });
+                    }
+                    // It was not, and never will be.
+                }
+            }
+        }
+        Err(PostgresError::Outdated)
+    }
+
+    /// In two round trips: what the group needs is locked and read, and what it changes is written.
+    fn decide(&mut self, database: &Database, changes: &[Change]) -> std::result::Result<Committed, Failure> {
+        self.make_partitions(database, changes)?;
+        let (mut session, mut answers, wanted) = self.begin(database, changes)?;
+        let groups = number(answers.first())?;
+        let revision = number(answers.get(1))?;
+        if revision != self.revision {
+            let (revision, catalog) = read::catalog_of(&session.run(&read::settings())?)?;
+            (self.revision, self.catalog) = (revision, catalog);
+        }
+        let mut transaction = Transaction::begin(session, self.catalog.clone());
+        let answers = answers.split_off(2);
+        transaction.take(&wanted, answers)?;
+        let rest = Wanted::of(changes, self.catalog.time_zone);
+        if rest.counters != wanted.counters {
+            // The time zone has changed since we knew it, and with it the periods.
+            transaction.load(&rest)?;
+        }
+
+        let mut group = Group::begin(transaction);
+        let outcomes = changes.iter().map(|change| group.apply(change)).collect::<Result<_>>()?;
+        let mut transaction = group.tables;
+        let mut statements = transaction.take_unwritten();
+        if transaction.recalls_anew {
+            statements.push(listener::announce_recall(&self.options.schema));
+        }
+        let revised = transaction.unwritten.revised;
+        if revised {
+            // Its row is everybody's, so it is locked last and for the shortest time.
+            statements.push(listener::announce(&self.options.schema));
+        }
+        let Transaction { session, catalog, .. } = transaction;
+        let answers = match session.finish(&statements) {
+            Ok(answers) => answers,
+            Err(error) if error.is_disconnection() => return Err(Failure::InDoubt { groups, outcomes, error }),
+            Err(error) => return Err(Failure::Certain(error)),
+        };
+        if groups <= self.groups {
+            let message = "the server has lost groups that were committed, as after a failover to a server that lagged";
+            tracing::error!(groups, before = self.groups, "{message}");
+        }
+        self.groups = groups;
+        if revised {
+            (self.revision, self.catalog) = (self.announcements.learn(number(answers.last())?), catalog);
+        }
+        Ok(Committed { revision: self.revision, outcomes })
+    }
+
+    /// Begins the transaction of a group, and asks for what the group needs.
+    fn begin<'d>(&self, database: &'d Database, changes: &[Change]) -> Result<(Session<'d>, Vec<Vec<Row>>, Wanted)> {
+        let wanted = Wanted::of(changes, self.catalog.time_zone);
+        let mut statements = vec![count(&self.options.writer), lock_settings(changes)];
+        statements.extend(administers_keys(changes).then(|| {
+            // So that whoever looks whether a secret is a key already finds out about all that are.
+            Statement::new("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
+        }));
+        statements.push(read::revision_statement());
+        let own = statements.len();
+        statements.extend(load::statements(&wanted));
+        let mut session = database.begin(Purpose::Write)?;
+        let mut answers = session.run(&statements)?;
+        // The locks answer nothing.
+        let rest = answers.split_off(own - 1);
+        answers.truncate(1);
+        answers.extend(rest);
+        Ok((session, answers, wanted))
+    }
+
+    /// In one round trip, where there is nothing to decide.
+    fn append(
+        &mut self,
+        database: &Database,
+        changes: &[Change],
+        additions: &Additions,
+    ) -> std::result::Result<Committed, Failure> {
+        self.make_partitions(database, changes)?;
+        let turn = Turn {
+            writer: &self.options.writer,
+            groups: self.groups,
+            revision: self.revision,
+            known: &self.known_customers,
+        };
+        let answers = match database.begin(Purpose::Write)?.finish(&additions.statements(&turn)) {
+            Ok(answers) => answers,
+            Err(error) if error.is_disconnection() => {
+                // Whatever it was answered, it was counted.
+                let outcomes = additions.outcomes(&[], &self.catalog)?;
+                return Err(Failure::InDoubt { groups: self.groups + 1, outcomes, error });
+            }
+            // Something is not as we believed.
+            Err(error) if error.is_refused() => return Err(Failure::Certain(PostgresError::Outdated)),
+            Err(error) => return Err(Failure::Certain(error)),
+        };
+        self.groups += 1;
+        if self.known_customers.len() > MOST_KNOWN_CUSTOMERS {
+            self.known_customers.clear();
+        }
+        self.known_customers.extend(additions.customers().cloned());
+        Ok(Committed { revision: self.revision, outcomes: additions.outcomes(&answers, &self.catalog)? })
+    }
+
+    /// Finds out how many groups the server has counted, however long that takes, and counts on, so that one which still
+    /// lingers on a dead connection cannot be committed any more.
+    fn end_turn(&mut self, database: &Database) -> u64 {
+        let ask = || -> Result<u64> {
+            // A transaction that is not at its end yet holds this row.
+            let count = Statement::new("UPDATE writers SET groups = groups + 1 WHERE holder = $1 RETURNING groups")
+                .text(self.options.writer.as_str());
+            let answers = database.begin(Purpose::Write)?.finish(&[count])?;
+            answers.first().and_then(|rows| rows.first()).map_or(Ok(0), |row| columns::count(row, 0))
+        };
+        loop {
+            match ask() {
+                Ok(groups) => {
+                    self.groups = groups;
+                    return groups.saturating_sub(1);
+                }
+                Err(_) => database.pause(),
+            }
+        }
+    }
+
+    fn make_partitions(&mut self, database: &Database, changes: &[Change]) -> Result<()> {
+        let mut wanted = BTreeSet::new();
+        let mut want = |event: &UsageEvent, now: Timestamp| {
+            wanted.insert((Partitioned::Events, Month::of(event.timestamp)));
+            if event.id.is_some() {
+                wanted.insert((Partitioned::EventIds, Month::of(now)));
+            }
+        };
+        for change in changes {
+            match change {
+                Change::Charge(charge) => want(&charge.event, charge.now),
+                Change::Record(record) => want(&record.event, record.now),
+                Change::TakeOver(takeover) => takeover.events.iter().for_each(|event| want(event, takeover.now)),
+                _ => {}
+            }
+        }
+        self.partitions.ensure(database, &self.options.schema, wanted)
+    }
+}
+
+/// Counts the group. The row is locked until its transaction ends.
+fn count(writer: &HolderId) -> Statement {
+    Statement::new(
+        "INSERT INTO writers (holder, groups, seen_at) VALUES ($1, 1, now())
+         ON CONFLICT (holder) DO UPDATE SET groups = writers.groups + 1, seen_at = excluded.seen_at
+         RETURNING groups",
+    )
+    .text(writer.as_str())
+}
+
+/// The catalog stands still while a group is decided upon; whoever changes it waits until nobody decides.
+fn lock_settings(changes: &[Change]) -> Statement {
+    let configures = changes.iter().any(|change| matches!(change, Change::Configure { .. }));
+    Statement::new(if configures {
+        "LOCK TABLE settings IN EXCLUSIVE MODE"
+    } else {
+        "LOCK TABLE settings IN ROW SHARE MODE"
+    })
+}
+
+fn administers_keys(changes: &[Change]) -> bool {
+    let administers = |change: &Change| {
+        matches!(change, Change::CreateKey { .. } | Change::RevokeKey { .. } | Change::RotateKey { .. })
+    };
+    changes.iter().any(administers)
+}
+
+fn number(rows: Option<&Vec<Row>>) -> Result<u64> {
+    match rows.and_then(|rows| rows.first()) {
+        Some(row) => columns::count(row, 0),
+        None => Err(Error::new(Code::Internal, "the server has not answered with a number").into()),
+    }
+}

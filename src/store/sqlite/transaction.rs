@@ -1,0 +1,290 @@
+//! The tables inside one write transaction. What is written often is gathered in memory and written at the end.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::columns;
+use super::error::{Result, SqliteError};
+use super::leases::{self, Settlements};
+use super::memory::Memory;
+use super::read;
+use crate::domain::{
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
+};
+use crate::store::group::{Counted, Tables, rollup_key};
+use crate::store::{Catalog, Lease, LeasePart};
+
+pub struct Transaction<'c> {
+    connection: &'c Connection,
+    memory: Memory,
+    revised: bool,
+    settlements: Settlements,
+    /// How far the journals of this group's events are recorded.
+    positions: HashMap<HolderId, u64>,
+}
+
+impl<'c> Transaction<'c> {
+    /// In a transaction that has just begun; `known` is what was remembered after the last one.
+    pub fn begin(connection: &'c Connection, known: Option<Memory>) -> Result<Self> {
+        Ok(Self {
+            connection,
+            memory: Memory::recall(connection, known)?,
+            revised: false,
+            settlements: Settlements::default(),
+            positions: HashMap::new(),
+        })
+    }
+
+    /// Writes what was kept in memory. What it returns is true once the transaction is committed.
+    pub fn finish(mut self) -> Result<Memory> {
+        self.memory.tallies.write(self.connection)?;
+        self.settlements.write(self.connection)?;
+        leases::write_positions(self.connection, &mut self.positions)?;
+        self.memory.event_ids.write(self.connection)?;
+        if self.revised {
+            self.memory.revision = bump_revision(self.connection)?;
+        }
+        Ok(self.memory)
+    }
+
+    /// Sorts all events into the billing periods of the time zone.
+    fn recount(&mut self) -> Result<()> {
+        self.memory.tallies.write(self.connection)?;
+        self.memory.tallies.forget_counters();
+        self.connection.execute("DELETE FROM period_counters", [])?;
+        let mut period = None;
+        let mut statement = self.connection.prepare("SELECT customer_id, timestamp, meter, units, cost FROM events")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let timestamp = columns::timestamp(row, 1)?;
+            // The last event's is most often this one's too.
+            let month = match period {
+                Some(period) if Period::contains(period, timestamp) => period,
+                _ => *period.insert(Period::month(timestamp, self.memory.catalog.time_zone)),
+            };
+            let key = (CustomerId::from_stored(row.get(0)?), month.start, columns::meter(row, 2)?);
+            let mut tally = self.memory.tallies.counter(self.connection, &key)?;
+            tally.units += row.get::<_, u64>(3)?;
+            tally.cost = tally.cost.checked_add(columns::money(row, 4)?)?;
+            self.memory.tallies.set_counter(key, tally);
+        }
+        self.memory.tallies.write(self.connection)
+    }
+}
+
+impl Tables for Transaction<'_> {
+    type Error = SqliteError;
+
+    fn catalog(&self) -> &Catalog {
+        &self.memory.catalog
+    }
+
+    fn set_tiers(&mut self, tiers: TierTable) -> Result<()> {
+        self.connection.execute("DELETE FROM tiers", [])?;
+        let mut statement = self.connection.prepare(
+            "INSERT INTO tiers (id, position, api_requests_per_month, agent_executions_per_month, definition)
+             VALUES (?, ?, ?, ?, ?)",
+        )?;
+        for (position, tier) in tiers.iter().enumerate() {
+            statement.execute(params![
+                tier.id,
+                position,
+                tier.api_requests_per_month,
+                tier.agent_executions_per_month,
+                tier.definition,
+            ])?;
+        }
+        self.memory.catalog.tiers = tiers;
+        Ok(())
+    }
+
+    fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<()> {
+        self.connection.execute("UPDATE settings SET value = ? WHERE name = 'time_zone'", [time_zone.name()])?;
+        self.memory.catalog.time_zone = time_zone;
+        self.recount()
+    }
+
+    fn tiers_in_use(&mut self) -> Result<Vec<String>> {
+        let mut statement = self.connection.prepare("SELECT DISTINCT tier_id FROM customers WHERE tier_id NOT NULL")?;
+        let ids = statement.query_map([], |row| row.get(0))?;
+        Ok(ids.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn revise(&mut self) {
+        self.revised = true;
+    }
+
+    fn customer(&mut self, id: &CustomerId) -> Result<Option<Customer>> {
+        self.memory.customer(self.connection, id)
+    }
+
+    fn put_customer(&mut self, customer: &Customer) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
+                 VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
+                     stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
+            )?
+            .execute(params![
+                customer.id.as_str(),
+                customer.tier_id,
+                customer.subscription_id,
+                customer.stripe_customer_id,
+                customer.suspended,
+                customer.created_at.as_millis(),
+            ])?;
+        self.memory.set_customer(customer);
+        Ok(())
+    }
+
+    fn key(&mut self, id: &str) -> Result<Option<&ApiKey>> {
+        self.memory.key(self.connection, id)
+    }
+
+    fn has_secret(&mut self, hash: &KeyHash) -> Result<bool> {
+        Ok(read::identify(self.connection, hash)?.is_some())
+    }
+
+    fn insert_key(&mut self, key: &ApiKey, hash: &KeyHash) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO api_keys (id, hash, customer_id, name, prefix, created_at, expires_at)
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                key.id,
+                hash.0,
+                key.customer_id.as_str(),
+                key.name,
+                key.prefix,
+                key.created_at.as_millis(),
+                key.expires_at.map(Timestamp::as_millis),
+            ])?;
+        Ok(())
+    }
+
+    fn end_key(&mut self, key: &ApiKey) -> Result<()> {
+        self.connection.prepare_cached("UPDATE api_keys SET expires_at = ?, revoked_at = ? WHERE id = ?")?.execute(
+            params![key.expires_at.map(Timestamp::as_millis), key.revoked_at.map(Timestamp::as_millis), key.id],
+        )?;
+        self.memory.set_key(key);
+        Ok(())
+    }
+
+    fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64> {
+        let key = (customer_id.clone(), period.start, meter);
+        Ok(self.memory.tallies.counter(self.connection, &key)?.units)
+    }
+
+    fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>> {
+        self.memory.event_ids.seen(self.connection, event)
+    }
+
+    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self> {
+        let counter_key = (event.customer_id.clone(), period.start, event.meter);
+        let rollup_key = rollup_key(event);
+        let counter = self.memory.tallies.counter(self.connection, &counter_key)?.plus(event);
+        let rollup = self.memory.tallies.rollup(self.connection, &rollup_key)?.plus(event);
+        let (counter, rollup) = match (counter, rollup) {
+            (Ok(counter), Ok(rollup)) => (counter, rollup),
+            (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
+        };
+        self.memory.tallies.set_counter(counter_key, counter);
+        self.memory.tallies.set_rollup(rollup_key, rollup);
+
+        let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref());
+        self.connection
+            .prepare_cached(
+                "INSERT INTO events (customer_id, id, meter, units, cost, timestamp, recorded_at, subscription_id,
+                                     endpoint, agent_type, metadata)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                event.customer_id.as_str(),
+                event.id.as_ref().map(|id| id.as_str()),
+                event.meter.as_str(),
+                event.units.get(),
+                event.cost.to_string(),
+                event.timestamp.as_millis(),
+                now.as_millis(),
+                subscription_id,
+                event.endpoint,
+                event.agent_type,
+                event.metadata,
+            ])?;
+        if let Some(id) = &event.id {
+            self.memory.event_ids.claim(self.connection, event, id, now)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
+        self.settlements.write(self.connection)?;
+        leases::overlapping(self.connection, customer_id, meter, period)
+    }
+
+    fn set_aside(&mut self, part: &LeasePart, period_end: Timestamp, limit: u64) -> Result<bool> {
+        let key = (part.customer_id.clone(), part.period_start, part.meter);
+        let used = self.memory.tallies.counter(self.connection, &key)?.units;
+        leases::set_aside(self.connection, part, period_end, limit, used)
+    }
+
+    fn settle(&mut self, part: &LeasePart) -> Result<()> {
+        self.settlements.add(part);
+        Ok(())
+    }
+
+    fn end_leases(&mut self, holder: &HolderId) -> Result<()> {
+        self.settlements.write(self.connection)?;
+        leases::end_all(self.connection, holder)
+    }
+
+    fn is_recalled(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<bool> {
+        leases::is_recalled(self.connection, customer_id, meter)
+    }
+
+    fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<()> {
+        leases::set_recalled(self.connection, customer_id, meter, recalled)
+    }
+
+    fn journal_position(&mut self, holder: &HolderId) -> Result<u64> {
+        if let Some(position) = self.positions.get(holder) {
+            return Ok(*position);
+        }
+        let position = leases::journal_position(self.connection, holder)?;
+        self.positions.insert(holder.clone(), position);
+        Ok(position)
+    }
+
+    fn set_journal_position(&mut self, holder: &HolderId, position: u64) {
+        self.positions.insert(holder.clone(), position);
+    }
+
+    fn forget_journal(&mut self, holder: &HolderId) -> Result<()> {
+        self.positions.remove(holder);
+        self.connection.prepare_cached("DELETE FROM journals WHERE holder = ?")?.execute([holder.as_str()])?;
+        Ok(())
+    }
+
+    fn takeover_position(&mut self, file: &str) -> Result<u64> {
+        read::takeover_position(self.connection, file)
+    }
+
+    fn set_takeover_position(&mut self, file: &str, position: u64) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO takeovers (file, position) VALUES (?, ?)
+                 ON CONFLICT DO UPDATE SET position = excluded.position",
+            )?
+            .execute(params![file, position])?;
+        Ok(())
+    }
+}
+
+fn bump_revision(connection: &Connection) -> Result<u64> {
+    let mut statement =
+        connection.prepare_cached("UPDATE settings SET value = value + 1 WHERE name = 'revision' RETURNING value")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
