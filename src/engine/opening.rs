@@ -101,13 +101,9 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
             (Arc::new(store), journals, home)
         }
     };
-    let tiers = match &options.tiers {
-        Some(tiers) => Some(tiers.clone()),
-        None if store.catalog()?.tiers.iter().next().is_none() => Some(options.default_tiers.clone()),
-        None => None,
-    };
-    let configure = Change::Configure { tiers, time_zone: options.time_zone };
-    store.commit(&[configure])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let configure = Change::Configure { tiers: options.tiers.clone(), time_zone: options.time_zone };
+    let introduce = Change::IntroduceTiers(options.default_tiers.clone());
+    store.commit(&[configure, introduce])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
     let replay = replay::run(store.as_ref(), &journals, None)?;
     shared.observe(store.as_ref(), store.revision()?)?;

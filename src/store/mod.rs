@@ -146,6 +146,8 @@ pub enum Change {
         tiers: Option<TierTable>,
         time_zone: Option<TimeZone>,
     },
+    /// Gives a store tiers that has none. Who opens a store without saying which tiers overrules nobody.
+    IntroduceTiers(TierTable),
     /// Takes over a stretch of a legacy file, unless another process already has.
     TakeOver(Takeover),
 }

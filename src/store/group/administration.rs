@@ -91,6 +91,11 @@ impl<T: Tables> Group<T> {
         Ok(Ok(Applied::Configured))
     }
 
+    pub(super) fn introduce_tiers(&mut self, tiers: &TierTable) -> Step<T> {
+        let has_none = self.tables.catalog().tiers.iter().next().is_none();
+        self.configure(has_none.then_some(tiers), None)
+    }
+
     /// Tiers that are no longer listed but still held by a customer keep their limits and rank below the listed ones.
     fn with_tiers_in_use(&mut self, tiers: &TierTable) -> Result<TierTable, T::Error> {
         let is_listed = |id: &str| tiers.get(id).is_some();

@@ -53,6 +53,7 @@ impl<T: Tables> Group<T> {
                 self.rotate_key(id, successor, hash, *until)
             }
             Change::Configure { tiers, time_zone } => self.configure(tiers.as_ref(), *time_zone),
+            Change::IntroduceTiers(tiers) => self.introduce_tiers(tiers),
             Change::TakeOver(takeover) => self.take_over(takeover),
         }
     }

@@ -47,12 +47,19 @@ pub struct Database {
     outage: Arc<Outage>,
 }
 
-/// Why the server cannot be reached, while it is tried again in the background.
 #[derive(Default)]
-struct Outage(Mutex<Option<Error>>);
+struct Outage(Mutex<Reachability>);
+
+#[derive(Default)]
+struct Reachability {
+    /// Why the server cannot be reached, while it is tried again in the background.
+    error: Option<Error>,
+    /// How often it was away and has come back.
+    returns: u64,
+}
 
 impl Outage {
-    fn get(&self) -> MutexGuard<'_, Option<Error>> {
+    fn get(&self) -> MutexGuard<'_, Reachability> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,17 +150,19 @@ impl Database {
 
     /// Begins a transaction. While the server is known to be away it fails at once.
     pub fn begin(&self, purpose: Purpose) -> Result<Session<'_>> {
-        if let Some(error) = self.outage.get().as_ref() {
-            return Err(error.clone().into());
-        }
+        let returns = {
+            let reachability = self.outage.get();
+            if let Some(error) = &reachability.error {
+                return Err(error.clone().into());
+            }
+            reachability.returns
+        };
         match self.runtime()?.block_on(take(&self.pool)) {
-            Ok(client) => Ok(Session {
-                database: self,
-                client: Some(client),
-                begin: Some(self.begin_text(purpose)),
-                patience: purpose.patience(),
-            }),
-            Err(error) => Err(self.lost(error)),
+            Ok(client) => {
+                let (begin, patience) = (Some(self.begin_text(purpose)), purpose.patience());
+                Ok(Session { database: self, client: Some(client), begin, patience, returns })
+            }
+            Err(error) => Err(self.lost(error, returns)),
         }
     }
 
@@ -179,17 +188,19 @@ impl Database {
         }
     }
 
-    /// What is said where the server cannot be reached. From now on it is tried in the background.
-    fn lost(&self, error: PostgresError) -> PostgresError {
+    /// What is said where the server cannot be reached. From now on it is tried in the background, unless it has come back
+    /// since that was begun: then it is an old connection that nobody answers on.
+    fn lost(&self, error: PostgresError, returns: u64) -> PostgresError {
         if !error.is_disconnection() {
             return error;
         }
         let error = error.at(&self.place);
         let mut outage = self.outage.get();
-        if outage.is_none()
+        if outage.error.is_none()
+            && outage.returns == returns
             && let Ok(runtime) = self.runtime()
         {
-            *outage = Some(error.clone());
+            outage.error = Some(error.clone());
             runtime.spawn(recover(self.pool.clone(), Arc::clone(&self.outage)));
         }
         error.into()
@@ -233,7 +244,9 @@ async fn recover(pool: Pool, outage: Arc<Outage>) {
         .without_max_times();
     // It is tried for ever, or until the runtime ends.
     drop(attempt.retry(pauses).await);
-    *outage.get() = None;
+    let mut outage = outage.get();
+    outage.error = None;
+    outage.returns += 1;
 }
 
 /// Closes a connection that is in an unknown state.
@@ -249,6 +262,8 @@ pub struct Session<'d> {
     /// Goes out with the first statements.
     begin: Option<String>,
     patience: Duration,
+    /// How often the server had come back when it was begun.
+    returns: u64,
 }
 
 impl Session<'_> {
@@ -343,7 +358,7 @@ impl Session<'_> {
         if let Some(client) = self.client.take() {
             drop(Object::take(client));
         }
-        if matches!(error, PostgresError::Timeout) { self.database.lost(error) } else { error }
+        if matches!(error, PostgresError::Timeout) { self.database.lost(error, self.returns) } else { error }
     }
 }
 

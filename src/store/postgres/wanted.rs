@@ -52,7 +52,10 @@ impl Wanted {
                 self.customers.extend(takeover.customers.iter().cloned());
                 takeover.events.iter().for_each(|event| self.add_event(event, time_zone));
             }
-            Change::ReturnLeases { .. } | Change::ForgetJournal { .. } | Change::Configure { .. } => {}
+            Change::ReturnLeases { .. }
+            | Change::ForgetJournal { .. }
+            | Change::Configure { .. }
+            | Change::IntroduceTiers(_) => {}
         }
     }
 

@@ -246,7 +246,8 @@ fn count(writer: &HolderId) -> Statement {
 
 /// The catalog stands still while a group is decided upon; whoever changes it waits until nobody decides.
 fn lock_settings(changes: &[Change]) -> Statement {
-    let configures = changes.iter().any(|change| matches!(change, Change::Configure { .. }));
+    let configures =
+        changes.iter().any(|change| matches!(change, Change::Configure { .. } | Change::IntroduceTiers(_)));
     Statement::new(if configures {
         "LOCK TABLE settings IN EXCLUSIVE MODE"
     } else {

@@ -33,14 +33,17 @@ pub fn a_catalog_is_read_as_it_was_written_by_every_store(place: &dyn Fixture) {
         agent_executions_per_month: executions,
         definition: format!(r#"{{"name":"{id} — «ß»","nested":[1.10]}}"#),
     };
+    assert!(apply(&*store, Change::IntroduceTiers(tiers(&[("first", None)]))).is_ok());
+    assert_eq!(tier_ids(&*store), ["first"]);
     // Not in the order of the ids.
     let table =
         TierTable::new(vec![tier("small", Some(0), None), tier("large", None, Some(1 << 53)), tier("a", None, None)]);
     let time_zone: TimeZone = "Asia/Kolkata".parse().unwrap();
     let change = Change::Configure { tiers: Some(table.clone().unwrap()), time_zone: Some(time_zone) };
     assert!(apply(&*store, change).is_ok());
-    // What is not named stays.
+    // What is not named stays, and what is there is not introduced.
     assert!(apply(&*store, Change::Configure { tiers: None, time_zone: None }).is_ok());
+    assert!(apply(&*store, Change::IntroduceTiers(tiers(&[("new", None)]))).is_ok());
     for store in [&store, &other, &place.open()] {
         let catalog = store.catalog().unwrap();
         assert_eq!((&catalog.tiers, catalog.time_zone), (table.as_ref().unwrap(), time_zone));
