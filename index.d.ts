@@ -354,8 +354,9 @@ export interface BillingEvents {
   /** The store works again. */
   recovered: []
   /**
-   * Lines of a dead process's journal could not be read and were set aside, each with its reason. A torn last line is
-   * normal after a crash: nobody was told that it is there.
+   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
+   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
+   * or removed; it stays where it is and is tried again.
    */
   rejected: [
     lines: {
