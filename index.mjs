@@ -11,6 +11,8 @@ export {
   billingMiddleware,
   createBillingMiddleware,
   endpointPricing,
+  quote,
+  round,
   stripeService,
   subscriptionTiers,
   usageTracker,

@@ -244,6 +244,8 @@ describe('the process', () => {
         'billingMiddleware',
         'createBillingMiddleware',
         'endpointPricing',
+        'quote',
+        'round',
         'stripeService',
         'subscriptionTiers',
         'usageTracker',

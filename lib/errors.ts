@@ -6,7 +6,7 @@ import type { Failure, StripeFailure } from './binding.js'
  * | code | what to do |
  * |---|---|
  * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
- * | `invalid_catalog` | the tiers or the price list contradict themselves: the message names the place |
+ * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
  * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
  * | `amount_overflow` | a sum of money no longer fits 28 digits |
  * | `unknown_tier` | no tier has this id |

@@ -25,6 +25,25 @@ export type { Explanation, Question } from './explanation.js'
 export type { BillingHandler, BillingRequest, BillingResponse, Next } from './express.js'
 export type { MiddlewareOptions } from './middleware.js'
 export type { BillingEvents } from './notices.js'
+export {
+  type DecimalInput,
+  type GraduatedPercentagePrice,
+  type GraduatedPrice,
+  type PackagePrice,
+  type PercentagePrice,
+  type PercentageTier,
+  type PerUnitPrice,
+  type Price,
+  type PriceBounds,
+  type PriceTier,
+  quote,
+  type Quote,
+  type QuoteLine,
+  type QuoteOptions,
+  round,
+  type RoundingMode,
+  type VolumePrice,
+} from './prices.js'
 export type { Refusal, RefusalCode } from './refusals.js'
 export type { RequestBilling, Settlement } from './requestBilling.js'
 export type { StripeObject, StripeServiceOptions } from './stripeService.js'

@@ -43,7 +43,7 @@ macro_rules! codes {
 codes! {
     /// An argument or option has the wrong type, is out of range, or is too long.
     InvalidArgument = "invalid_argument",
-    /// The tiers or the price list contradict themselves.
+    /// The tiers, the price list or a price contradict themselves.
     InvalidCatalog = "invalid_catalog",
     /// No tier has this id.
     UnknownTier = "unknown_tier",

@@ -3,8 +3,8 @@ const { once } = require('node:events')
 const { existsSync, watch } = require('node:fs')
 const { Billing } = require('weighbridge')
 
-const { dir, times, starter } = JSON.parse(process.argv[2])
-const billing = new Billing({ dir, storeDeadlineMs: 60_000 })
+const { times, starter, ...options } = JSON.parse(process.argv[2])
+const billing = new Billing({ storeDeadlineMs: 60_000, ...options })
 
 /** Both processes begin when the file is there, so that they meet. */
 async function go() {

@@ -2,8 +2,8 @@
 const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads')
 const { Billing } = require('weighbridge')
 
-async function work({ dir, times }) {
-  const billing = new Billing({ dir, storeDeadlineMs: 60_000 })
+async function work({ times, workers: _, ...options }) {
+  const billing = new Billing({ storeDeadlineMs: 60_000, ...options })
   const consumption = { customerId: 'customer-1', eventType: 'api_request' }
   const answers = await Promise.all(Array.from({ length: times }, () => billing.usage.consume(consumption)))
   await billing.close()

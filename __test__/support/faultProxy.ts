@@ -30,9 +30,11 @@ interface Connection {
   server: Socket
   /** The texts of the transaction that is being sent. */
   said: string
-  /** Its COMMIT was forwarded, and its answer will not be. */
+  /** What will happen to this transaction: its COMMIT was sent. */
   plan?: Plan
-  /** Its COMMIT, which is kept. */
+  /** How many answers the server still owes. */
+  owed: number
+  /** Its COMMIT, which was not forwarded. */
   late?: Message
   /** What is held back while the network hangs. */
   held: (() => void)[]
@@ -133,7 +135,7 @@ export class FaultProxy {
 
   #accept(client: Socket): void {
     const server = connect(Number(this.#target.port), this.#target.hostname)
-    const connection: Connection = { client, server, said: '', held: [] }
+    const connection: Connection = { client, server, said: '', owed: 1, held: [] }
     this.#connections.add(connection)
     const [fromClient, fromServer] = [new Messages('client'), new Messages('server')]
     const forward = (step: () => void): void => {
@@ -163,40 +165,46 @@ export class FaultProxy {
   #toServer(connection: Connection, message: Message): void {
     const { server } = connection
     if (server.destroyed) return
-    if (!isQuery(message, 'COMMIT')) {
-      if (message.type === 'P' || message.type === 'Q') connection.said += message.body.toString('latin1')
-      server.write(message.bytes)
-      return
+    if (message.type === 'P' || message.type === 'Q') connection.said += message.body.toString('latin1')
+    if (isQuery(message, 'COMMIT')) {
+      if (this.#plan !== undefined && connection.said.includes(this.#plan.saying)) {
+        connection.plan = this.#plan
+        this.#plan = undefined
+      }
+      connection.said = ''
+      if (connection.plan !== undefined && connection.plan.cut !== 'after') {
+        connection.late = message
+        this.#cutBeforeCommit(connection)
+        return
+      }
     }
-    const plan = this.#plan
-    const isMeant = plan !== undefined && connection.said.includes(plan.saying)
-    connection.said = ''
-    if (!isMeant) {
-      server.write(message.bytes)
-      return
-    }
-    this.#plan = undefined
-    if (plan.cut === 'before') {
-      sever(connection)
-      plan.done()
-    } else if (plan.cut === 'late') {
-      connection.late = message
-      connection.client.destroy()
-      plan.done()
-    } else {
-      connection.plan = plan
-      server.write(message.bytes)
-    }
+    if (message.type === 'S' || message.type === 'Q') connection.owed += 1
+    server.write(message.bytes)
   }
 
   #toClient(connection: Connection, message: Message): void {
     const { client, plan } = connection
+    if (message.type === 'Z') connection.owed -= 1
+    if (connection.late !== undefined) {
+      this.#cutBeforeCommit(connection)
+      return
+    }
     if (plan !== undefined && isCompletion(message, 'COMMIT')) {
       sever(connection)
       plan.done()
     }
     if (client.destroyed || (message.type === 'A' && this.#swallowsNotifications)) return
     client.write(message.bytes)
+  }
+
+  /** When the server has carried out all but the COMMIT. */
+  #cutBeforeCommit(connection: Connection): void {
+    const { plan } = connection
+    if (plan === undefined || connection.owed > 0) return
+    if (plan.cut === 'before') sever(connection)
+    else connection.client.destroy()
+    connection.plan = undefined
+    plan.done()
   }
 }
 

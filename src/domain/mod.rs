@@ -3,26 +3,34 @@
 //! Semantics shared by all of it:
 //! - **Instants** are milliseconds since the Unix epoch, UTC ([`Timestamp`]). Calendars take a named [`TimeZone`].
 //! - **Periods** are half-open: `[start, end)`.
-//! - **Money** is an exact decimal ([`Money`]).
+//! - **Money** is an exact decimal: what one event costs is [`Money`], which is bounded; prices are calculated in [`Decimal`],
+//!   which is not. It is rounded in one place, [`Currency::round`].
 //! - **Units** are whole numbers ([`Units`]); one API request is one unit of the meter `api_request`.
 //! - A **refusal** is a value ([`Refusal`]), never an error: an error means that we could not decide.
 
 pub mod access;
 pub mod api_key;
+pub mod currency;
 pub mod customer;
+pub mod decimal;
 pub mod event;
+pub mod json;
 pub mod lease;
 pub mod meter;
 pub mod money;
 pub mod period;
 pub mod price;
 pub mod quota;
+pub mod rating;
+pub mod suggestion;
 pub mod tier;
 pub mod timestamp;
 
 pub use access::{Refusal, decide_access};
 pub use api_key::{ApiKey, KeyHash, Secret};
+pub use currency::Currency;
 pub use customer::{Customer, CustomerId};
+pub use decimal::{Decimal, Rounding};
 pub use event::{EventId, UsageEvent};
 pub use lease::{Allowance, HolderId};
 pub use meter::Meter;

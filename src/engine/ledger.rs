@@ -428,11 +428,13 @@ impl Account {
         let terms = self.terms.as_ref()?;
         let allowance = self.allowances.iter_mut().find(|allowance| allowance.period == period)?;
         self.current = Some(period);
-        if terms.customer.suspended {
+        // Who wants nothing was let through before, and tells what it took.
+        let is_judged = want.units > 0;
+        if is_judged && terms.customer.suspended {
             return Some(Answer::Suspended(terms.clone(), allowance.standing(), period));
         }
         // What was settled past what was held may leave units in the lease that the limit has no room for any more.
-        if !allowance.fits(want.units) {
+        if is_judged && !allowance.fits(want.units) {
             return Some(Answer::Full(terms.clone(), allowance.standing(), period));
         }
         let taken = match want.purpose {

@@ -1,0 +1,138 @@
+//! The tiers of a price: which cover all quantities from 0, each one once.
+
+use std::fmt;
+
+use super::Line;
+use crate::domain::Decimal;
+use crate::domain::json::{Object, Value};
+use crate::{Code, Error, Result};
+
+/// How a tier states what a unit in it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charge {
+    /// By `unitAmount`.
+    UnitAmount,
+    /// By `rate`, in per cent.
+    Rate,
+}
+
+/// Tiers by rising bounds, then one without a bound. No quantity falls between two of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceTiers {
+    bounded: Vec<(Decimal, Terms)>,
+    last: Terms,
+}
+
+/// What a tier asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Terms {
+    unit_amount: Decimal,
+    flat_amount: Decimal,
+}
+
+/// A tier between its neighbours: it covers `(above, up_to]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'a> {
+    above: Option<&'a Decimal>,
+    up_to: Option<&'a Decimal>,
+    terms: &'a Terms,
+}
+
+impl PriceTiers {
+    pub fn read(value: &Value<'_>, charge: Charge) -> Result<Self> {
+        let tiers = value.array()?;
+        let Some((last, bounded)) = tiers.split_last() else {
+            return Err(contradiction(format!("`{}` must hold at least one tier", value.place())));
+        };
+        let mut read = Vec::with_capacity(bounded.len());
+        let mut above = Decimal::default();
+        for tier in bounded {
+            let (up_to, terms) = read_tier(tier, charge)?;
+            let place = tier.place();
+            let bound = up_to.ok_or_else(|| {
+                contradiction(format!("`{place}.upTo` must be a decimal: only the last tier is without a bound"))
+            })?;
+            if bound <= above {
+                let lower = if read.is_empty() { "0" } else { "the bound of the tier before it" };
+                return Err(contradiction(format!("`{place}.upTo` must be above {lower} ({above}), got {bound}")));
+            }
+            above = bound.clone();
+            read.push((bound, terms));
+        }
+        match read_tier(last, charge)? {
+            (None, last) => Ok(Self { bounded: read, last }),
+            (Some(bound), _) => Err(contradiction(format!(
+                "`{}.upTo` must be null, got {bound}: the last tier covers whatever is above {above}, so that every \
+                 quantity has a price",
+                last.place()
+            ))),
+        }
+    }
+
+    /// The tiers that a quantity reaches, from the first one, which 0 reaches too.
+    pub fn reached(&self, quantity: &Decimal) -> impl Iterator<Item = Span<'_>> {
+        self.spans().take_while(move |span| span.above.is_none_or(|above| quantity > above))
+    }
+
+    fn spans(&self) -> impl Iterator<Item = Span<'_>> {
+        let bounds = || self.bounded.iter().map(|(up_to, _)| up_to);
+        let lower = [None].into_iter().chain(bounds().map(Some));
+        let upper = bounds().map(Some).chain([None]);
+        let terms = self.bounded.iter().map(|(_, terms)| terms).chain([&self.last]);
+        lower.zip(upper).zip(terms).map(|((above, up_to), terms)| Span { above, up_to, terms })
+    }
+}
+
+impl Span<'_> {
+    pub fn is_alone(&self) -> bool {
+        self.above.is_none() && self.up_to.is_none()
+    }
+
+    /// How much of the quantity lies in this tier.
+    pub fn units(&self, quantity: &Decimal) -> Decimal {
+        let end = self.up_to.map_or(quantity, |up_to| up_to.min(quantity));
+        self.above.map_or_else(|| end.clone(), |above| end.saturating_sub(above))
+    }
+
+    /// So many units at what this tier asks.
+    pub fn line(&self, units: Decimal, what: &str) -> Line {
+        Line::new(format!("{what}{self}"), units, &self.terms.unit_amount).with_flat_amount(&self.terms.flat_amount)
+    }
+}
+
+/// ` above 10 up to 20`, to be put after what is counted; nothing for a tier that is alone.
+impl fmt::Display for Span<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(above) = self.above {
+            write!(formatter, " above {above}")?;
+        }
+        self.up_to.map_or(Ok(()), |up_to| write!(formatter, " up to {up_to}"))
+    }
+}
+
+fn read_tier(tier: &Value<'_>, charge: Charge) -> Result<(Option<Decimal>, Terms)> {
+    let object = tier.object()?;
+    let unit_amount = match charge {
+        Charge::UnitAmount => "unitAmount",
+        Charge::Rate => "rate",
+    };
+    object.only(&["upTo", unit_amount, "flatAmount"])?;
+    let up_to = object.required("upTo")?;
+    let up_to = if up_to.is_null() { None } else { Some(up_to.non_negative()?) };
+    Ok((up_to, Terms::read(&object, charge, unit_amount)?))
+}
+
+impl Terms {
+    fn read(object: &Object<'_>, charge: Charge, unit_amount: &str) -> Result<Self> {
+        let stated = object.required(unit_amount)?.non_negative()?;
+        let unit_amount = match charge {
+            Charge::UnitAmount => stated,
+            Charge::Rate => stated.percent(),
+        };
+        Ok(Self { unit_amount, flat_amount: object.non_negative_or_zero("flatAmount")? })
+    }
+}
+
+fn contradiction(message: String) -> Error {
+    Error::new(Code::InvalidCatalog, message)
+}
