@@ -102,13 +102,15 @@ export interface KeyVerification {
    * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
    */
   code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
+  /** Whose key it is, unless it is `malformed` or `unknown`. */
   customerId?: string
+  /** The id by which it is listed, rotated and revoked. */
   keyId?: string
 }
 /**
  * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
- * key holds at once in this Billing. In others on the same store no priced request passes with a revoked or expired key
- * either; whatever else changed there is seen within a quarter of a second.
+ * key holds at once in this Billing. In others on the same store a key that was revoked here is refused within a quarter of
+ * a second (a second on PostgreSQL behind a pooler that swallows `NOTIFY`), one that has expired at once.
  */
 export declare class ApiKeys {
   #private
@@ -216,7 +218,9 @@ export interface CustomerUpdate {
   id: string
   /** The id of a tier. */
   tier?: string | null
+  /** Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. */
   subscriptionId?: string | null
+  /** Stripe's id of the customer, 1 to 255 bytes. */
   stripeCustomerId?: string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
@@ -377,13 +381,20 @@ export interface PostgresOptions {
 }
 /** Where a customer stands on a meter after a decision. `null`: without a limit. */
 export interface Quota {
+  /** The limit of the billing period, in units of the meter. */
   limit: number | null
+  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
   used: number
+  /** What of the limit is not used, never below 0. */
   remaining: number | null
   /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
   resetAt: number
 }
-/** Why a request was not let through. */
+/**
+ * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
+ * `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
+ */
 export type RefusalCode =
   | 'api_key_required'
   | 'invalid_key'
@@ -397,7 +408,9 @@ export type RefusalCode =
 /** The answer to a request that is not let through. */
 export interface Refusal {
   code: RefusalCode
+  /** The HTTP status. */
   status: number
+  /** The JSON body: `error`, and where there is more to say `message` and `requiredTier`. */
   body: Record<string, unknown>
 }
 /** A request that is not made: of a key, or of a customer with any valid key. */
@@ -443,8 +456,11 @@ export interface Explanation {
     limit: number | null
     /** What is recorded, all that this process has admitted included. */
     used: number
+    /** What of the limit is neither used nor held here; `null` without a limit. */
     remaining: number | null
-    /** Units that are set aside for this process and not used. */
+    /** Units that are held for requests of this process whose end is not known yet (`billOn: 'success'`, `hold()`). */
+    heldHere: number
+    /** Units that are set aside for this process and neither used nor held. */
     leasedHere: number
     /** Units that are set aside for others; what they do not use comes back when it is asked for. */
     leasedElsewhere: number
@@ -599,7 +615,9 @@ export interface MiddlewareOptions {
   unpriced?: 'pass' | 'refuse'
   /**
    * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
-   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
+   * is then charged once. The key stands for one request: with another method, URL or user agent, or another body where
+   * `express.json()` or the like comes before this middleware, it is answered 422. A body that is parsed later is not
+   * compared: turn this off where clients could then reuse one key for many requests that each cost you something.
    */
   idempotencyKey?: boolean
   /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
@@ -712,11 +730,15 @@ export interface UsageEvent {
    * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
    */
   id?: string
+  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
   subscriptionId?: string
+  /** The meter that it counts on. */
   eventType: EventType
   /** How many units it took: a whole number from 1, which is the default. */
   units?: number
+  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
   endpoint?: string
+  /** For people, at most 2,048 bytes. */
   agentType?: string
   /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
   timestamp: number
@@ -803,7 +825,8 @@ export declare class UsageTracker {
    * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
    *
    * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded.
+   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
+   * it again with its `id`.
    */
   recordEvent(event: UsageEvent): Promise<void>
   /**
@@ -833,7 +856,8 @@ export declare class UsageTracker {
    * is admitted exactly up to the limit. A refusal is an answer, not an error.
    *
    * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted.
+   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
+   * ask again with the same one.
    */
   consume(consumption: Consumption): Promise<ConsumptionResult>
   /**

@@ -37,6 +37,7 @@ describe('explain() by key', () => {
         limit,
         used: 0,
         remaining: limit,
+        heldHere: 0,
         leasedHere: 0,
         leasedElsewhere: 0,
       },
@@ -168,6 +169,21 @@ describe('explain() by customer', () => {
     })
     await consume(billing, 10)
     expect(await asked(billing)).toMatchObject({ code: 'usage_limit_exceeded', quota: { used: 1000, remaining: 0 } })
+  })
+
+  test('what requests hold whose end is not known yet', async () => {
+    const billing = open()
+    await billing.customers.upsert({ id: 'customer-1', tier: 'limited' })
+    const { key } = await billing.keys.create({ customerId: 'customer-1' })
+    const app = express().use(billing.middleware({ billOn: 'success', units: () => 990 }), async (_, res) => {
+      res.json(await asked(billing, { units: 11 }))
+    })
+    const { body } = await call(await serve(app), '/api/execute', { key })
+    expect(body).toMatchObject({
+      code: 'usage_limit_exceeded',
+      reason: '11 more would pass the limit: 0 of 1000 are used, 990 are held.',
+      quota: { used: 0, heldHere: 990, remaining: 10 },
+    })
   })
 
   test('a customer without a limit', async () => {

@@ -415,6 +415,25 @@ describe.each(frameworks)('in %s', (name, express) => {
       expect((await totals(billing)).cost).toBe('0.1')
     })
 
+    test('is refused for another URL of the same price, and for another body that was parsed before', async () => {
+      const billing = openBilling({ pricing: { '/api/agents/:id': { pricePerRequest: '0.05' } } })
+      const key = await keyOf(billing, 'customer-1')
+      const app = express().use(express.json(), billing.middleware(), (req, res) => void res.json(req.billing))
+      const port = await serve(app)
+      const send = async (path: string, body: object): Promise<unknown> => {
+        const url = `http://127.0.0.1:${port}${path}`
+        const all = { ...headers, authorization: `Bearer ${key}`, 'content-type': 'application/json' }
+        const answer = await fetch(url, { method: 'POST', headers: all, body: JSON.stringify(body) })
+        return answer.status === 200 ? ((await answer.json()) as { code: string }).code : answer.status
+      }
+      expect(await send('/api/agents/1', { task: 'a' })).toBe('recorded')
+      expect(await send('/api/agents/1', { task: 'a' })).toBe('duplicate')
+      expect(await send('/api/agents/2', { task: 'a' })).toBe(422)
+      expect(await send('/api/agents/1?fast=1', { task: 'a' })).toBe(422)
+      expect(await send('/api/agents/1', { task: 'b' })).toBe(422)
+      expect((await totals(billing)).events).toBe(1)
+    })
+
     test("is one customer's own", async () => {
       const billing = open()
       const port = await serve(appOf(billing))

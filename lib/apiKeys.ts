@@ -27,14 +27,16 @@ export interface KeyVerification {
    * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
    */
   code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
+  /** Whose key it is, unless it is `malformed` or `unknown`. */
   customerId?: string
+  /** The id by which it is listed, rotated and revoked. */
   keyId?: string
 }
 
 /**
  * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
- * key holds at once in this Billing. In others on the same store no priced request passes with a revoked or expired key
- * either; whatever else changed there is seen within a quarter of a second.
+ * key holds at once in this Billing. In others on the same store a key that was revoked here is refused within a quarter of
+ * a second (a second on PostgreSQL behind a pooler that swallows `NOTIFY`), one that has expired at once.
  */
 export class ApiKeys {
   readonly #engine: EngineSource

@@ -9,7 +9,9 @@ export interface CustomerUpdate {
   id: string
   /** The id of a tier. */
   tier?: string | null
+  /** Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. */
   subscriptionId?: string | null
+  /** Stripe's id of the customer, 1 to 255 bytes. */
   stripeCustomerId?: string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean

@@ -26,8 +26,11 @@ export type DecisionCode =
 
 /** Where a customer stands on a meter after a decision. `null`: without a limit. */
 export interface Quota {
+  /** The limit of the billing period, in units of the meter. */
   limit: number | null
+  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
   used: number
+  /** What of the limit is not used, never below 0. */
   remaining: number | null
   /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
   resetAt: number

@@ -49,8 +49,11 @@ export interface Explanation {
     limit: number | null
     /** What is recorded, all that this process has admitted included. */
     used: number
+    /** What of the limit is neither used nor held here; `null` without a limit. */
     remaining: number | null
-    /** Units that are set aside for this process and not used. */
+    /** Units that are held for requests of this process whose end is not known yet (`billOn: 'success'`, `hold()`). */
+    heldHere: number
+    /** Units that are set aside for this process and neither used nor held. */
     leasedHere: number
     /** Units that are set aside for others; what they do not use comes back when it is asked for. */
     leasedElsewhere: number
@@ -100,7 +103,7 @@ function reason({ code, isMalformed, key, price, quota, requiredTier }: Explanat
     case 'unpriced':
       return `${method} ${path} has no price.`
     case 'usage_limit_exceeded':
-      return `${units} more would pass the limit: ${quota?.used} of ${quota?.limit} are used.`
+      return `${units} more would pass the limit: ${quota?.used} of ${quota?.limit} are used${quota?.heldHere ? `, ${quota.heldHere} are held` : ''}.`
     default:
       return `It costs ${price?.cost}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
   }

@@ -19,6 +19,7 @@ import { setLegacyHeaders, setRefusalHeaders, setStandardHeaders } from './heade
 import { checkBoolean, checkFunction, checkOptions, checkString } from './options.js'
 import { problem, type Refusal, type RefusalCode, refusal } from './refusals.js'
 import { Charge, type Surroundings } from './requestBilling.js'
+import { requestDigest } from './requestDigest.js'
 import type { Tickets } from './tickets.js'
 
 /** Where failures of Weighbridge itself are reported. */
@@ -56,7 +57,9 @@ export interface MiddlewareOptions {
   unpriced?: 'pass' | 'refuse'
   /**
    * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
-   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
+   * is then charged once. The key stands for one request: with another method, URL or user agent, or another body where
+   * `express.json()` or the like comes before this middleware, it is answered 422. A body that is parsed later is not
+   * compared: turn this off where clients could then reuse one key for many requests that each cost you something.
    */
   idempotencyKey?: boolean
   /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
@@ -236,6 +239,8 @@ class Exchange implements Surroundings {
   readonly #path: string
   #key = ''
   #units = 1
+  /** Of a request with an idempotency key. */
+  #digest: string | undefined
   #complete: Complete | undefined
 
   constructor(middleware: Middleware, req: BillingRequest, res: BillingResponse, next: Next) {
@@ -264,6 +269,7 @@ class Exchange implements Surroundings {
     if (key === undefined || key === '') return this.#refuse('api_key_required')
     const id = options.idempotencyKey === false ? undefined : this.#req.headers['idempotency-key']
     if (id !== undefined && !isEventId(id)) return this.#refuse('invalid_idempotency_key')
+    if (id !== undefined) this.#digest = requestDigest(this.#req)
     this.#key = key
     this.#units = units
     this.#ask(units, options.billOn === 'success', id, (error, decision) => {
@@ -285,7 +291,7 @@ class Exchange implements Surroundings {
     const rules = routingRules(this.#req, options.caseSensitive, options.strict)
     const agent = headers['user-agent']
     try {
-      made = gate(ticket, engine.now(), this.#key, method, this.#path, rules, agent, id, units, isHold)
+      made = gate(ticket, engine.now(), this.#key, method, this.#path, rules, agent, id, units, isHold, this.#digest)
     } catch (error) {
       tickets.withdraw(ticket)
       return then(fromNative(error), NOTHING)
@@ -370,7 +376,7 @@ class Exchange implements Surroundings {
 
   metadata(): Record<string, unknown> {
     const { method, headers } = this.#req
-    return { method, userAgent: headers['user-agent']?.slice(0, MAX_USER_AGENT) }
+    return { method, userAgent: headers['user-agent']?.slice(0, MAX_USER_AGENT), request: this.#digest }
   }
 }
 

@@ -1,6 +1,10 @@
 import type { DecisionTuple } from './decision.js'
 
-/** Why a request was not let through. */
+/**
+ * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
+ * `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
+ */
 export type RefusalCode =
   | 'api_key_required'
   | 'invalid_key'
@@ -15,7 +19,9 @@ export type RefusalCode =
 /** The answer to a request that is not let through. */
 export interface Refusal {
   code: RefusalCode
+  /** The HTTP status. */
   status: number
+  /** The JSON body: `error`, and where there is more to say `message` and `requiredTier`. */
   body: Record<string, unknown>
 }
 

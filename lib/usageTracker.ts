@@ -16,11 +16,15 @@ export interface UsageEvent {
    * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
    */
   id?: string
+  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
   subscriptionId?: string
+  /** The meter that it counts on. */
   eventType: EventType
   /** How many units it took: a whole number from 1, which is the default. */
   units?: number
+  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
   endpoint?: string
+  /** For people, at most 2,048 bytes. */
   agentType?: string
   /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
   timestamp: number
@@ -115,7 +119,8 @@ export class UsageTracker {
    * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
    *
    * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded.
+   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
+   * it again with its `id`.
    */
   async recordEvent(event: UsageEvent): Promise<void> {
     const { actionLog } = this.#engine()
@@ -200,7 +205,8 @@ export class UsageTracker {
    * is admitted exactly up to the limit. A refusal is an answer, not an error.
    *
    * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted.
+   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
+   * ask again with the same one.
    */
   async consume(consumption: Consumption): Promise<ConsumptionResult> {
     checkOptions('consume', consumption, CONSUMPTION)

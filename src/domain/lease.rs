@@ -130,6 +130,11 @@ impl Allowance {
         self.free
     }
 
+    /// Held for requests whose end is not known yet.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Whether nothing of it is in use: neither units nor requests on their way.
     pub fn is_idle(&self) -> bool {
         self.unsettled == 0 && self.held == 0 && self.free == 0

@@ -61,10 +61,19 @@ pub struct Quota {
     pub period: Period,
     /// As the store has it: all that was admitted here is in it.
     pub standing: Standing,
+    /// Held by this engine's requests whose end is not known yet.
+    pub held_here: u64,
     /// Set aside for this engine and not used.
     pub leased_here: u64,
     /// Set aside for others.
     pub leased_elsewhere: u64,
+}
+
+impl Quota {
+    /// Where the customer stands while what is held here lasts.
+    pub fn with_holds(&self) -> Standing {
+        Standing { used: self.standing.used + self.held_here, ..self.standing }
+    }
 }
 
 impl Gate {
@@ -111,8 +120,9 @@ impl Gate {
         let key = explanation.key.as_ref().map(|key| (key, question.now));
         let access = decide_access(key, &customer, &catalog.tiers, required_tier).err();
         let quota = self.engine.quota(store, catalog, &customer, question.now)?;
-        // What others hold and do not use comes back within a moment, so it does not count here.
-        let full = (!quota.standing.admits(question.units)).then_some(Refusal::LimitExceeded(quota.standing));
+        // What others have leased and do not use comes back within a moment, so it does not count here.
+        let standing = quota.with_holds();
+        let full = (!standing.admits(question.units)).then_some(Refusal::LimitExceeded(standing));
         explanation.refusal = match (access, price) {
             (Some(refusal), _) => Some(refusal),
             (None, Some(_)) => full,
@@ -134,8 +144,10 @@ impl Engine {
         let elsewhere = leases.iter().filter(|lease| lease.holder != self.holder);
         let leased_elsewhere = elsewhere.map(|Lease { units, .. }| units).sum();
         let key = (customer.id.clone(), meter);
-        let leased_here = self.shared.ledger().known(&key, period.start).as_ref().map_or(0, Allowance::free);
+        let known = self.shared.ledger().known(&key, period.start);
+        let leased_here = known.as_ref().map_or(0, Allowance::free);
+        let held_here = known.as_ref().map_or(0, Allowance::held);
         let standing = Standing { limit: catalog.tiers.limit(Some(customer), meter), used };
-        Ok(Quota { meter, period, standing, leased_here, leased_elsewhere })
+        Ok(Quota { meter, period, standing, held_here, leased_here, leased_elsewhere })
     }
 }

@@ -52,6 +52,8 @@ pub struct Request {
     pub user_agent: Option<String>,
     /// A request with an id that was seen before is let through and not counted again.
     pub id: Option<EventId>,
+    /// What tells it from other requests that come with that id.
+    pub digest: Option<String>,
     /// So many are counted at once; or they are held, and then there may be none yet.
     pub units: Wanted,
     pub now: Timestamp,
@@ -68,6 +70,8 @@ struct Metadata<'a> {
     method: &'a str,
     #[serde(rename = "userAgent", skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
 }
 
 impl Gate {
@@ -188,7 +192,7 @@ impl Step {
 
 fn candidate(price: &Price, identity: &Identity, terms: Terms, request: Request) -> Result<Candidate> {
     let user_agent = request.user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect());
-    let metadata = serde_json::to_string(&Metadata { method: &request.method, user_agent });
+    let metadata = serde_json::to_string(&Metadata { method: &request.method, user_agent, request: request.digest });
     let unit_price = price.price_per_request;
     let (units, intent) = match request.units {
         Wanted::Counted(units) => (units, Intent::Record),

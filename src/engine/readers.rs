@@ -101,7 +101,7 @@ impl Queue {
                 let (jobs, store) = (self.jobs.clone(), Arc::clone(store));
                 super::recorder::spawn(format!("{name}-{number}"), move || {
                     for job in jobs {
-                        job(Ok(store.as_ref()));
+                        super::recorder::contained(|| job(Ok(store.as_ref())));
                     }
                 })
             })

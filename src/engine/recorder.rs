@@ -71,6 +71,12 @@ struct Batch {
     reply: Reply<Vec<Outcome>>,
 }
 
+impl Batch {
+    fn answer(self, outcomes: Result<Vec<Outcome>>) {
+        contained(|| (self.reply)(outcomes));
+    }
+}
+
 pub fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
     std::thread::Builder::new()
         .name(name)
@@ -180,7 +186,7 @@ impl Recorder {
 impl Job {
     fn refuse(self, why: &Error) {
         match self {
-            Job::Commit(batch) | Job::Defer(batch) => (batch.reply)(Err(why.clone())),
+            Job::Commit(batch) | Job::Defer(batch) => batch.answer(Err(why.clone())),
             Job::Ready(reply) => reply(Err(why.clone())),
             Job::Flush(reply) => reply(Err(why.clone())),
             // They stay in the journal for whoever opens the store next.
@@ -311,9 +317,11 @@ impl Worker {
             let is_flushed = !flushes.is_empty();
             let deferred_due = is_flushed || self.deferred_since.is_some_and(|since| since.elapsed() >= DEFERRED_AGE);
             if !urgent.is_empty() || deferred_due {
-                urgent.append(&mut self.deferred);
+                // What was given back comes before what is asked for: it may be just those units.
+                let mut batches = std::mem::take(&mut self.deferred);
+                batches.append(&mut urgent);
                 self.deferred_since = None;
-                self.commit(store, urgent);
+                self.commit(store, batches);
             }
             let recorded =
                 if is_flushed || self.is_journaled_due() { self.commit_journaled(store, is_flushed) } else { Ok(()) };
@@ -388,10 +396,10 @@ impl Worker {
             Ok(outcomes) => {
                 let mut outcomes = outcomes.into_iter();
                 for (batch, size) in batches.into_iter().zip(sizes) {
-                    (batch.reply)(Ok(outcomes.by_ref().take(size).collect()));
+                    batch.answer(Ok(outcomes.by_ref().take(size).collect()));
                 }
             }
-            Err(error) => batches.into_iter().for_each(|batch| (batch.reply)(Err(error.clone()))),
+            Err(error) => batches.into_iter().for_each(|batch| batch.answer(Err(error.clone()))),
         }
     }
 
@@ -417,7 +425,7 @@ impl Worker {
                     for entry in journaled(group, starts).rev() {
                         self.journaled.push_front(entry);
                     }
-                    deferred.into_iter().for_each(|batch| (batch.reply)(Err(error.clone())));
+                    deferred.into_iter().for_each(|batch| batch.answer(Err(error.clone())));
                     self.paused_until = Some(Instant::now() + RETRY_PAUSE);
                     return Err(error);
                 }
@@ -425,7 +433,7 @@ impl Worker {
             self.waiting.fetch_sub(size, Ordering::Relaxed);
             self.shared.recorded(journaled(group, starts).zip(outcomes.by_ref()));
             for (batch, size) in deferred.into_iter().zip(sizes) {
-                (batch.reply)(Ok(outcomes.by_ref().take(size).collect()));
+                batch.answer(Ok(outcomes.by_ref().take(size).collect()));
             }
             if !all {
                 break;
@@ -504,4 +512,11 @@ fn journaled(group: Vec<Change>, starts: Vec<Timestamp>) -> impl DoubleEndedIter
 pub fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body))
         .unwrap_or_else(|_| Err(Error::new(Code::Internal, "a bug in Weighbridge; nothing was changed")))
+}
+
+/// What is done with an answer must not take down the thread that gave it: others wait for it too.
+pub fn contained(body: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(body)).is_err() {
+        tracing::error!("a bug in Weighbridge: what was to follow an answer was not done");
+    }
 }

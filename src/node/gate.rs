@@ -11,7 +11,7 @@ use crate::domain::{EventId, Timestamp, Units};
 use crate::engine::admission::{Caller, Decision, Passage};
 use crate::engine::gate::{Gate, Request, Wanted};
 
-/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold)` → the decision, or `null` where it will be
+/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest)` → the decision, or `null` where it will be
 /// delivered. A decision that says `recorded` is to be followed by the delivery that it is written.
 pub type GateFunction<'env> = Function<'env, (), Option<DecisionOutput>>;
 
@@ -65,6 +65,7 @@ fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
     let path: String = call.get(4)?;
     let user_agent: Option<String> = call.get(6)?;
     let is_hold: bool = call.get(9)?;
+    let digest: Option<String> = call.get(10)?;
     let parse = || {
         let units = match is_hold {
             // None at all may be held: what is settled then goes beyond it.
@@ -81,6 +82,7 @@ fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
             method,
             path,
             user_agent,
+            digest,
         })
     };
     Ok(parse())

@@ -300,6 +300,7 @@ pub struct QuotaOutput {
     pub used: f64,
     #[napi(ts_type = "number | null")]
     pub remaining: Nullable<f64>,
+    pub held_here: f64,
     pub leased_here: f64,
     pub leased_elsewhere: f64,
 }
@@ -336,14 +337,16 @@ impl From<PriceFound> for PriceOutput {
 }
 
 impl From<Quota> for QuotaOutput {
-    fn from(Quota { meter, period, standing, leased_here, leased_elsewhere }: Quota) -> Self {
+    fn from(quota: Quota) -> Self {
+        let Quota { meter, period, standing, held_here, leased_here, leased_elsewhere } = quota;
         Self {
             event_type: meter.as_str().to_owned(),
             period_start: millis(period.start),
             period_end: millis(period.end),
             limit: nullable(standing.limit.map(units)),
             used: units(standing.used),
-            remaining: nullable(standing.remaining().map(units)),
+            remaining: nullable(quota.with_holds().remaining().map(units)),
+            held_here: units(held_here),
             leased_here: units(leased_here),
             leased_elsewhere: units(leased_elsewhere),
         }

@@ -27,6 +27,7 @@ pub fn request(key: &str, route: &str) -> Request {
         path: path.to_owned(),
         rules: RoutingRules::default(),
         user_agent: None,
+        digest: None,
         id: None,
         units: Wanted::Counted(Units::ONE),
         now: now(),

@@ -48,14 +48,17 @@ impl OwnSchema {
         PostgresStore::open(self.options(home))
     }
 
-    /// Past all of Weighbridge.
+    /// Past all of Weighbridge. In one transaction and by no prepared statement, so that a pooler may stand between.
     pub fn query(&self, sql: &str) -> Vec<Row> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("a connection");
+            let (mut client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("a connection");
             tokio::spawn(connection);
-            client.batch_execute(&format!("SET search_path = {}", self.name)).await.expect("a schema");
-            client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+            let transaction = client.transaction().await.expect("a transaction");
+            transaction.batch_execute(&format!("SET LOCAL search_path = {}", self.name)).await.expect("a schema");
+            let rows = transaction.query_typed(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            transaction.commit().await.expect("a commit");
+            rows
         })
     }
 }

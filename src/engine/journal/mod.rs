@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 
-use super::recorder::{Journaled, Recorder, spawn};
+use super::recorder::{Journaled, Recorder, contained, spawn};
 use super::{Reply, Shared};
 use crate::domain::{HolderId, Timestamp, UsageEvent};
 use crate::store::{Durability, LeasePart, Record};
@@ -245,13 +245,13 @@ impl Writer {
         match written {
             Ok(()) => {
                 self.recorder.journaled(records);
-                replies.into_iter().for_each(|reply| reply(Ok(())));
+                replies.into_iter().for_each(|reply| contained(|| reply(Ok(()))));
                 self.shared.health.journal_works();
             }
             Err(error) => {
                 self.shared.not_journaled(&records);
                 self.shared.health.failed(&error);
-                replies.into_iter().for_each(|reply| reply(Err(error.clone())));
+                replies.into_iter().for_each(|reply| contained(|| reply(Err(error.clone()))));
             }
         }
     }
