@@ -343,6 +343,164 @@ export declare class StripeError extends Error {
   /** For Stripe's support. */
   readonly requestId: string | undefined
 }
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  /** The limit of the billing period, in units of the meter. */
+  limit: number | null
+  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
+  used: number
+  /** What of the limit is not used, never below 0. */
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+/** What is counted. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
+  subscriptionId?: string
+  /** The meter that it counts on. */
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
+  endpoint?: string
+  /** For people, at most 2,048 bytes. */
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   */
+  cost: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
+   * it again with its `id`.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
+   * ask again with the same one.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
 /** What a Billing tells by itself, and with what. */
 export interface BillingEvents {
   /**
@@ -368,6 +526,27 @@ export interface BillingEvents {
       file: string
     },
   ]
+  /**
+   * A customer has used a share of his limit: see `BillingOptions.thresholds`. Of all processes on the store the one tells
+   * that records the event which reaches the threshold, once in a billing period. Events are recorded about a second after
+   * they were admitted; those of a process that was killed, by the process that takes over its journal. Nobody is told where
+   * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
+   */
+  threshold: [reached: ThresholdReached]
+}
+/** What was reached, and by whom. */
+export interface ThresholdReached {
+  customerId: string
+  eventType: EventType
+  /** The threshold, in per cent of the limit. */
+  percent: number
+  /** In units of the meter. */
+  limit: number
+  /** What is used with the event that has reached it. */
+  used: number
+  /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+  periodStart: number
+  periodEnd: number
 }
 /** How Weighbridge uses a PostgreSQL database. */
 export interface PostgresOptions {
@@ -378,17 +557,6 @@ export interface PostgresOptions {
    * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
    */
   retentionMonths?: number
-}
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  /** The limit of the billing period, in units of the meter. */
-  limit: number | null
-  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
-  used: number
-  /** What of the limit is not used, never below 0. */
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
 }
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
@@ -719,153 +887,6 @@ export interface UsageHandlerOptions {
   /** Where failures of Weighbridge itself are reported: `console` by default. */
   logger?: Logger
 }
-/** What is counted. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access'
-/** Something that a customer used. */
-export interface UsageEvent {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  customerId: string
-  /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
-   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
-   */
-  id?: string
-  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
-  subscriptionId?: string
-  /** The meter that it counts on. */
-  eventType: EventType
-  /** How many units it took: a whole number from 1, which is the default. */
-  units?: number
-  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
-  endpoint?: string
-  /** For people, at most 2,048 bytes. */
-  agentType?: string
-  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
-  timestamp: number
-  /**
-   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic.
-   */
-  cost: number | string
-  /** An object that JSON can hold, at most 16 KiB of it. */
-  metadata?: Record<string, any>
-}
-/** A customer's usage and limits in one period. */
-export interface CustomerUsage {
-  customerId: string
-  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
-  currentPeriodStart: number
-  /** The first instant of the next one: the period is half-open. */
-  currentPeriodEnd: number
-  usage: {
-    apiRequests: number
-    agentExecutions: number
-    dataAccessQueries: number
-    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
-    totalCost: number
-  }
-  /** `Infinity` where there is no limit. */
-  limits: {
-    apiRequests: number
-    agentExecutions: number
-  }
-}
-/** What became of one event of a batch. */
-export type Recording =
-  | {
-      status: 'recorded' | 'duplicate'
-    }
-  | {
-      status: 'rejected'
-      code: BillingErrorCode
-      message: string
-    }
-/** What to consume: one unit of the meter by default. */
-export interface Consumption {
-  customerId: string
-  eventType: EventType
-  /** A whole number from 1, which is the default. All of them are admitted or none. */
-  units?: number
-  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
-  id?: string
-  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
-  endpoint?: string
-  /** Instead of the price list's. */
-  cost?: number | string
-  agentType?: string
-  metadata?: Record<string, any>
-}
-/** The answer to a consumption. */
-export interface ConsumptionResult extends Quota {
-  /** Whether it was counted, now or before. */
-  allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
-}
-/** What to report. */
-export interface UsageQuery {
-  /** Everybody's usage without it. */
-  customerId?: string
-  /** Milliseconds since the epoch; events from this instant on. */
-  from: number
-  /** Events before this instant. */
-  to: number
-  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
-  window?: 'hour' | 'day' | 'month'
-  /** One row for each customer, event type or endpoint. */
-  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
-}
-/**
- * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
- * opens on first use; `billing.usage` works on that Billing's.
- */
-export declare class UsageTracker {
-  #private
-  /**
-   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
-   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
-   * it again with its `id`.
-   */
-  recordEvent(event: UsageEvent): Promise<void>
-  /**
-   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
-   * others alone.
-   *
-   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
-   */
-  recordEvents(events: UsageEvent[]): Promise<Recording[]>
-  /**
-   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
-   * without events reads as zero. `null` for a customer never seen.
-   */
-  getCustomerUsage(
-    customerId: string,
-    options?: {
-      at?: number
-    },
-  ): Promise<CustomerUsage | null>
-  /**
-   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
-   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
-   */
-  checkLimits(customerId: string, eventType: string): Promise<boolean>
-  /**
-   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
-   * is admitted exactly up to the limit. A refusal is an answer, not an error.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
-   * ask again with the same one.
-   */
-  consume(consumption: Consumption): Promise<ConsumptionResult>
-  /**
-   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
-   * usage are left out.
-   */
-  query(query: UsageQuery): Promise<UsageRow[]>
-}
 /** How to open a {@link Billing}. Everything has a default. */
 export interface BillingOptions {
   /**
@@ -910,6 +931,11 @@ export interface BillingOptions {
    * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
    */
   storeDeadlineMs?: number
+  /**
+   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
+   * `[50, 80, 100]`. `[]` tells of none.
+   */
+  thresholds?: number[]
   /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
   stripe?: StripeServiceOptions
   /** Is told of every operation. */

@@ -76,6 +76,15 @@ describe('a process that was killed the moment after its answers', () => {
     expect(byStatus(answers)).toEqual({ 200: left, 429: 10 })
   })
 
+  test('has reached thresholds that the one tells who takes its journal over', async () => {
+    const { dir } = await killedServer()
+    const billing = openBilling({ dir, thresholds: [1, 2, 3] })
+    const told: number[] = []
+    billing.on('threshold', ({ percent }) => told.push(percent))
+    await billing.ready()
+    expect(told).toEqual([1, 2])
+  })
+
   test('has a torn last line and a damaged one, which are set aside', async () => {
     const { dir } = await killedServer()
     const segment = segmentOf(dir)

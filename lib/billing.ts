@@ -59,6 +59,11 @@ export interface BillingOptions {
    * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
    */
   storeDeadlineMs?: number
+  /**
+   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
+   * `[50, 80, 100]`. `[]` tells of none.
+   */
+  thresholds?: number[]
   /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
   stripe?: StripeServiceOptions
   /** Is told of every operation. */
@@ -77,6 +82,7 @@ const OPTIONS: (keyof BillingOptions)[] = [
   'timeZone',
   'durability',
   'storeDeadlineMs',
+  'thresholds',
   'stripe',
   'actionLogger',
   'clock',
@@ -200,7 +206,7 @@ export class Billing {
   }
 }
 
-const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected']
+const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected', 'threshold']
 
 function checkEvent(name: keyof BillingEvents, listener: unknown): void {
   if (!EVENTS.includes(name))

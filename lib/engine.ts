@@ -40,12 +40,15 @@ export interface EngineOptions {
   timeZone?: string
   durability?: string
   storeDeadlineMs?: number
+  thresholds?: number[]
   actionLogger?: ActionLogger
   clock?: Clock
 }
 
 /** How long a request waits for the store by default. */
 const STORE_DEADLINE_MS = 50
+/** Per cents of a limit. */
+const THRESHOLDS = [50, 80, 100]
 
 /** The decision function of one middleware: see `NativeEngine.gate`. */
 export type Gate = ReturnType<NativeEngine['gate']>
@@ -80,6 +83,10 @@ export class Engine {
     const { dir, path, postgres } = places(options)
     checkNumber('storeDeadlineMs', options.storeDeadlineMs)
     this.#deadlineMs = options.storeDeadlineMs ?? STORE_DEADLINE_MS
+    const thresholds: unknown = options.thresholds ?? THRESHOLDS
+    if (!Array.isArray(thresholds) || thresholds.some((percent) => typeof percent !== 'number')) {
+      throw invalidArgument('`thresholds` must be an array of numbers, per cents of a limit')
+    }
     this.path = path
     this.tiers = options.tiers
     const tiers = options.tiers && tierInputs(options.tiers)
@@ -93,6 +100,7 @@ export class Engine {
       pricing,
       now: this.now(),
       deadlineMs: this.#deadlineMs,
+      thresholds,
       ...(options.durability !== undefined && { durability: options.durability }),
       ...(tiers && { tiers }),
       ...(options.timeZone !== undefined && { timeZone: options.timeZone }),

@@ -24,7 +24,7 @@ export { BillingError, type BillingErrorCode, StripeError } from './errors.js'
 export type { Explanation, Question } from './explanation.js'
 export type { BillingHandler, BillingRequest, BillingResponse, Next } from './express.js'
 export type { MiddlewareOptions } from './middleware.js'
-export type { BillingEvents } from './notices.js'
+export type { BillingEvents, ThresholdReached } from './notices.js'
 export {
   type DecimalInput,
   type GraduatedPercentagePrice,

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { NoticeOutput } from './binding.js'
 import type { BillingErrorCode } from './errors.js'
+import type { EventType } from './usageTracker.js'
 
 /** What a Billing tells by itself, and with what. */
 export interface BillingEvents {
@@ -17,6 +18,28 @@ export interface BillingEvents {
    * or removed; it stays where it is and is tried again.
    */
   rejected: [lines: { lines: number; file: string }]
+  /**
+   * A customer has used a share of his limit: see `BillingOptions.thresholds`. Of all processes on the store the one tells
+   * that records the event which reaches the threshold, once in a billing period. Events are recorded about a second after
+   * they were admitted; those of a process that was killed, by the process that takes over its journal. Nobody is told where
+   * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
+   */
+  threshold: [reached: ThresholdReached]
+}
+
+/** What was reached, and by whom. */
+export interface ThresholdReached {
+  customerId: string
+  eventType: EventType
+  /** The threshold, in per cent of the limit. */
+  percent: number
+  /** In units of the meter. */
+  limit: number
+  /** What is used with the event that has reached it. */
+  used: number
+  /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+  periodStart: number
+  periodEnd: number
 }
 
 /** Tells listeners what happens by itself, and remembers whether the store is away. */
@@ -25,7 +48,7 @@ export class Notices {
   degraded = false
 
   readonly receive = (notice: unknown): void => {
-    const { kind, code, message, lines, file } = notice as NoticeOutput
+    const { kind, code, message, lines, file, threshold } = notice as NoticeOutput
     switch (kind) {
       case 'degraded':
         this.degraded = true
@@ -37,6 +60,9 @@ export class Notices {
         break
       case 'rejected':
         this.emitter.emit('rejected', { lines: lines ?? 0, file: file ?? '' })
+        break
+      case 'threshold':
+        this.emitter.emit('threshold', threshold)
     }
   }
 }

@@ -23,6 +23,7 @@ pub mod price;
 pub mod quota;
 pub mod rating;
 pub mod suggestion;
+pub mod threshold;
 pub mod tier;
 pub mod timestamp;
 
@@ -38,5 +39,6 @@ pub use money::Money;
 pub use period::{Period, TimeZone, Window};
 pub use price::{Method, Price, PriceList};
 pub use quota::{Standing, Units};
+pub use threshold::Thresholds;
 pub use tier::{Tier, TierTable};
 pub use timestamp::Timestamp;

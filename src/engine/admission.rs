@@ -349,7 +349,9 @@ impl Engine {
             Ok(charged) => {
                 let mut ledger = engine.shared.ledger();
                 match charged.verdict {
-                    Verdict::Recorded => ledger.settled(&key, period.start, units, charged.standing.used),
+                    Verdict::Recorded => {
+                        ledger.settled(&key, period.start, units, charged.standing.used);
+                    }
                     Verdict::Duplicate | Verdict::Refused(_) => ledger.unspend(&key, period.start, units, leased),
                 }
                 let known = ledger.known(&key, charged.period.start).map(|allowance| allowance.standing());

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::domain::{CustomerId, Meter, Period};
 use crate::store::Committed;
 use crate::{Code, Error, Result};
 
@@ -16,6 +17,15 @@ pub enum Notice {
     Rejected {
         lines: u64,
         file: std::path::PathBuf,
+    },
+    /// A customer has used so many per cent of his limit on a meter in a billing period.
+    Threshold {
+        customer_id: CustomerId,
+        meter: Meter,
+        percent: u32,
+        limit: u64,
+        used: u64,
+        period: Period,
     },
 }
 

@@ -14,10 +14,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::health::Notice;
 use super::journal::directory::failed;
 use super::recorder::{guarded, spawn};
+use super::thresholds::Inheritance;
 use super::{Shared, replay};
 use crate::Result;
 use crate::domain::HolderId;
-use crate::store::Store;
+use crate::store::{Record, Recorded, Store};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Whoever has locked this keeps the store's files small.
@@ -69,7 +70,9 @@ impl Housekeeper {
     }
 
     fn replay(&self, store: &dyn Store) -> Result<()> {
-        let report = replay::run(store, &self.journals, Some(&self.holder))?;
+        let inheritance = Inheritance::new(&self.shared, store);
+        let witness = |record: &Record, recorded: &Recorded| inheritance.recorded(record, recorded);
+        let report = replay::run(store, &self.journals, Some(&self.holder), &witness)?;
         for journal in report.unreadable {
             if self.unreadable.borrow_mut().insert(journal.clone()) {
                 self.shared.health.notify(Notice::Rejected { lines: 0, file: journal });

@@ -295,11 +295,11 @@ impl Ledger {
         self.accounts.get_mut(key)?.allowances.iter_mut().find(|allowance| allowance.period.start == period_start)
     }
 
-    /// The store has counted, or refused to count, an event that spent units.
-    pub fn settled(&mut self, key: &AccountKey, period_start: Timestamp, units: u64, recorded: u64) {
-        if let Some(allowance) = self.allowance(key, period_start) {
-            allowance.settled(units, recorded);
-        }
+    /// The store has counted, or refused to count, an event that spent units. Answers the limit that it counts against.
+    pub fn settled(&mut self, key: &AccountKey, period_start: Timestamp, units: u64, recorded: u64) -> Option<u64> {
+        let allowance = self.allowance(key, period_start)?;
+        allowance.settled(units, recorded);
+        allowance.limit
     }
 
     /// An event that spent units was not recorded; so many of them were a lease's.

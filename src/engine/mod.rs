@@ -23,7 +23,7 @@ use self::recorder::{Journaled, Recorder, closed, guarded};
 use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
-use crate::domain::{CustomerId, HolderId, Meter, TierTable, TimeZone, Timestamp};
+use crate::domain::{CustomerId, HolderId, Meter, Thresholds, TierTable, TimeZone, Timestamp};
 use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
 use crate::{Code, Error, Result};
@@ -45,6 +45,7 @@ mod readers;
 mod recorder;
 pub mod replay;
 pub mod takeover;
+mod thresholds;
 mod ticker;
 pub mod usage;
 
@@ -71,6 +72,8 @@ pub struct Options {
     pub durability: Durability,
     /// How long a request waits for the store, once that is open.
     pub deadline: Duration,
+    /// Of which shares of a limit to tell.
+    pub thresholds: Thresholds,
     /// Unlike every other engine's, now and ever.
     pub holder: HolderId,
     /// Is told what happens by itself.
@@ -112,6 +115,7 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub keys: KeyCache,
     pub health: Health,
+    thresholds: Thresholds,
     catalog: RwLock<Arc<Catalog>>,
     ledger: Mutex<Ledger>,
     /// How far the journal is recorded.
@@ -155,10 +159,15 @@ impl Shared {
         for (Journaled { record, period_start }, outcome) in entries {
             position = record.sequence;
             count += 1;
-            let key = (record.event.customer_id, record.event.meter);
+            let key = (record.event.customer_id.clone(), record.event.meter);
             let units = record.event.units.get();
             match outcome.and_then(Applied::recorded) {
-                Ok(recorded) => self.ledger().settled(&key, period_start, units, recorded.used),
+                Ok(recorded) => {
+                    let limit = self.ledger().settled(&key, period_start, units, recorded.used);
+                    if recorded.status.is_counted() {
+                        self.counted(&record.event, limit, recorded.used);
+                    }
+                }
                 Err(error) => {
                     // Its sum does not fit any number. The line is gone with its segment, so this is all that is left.
                     tracing::error!(%error, customer = %key.0, "an admitted event could not be counted");
@@ -194,6 +203,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             keys: KeyCache::default(),
             health: Health::new(Arc::clone(&options.listener)),
+            thresholds: options.thresholds.clone(),
             catalog: RwLock::new(Arc::new(catalog)),
             ledger: Mutex::new(Ledger::new(holder.clone())),
             position: AtomicU64::new(0),

@@ -9,9 +9,10 @@ use crossbeam_channel::{Sender, bounded};
 use super::housekeeper::{self, Election, Housekeeper};
 use super::journal::directory::{self, Directory};
 use super::recorder::guarded;
+use super::thresholds::Inheritance;
 use super::{Location, Options, Report, Shared, journal, replay, takeover};
 use crate::Result;
-use crate::store::{Change, PostgresStore, SqliteStore, Store};
+use crate::store::{Change, PostgresStore, Record, Recorded, SqliteStore, Store};
 
 /// A store that was opened, and what to do when all is recorded at the end.
 pub struct Opened {
@@ -105,8 +106,10 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     let introduce = Change::IntroduceTiers(options.default_tiers.clone());
     store.commit(&[configure, introduce])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
-    let replay = replay::run(store.as_ref(), &journals, None)?;
     shared.observe(store.as_ref(), store.revision()?)?;
+    let inheritance = Inheritance::new(shared, store.as_ref());
+    let witness = |record: &Record, recorded: &Recorded| inheritance.recorded(record, recorded);
+    let replay = replay::run(store.as_ref(), &journals, None, &witness)?;
     // Last, for it can be made only once.
     let directory = Directory::create(&journals, options.holder.clone())?;
     Ok(Parts { store, journals, report: Report { takeover, replay }, directory })

@@ -454,6 +454,7 @@ impl Worker {
             // The changes are safe; the caches catch up with the next commit or poll.
             tracing::warn!(%error, "the catalog could not be read again");
         }
+        self.shared.charged(group, &committed.outcomes);
         Ok(committed.outcomes)
     }
 

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::journal::directory::{self, Directory, failed};
 use super::journal::line;
 use crate::domain::HolderId;
-use crate::store::{Change, Store};
+use crate::store::{Applied, Change, Record, Recorded, Store};
 use crate::{Code, Error, Result};
 
 const REJECTED: &str = "rejected.jsonl";
@@ -61,8 +61,11 @@ enum Failure {
     Journal(Error),
 }
 
+/// Is told of each event that was looked at, and what the store made of it.
+pub type Witness<'a> = &'a dyn Fn(&Record, &Recorded) -> Result<()>;
+
 /// Brings in the journals of all holders who have died. `own` is the holder who asks, if he has a journal.
-pub fn run(store: &dyn Store, journals: &Path, own: Option<&HolderId>) -> Result<ReplayReport> {
+pub fn run(store: &dyn Store, journals: &Path, own: Option<&HolderId>, witness: Witness<'_>) -> Result<ReplayReport> {
     let mut report = ReplayReport::default();
     // Who has leases has had a directory before, and it goes only after them: so these are asked for first.
     let known = store.holders()?;
@@ -81,7 +84,7 @@ pub fn run(store: &dyn Store, journals: &Path, own: Option<&HolderId>) -> Result
         let path = journals.join(holder.as_str());
         let inherited = match Directory::inherit(journals, holder) {
             Ok(None) => Ok(()),
-            Ok(Some(inheritance)) => inherit(store, journals, inheritance, &mut report),
+            Ok(Some(inheritance)) => inherit(store, journals, inheritance, witness, &mut report),
             Err(error) => Err(Failure::Journal(error)),
         };
         match inherited {
@@ -109,12 +112,13 @@ fn inherit(
     store: &dyn Store,
     journals: &Path,
     from: Directory,
+    witness: Witness<'_>,
     report: &mut ReplayReport,
 ) -> std::result::Result<(), Failure> {
     let segments = from.segments().map_err(Failure::Journal)?;
     let mut rejected = Vec::new();
     for segment in &segments {
-        replay(store, &from.holder, segment, &mut rejected, report)?;
+        replay(store, &from.holder, segment, witness, &mut rejected, report)?;
     }
     if !segments.is_empty() {
         report.journals += 1;
@@ -139,6 +143,7 @@ fn replay(
     store: &dyn Store,
     holder: &HolderId,
     segment: &Path,
+    witness: Witness<'_>,
     rejected: &mut Vec<String>,
     report: &mut ReplayReport,
 ) -> std::result::Result<(), Failure> {
@@ -165,13 +170,17 @@ fn replay(
             let committed =
                 if group.is_empty() { Ok(Vec::new()) } else { store.commit(&group).map(|group| group.outcomes) };
             let outcomes = committed.map_err(Failure::Store)?;
-            for (outcome, (number, text)) in outcomes.into_iter().zip(places.drain(..)) {
-                match outcome.and_then(crate::store::Applied::recorded) {
-                    Ok(recorded) => report.events += u64::from(recorded.status.is_counted()),
+            for ((change, outcome), (number, text)) in group.drain(..).zip(outcomes).zip(places.drain(..)) {
+                match outcome.and_then(Applied::recorded) {
+                    Ok(recorded) => {
+                        report.events += u64::from(recorded.status.is_counted());
+                        if let Change::Record(record) = &change {
+                            witness(record, &recorded).map_err(Failure::Store)?;
+                        }
+                    }
                     Err(error) => rejected.extend(set_aside(holder, segment, number, &error.message, text)),
                 }
             }
-            group.clear();
         }
         if length == 0 {
             break;

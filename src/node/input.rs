@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::domain::customer::{CustomerPatch, Patch, validate_id};
 use crate::domain::{
-    CustomerId, EventId, HolderId, Money, Price, PriceList, Tier, TierTable, Timestamp, Units, UsageEvent,
+    CustomerId, EventId, HolderId, Money, Price, PriceList, Thresholds, Tier, TierTable, Timestamp, Units, UsageEvent,
 };
 use crate::engine::explain::{Asker, Question};
 use crate::engine::health::Listener;
@@ -39,6 +39,8 @@ pub struct EngineOptions {
     /// By default `journal`.
     pub durability: Option<String>,
     pub deadline_ms: f64,
+    /// Per cents of a limit.
+    pub thresholds: Vec<f64>,
 }
 
 /// How to reach PostgreSQL.
@@ -151,6 +153,7 @@ impl EngineOptions {
         let now = Timestamp::from_millis("clock.now()", self.now)?;
         let durability = durability(self.durability.as_deref())?;
         let deadline = deadline(self.deadline_ms)?;
+        let thresholds = Thresholds::new(self.thresholds)?;
         // Last, for it may write.
         let (location, holder) = location(self.path.into(), Path::new(&self.dir), self.postgres)?;
         let legacy_dir = self.dir.into();
@@ -163,6 +166,7 @@ impl EngineOptions {
             now,
             durability,
             deadline,
+            thresholds,
             holder,
             listener,
         };

@@ -248,17 +248,36 @@ impl From<ReplayReport> for ReplayOutput {
 /// Something that happened by itself. `lib/notices.ts` makes events of it.
 #[napi(object, object_from_js = false)]
 pub struct NoticeOutput {
-    #[napi(ts_type = "'degraded' | 'recovered' | 'rejected'")]
+    #[napi(ts_type = "'degraded' | 'recovered' | 'rejected' | 'threshold'")]
     pub kind: String,
     pub code: Option<String>,
     pub message: Option<String>,
     pub lines: Option<f64>,
     pub file: Option<String>,
+    pub threshold: Option<ThresholdOutput>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct ThresholdOutput {
+    pub customer_id: String,
+    pub event_type: String,
+    pub percent: f64,
+    pub limit: f64,
+    pub used: f64,
+    pub period_start: f64,
+    pub period_end: f64,
 }
 
 impl From<Notice> for NoticeOutput {
     fn from(notice: Notice) -> Self {
-        let named = |kind: &str| Self { kind: kind.to_owned(), code: None, message: None, lines: None, file: None };
+        let named = |kind: &str| Self {
+            kind: kind.to_owned(),
+            code: None,
+            message: None,
+            lines: None,
+            file: None,
+            threshold: None,
+        };
         match notice {
             Notice::Degraded(error) => {
                 Self { code: Some(error.code.as_str().to_owned()), message: Some(error.message), ..named("degraded") }
@@ -266,6 +285,18 @@ impl From<Notice> for NoticeOutput {
             Notice::Recovered => named("recovered"),
             Notice::Rejected { lines, file } => {
                 Self { lines: Some(units(lines)), file: Some(file.display().to_string()), ..named("rejected") }
+            }
+            Notice::Threshold { customer_id, meter, percent, limit, used, period } => {
+                let threshold = ThresholdOutput {
+                    customer_id: customer_id.as_str().to_owned(),
+                    event_type: meter.as_str().to_owned(),
+                    percent: f64::from(percent),
+                    limit: units(limit),
+                    used: units(used),
+                    period_start: millis(period.start),
+                    period_end: millis(period.end),
+                };
+                Self { threshold: Some(threshold), ..named("threshold") }
             }
         }
     }

@@ -240,6 +240,7 @@ fn a_store_that_does_not_answer_is_told_once_and_again_when_it_does() {
                 Notice::Degraded(error) => error.code.as_str(),
                 Notice::Recovered => "recovered",
                 Notice::Rejected { .. } => "rejected",
+                Notice::Threshold { .. } => "threshold",
             });
         }),
         ..place.options()

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weighbridge::Result;
-use weighbridge::domain::{HolderId, TierTable};
+use weighbridge::domain::{HolderId, Thresholds, TierTable};
 use weighbridge::engine::takeover::TakeoverReport;
 use weighbridge::engine::{Engine, Location, Options, Reply};
 use weighbridge::store::{Applied, Change, Durability, Outcome, SqliteStore};
@@ -46,6 +46,7 @@ impl Place {
             durability: Durability::default(),
             // A busy machine is slow, which is not what the tests are about.
             deadline: Duration::from_secs(60),
+            thresholds: Thresholds::default(),
             holder: HolderId::new(uuid::Uuid::now_v7().to_string()).expect("an id"),
             listener: Arc::new(|_| ()),
         }
