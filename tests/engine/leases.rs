@@ -260,8 +260,9 @@ fn a_store_that_does_not_answer_is_told_once_and_again_when_it_does() {
     }
     assert!(engine.is_degraded());
     blocker.execute_batch("ROLLBACK").unwrap();
-    until(|| !engine.is_degraded());
+    until(|| heard.lock().unwrap().len() > 1);
     assert_eq!(*heard.lock().unwrap(), ["store_timeout", "recovered"]);
+    assert!(!engine.is_degraded());
     close(&engine);
     assert_eq!(used(&place.store(), "ann"), 0);
 }
