@@ -23,7 +23,8 @@ impl Bounds {
             Some(maximum) if maximum < minimum => Err(Error::new(
                 Code::InvalidCatalog,
                 format!("`{place}.maximumAmount` ({maximum}) must not be below `{place}.minimumAmount` ({minimum})"),
-            )),
+            )
+            .at(&format!("{place}.maximumAmount"))),
             maximum => Ok(Self { minimum, maximum }),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Bounds, Charge, Line, Package, PerUnit, Percentage, PriceTiers, Quote, Usage, graduated, volume};
 use crate::domain::json::{Object, Value};
-use crate::domain::suggestion::closest;
+use crate::domain::suggestion::advice;
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +71,6 @@ impl Model {
 }
 
 fn unknown_model(place: &str, name: &str) -> Error {
-    let advice = match closest(name, Model::NAMES.iter().copied()) {
-        Some(meant) => format!("did you mean {meant:?}?"),
-        None => format!("the models are: {}", Model::NAMES.join(", ")),
-    };
-    Error::invalid(format!("`{place}`: there is no model {name:?}; {advice}"))
+    let advice = advice(name, "the models are", Model::NAMES.iter().copied());
+    Error::invalid(format!("`{place}`: there is no model {name:?}; {advice}")).at(place)
 }

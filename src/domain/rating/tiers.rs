@@ -42,30 +42,31 @@ impl PriceTiers {
     pub fn read(value: &Value<'_>, charge: Charge) -> Result<Self> {
         let tiers = value.array()?;
         let Some((last, bounded)) = tiers.split_last() else {
-            return Err(contradiction(format!("`{}` must hold at least one tier", value.place())));
+            return Err(contradiction(value.place(), "must hold at least one tier"));
         };
         let mut read = Vec::with_capacity(bounded.len());
         let mut above = Decimal::default();
         for tier in bounded {
             let (up_to, terms) = read_tier(tier, charge)?;
-            let place = tier.place();
-            let bound = up_to.ok_or_else(|| {
-                contradiction(format!("`{place}.upTo` must be a decimal: only the last tier is without a bound"))
-            })?;
+            let place = format!("{}.upTo", tier.place());
+            let bound = up_to
+                .ok_or_else(|| contradiction(&place, "must be a decimal: only the last tier is without a bound"))?;
             if bound <= above {
                 let lower = if read.is_empty() { "0" } else { "the bound of the tier before it" };
-                return Err(contradiction(format!("`{place}.upTo` must be above {lower} ({above}), got {bound}")));
+                return Err(contradiction(&place, &format!("must be above {lower} ({above}), got {bound}")));
             }
             above = bound.clone();
             read.push((bound, terms));
         }
         match read_tier(last, charge)? {
             (None, last) => Ok(Self { bounded: read, last }),
-            (Some(bound), _) => Err(contradiction(format!(
-                "`{}.upTo` must be null, got {bound}: the last tier covers whatever is above {above}, so that every \
-                 quantity has a price",
-                last.place()
-            ))),
+            (Some(bound), _) => Err(contradiction(
+                &format!("{}.upTo", last.place()),
+                &format!(
+                    "must be null, got {bound}: the last tier covers whatever is above {above}, so that every quantity \
+                     has a price"
+                ),
+            )),
         }
     }
 
@@ -133,6 +134,6 @@ impl Terms {
     }
 }
 
-fn contradiction(message: String) -> Error {
-    Error::new(Code::InvalidCatalog, message)
+fn contradiction(place: &str, what: &str) -> Error {
+    Error::new(Code::InvalidCatalog, format!("`{place}` {what}")).at(place)
 }
