@@ -18,6 +18,7 @@ pub mod event;
 pub mod json;
 pub mod lease;
 pub mod meter;
+pub mod mistakes;
 pub mod money;
 pub mod period;
 pub mod price;
