@@ -54,9 +54,9 @@ impl<'a> Value<'a> {
     }
 
     /// What one of a few names stands for.
-    pub fn one_of<T: Copy>(&self, known: &[(&str, T)]) -> Result<T> {
+    pub fn one_of<T: Clone>(&self, known: &[(&str, T)]) -> Result<T> {
         let name = self.string()?;
-        known.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| {
+        known.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).ok_or_else(|| {
             let advice = advice(&name, "there are", known.iter().map(|(name, _)| *name));
             Error::invalid(format!("`{}`: there is no {name:?}; {advice}", self.place)).at(&self.place)
         })
@@ -141,11 +141,6 @@ impl<'a> Object<'a> {
     /// `None` where the field is missing or null.
     pub fn optional(&self, name: &str) -> Option<Value<'a>> {
         self.field(name).filter(|value| !value.is_null())
-    }
-
-    /// A decimal from 0, and 0 where there is none.
-    pub fn non_negative_or_zero(&self, name: &str) -> Result<Decimal> {
-        self.optional(name).map_or_else(|| Ok(Decimal::default()), |value| value.non_negative())
     }
 
     fn field(&self, name: &str) -> Option<Value<'a>> {

@@ -10,11 +10,13 @@
 
 pub mod access;
 pub mod api_key;
+pub mod catalog;
 pub mod currency;
 pub mod customer;
 pub mod cycle;
 pub mod decimal;
 pub mod event;
+pub mod invoice;
 pub mod json;
 pub mod lease;
 pub mod meter;
@@ -31,11 +33,13 @@ pub mod timestamp;
 
 pub use access::{Refusal, decide_access};
 pub use api_key::{ApiKey, KeyHash, Secret};
+pub use catalog::{Catalog, CatalogVersions};
 pub use currency::Currency;
 pub use customer::{Customer, CustomerId};
 pub use cycle::{BillingCycle, Interval};
 pub use decimal::{Decimal, Rounding};
 pub use event::{EventId, UsageEvent};
+pub use invoice::Invoice;
 pub use lease::{Allowance, HolderId};
 pub use meter::Meter;
 pub use money::Money;
