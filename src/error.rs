@@ -12,11 +12,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub struct Error {
     pub code: Code,
     pub message: String,
+    /// Where in what was given the mistake is, such as `price.tiers[1].upTo`, if that is known. The message says it too.
+    pub place: Option<String>,
 }
 
 impl Error {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), place: None }
+    }
+
+    pub fn at(self, place: &str) -> Self {
+        Self { place: Some(place.to_owned()), ..self }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {

@@ -23,10 +23,10 @@ impl Currency {
     /// `code` in capitals, as ISO writes it, or in small letters, as Stripe does.
     pub fn parse(place: &str, code: &str) -> Result<Self> {
         let currency = iso_currency::Currency::from_code(&code.to_ascii_uppercase()).ok_or_else(|| {
-            Error::invalid(format!("`{place}` must be a currency of ISO 4217 such as \"USD\", got {code:?}"))
+            Error::invalid(format!("`{place}` must be a currency of ISO 4217 such as \"USD\", got {code:?}")).at(place)
         })?;
         let decimal_places = currency.exponent().ok_or_else(|| {
-            Error::invalid(format!("`{place}` is {code:?}, which has no minor unit that one could round to"))
+            Error::invalid(format!("`{place}` is {code:?}, which has no minor unit that one could round to")).at(place)
         })?;
         Ok(Self { code: currency, decimal_places })
     }

@@ -2,9 +2,10 @@
 //!
 //! [`Money`](super::Money) holds what one event costs, in 28 digits. A price times a quantity has the digits of both, and
 //! the type beneath `Money` rounds what it cannot hold. So prices use [`BigDecimal`]: its sums and products are exact
-//! whatever their size, and nothing has to be checked for overflow. No quotient is ever written as a decimal; whoever
-//! divides asks for a whole number ([`Decimal::div_ceil`]).
+//! whatever their size, and nothing has to be checked for overflow. A quotient is written as a decimal only where it is
+//! rounded at once ([`Decimal::div_round`]); else whoever divides asks for a whole number ([`Decimal::div_ceil`]).
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, Mul, Sub};
@@ -47,17 +48,16 @@ impl Decimal {
             return Err(Error::invalid(format!(
                 "`{place}` must be a decimal of at most {MAX_LENGTH} characters, got {} of them",
                 text.len()
-            )));
+            ))
+            .at(place));
         }
         let unsigned = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
         let is_plain =
             [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        is_plain
-            .then(|| text.parse().ok())
-            .flatten()
-            .map(Self)
-            .ok_or_else(|| Error::invalid(format!("`{place}` must be a decimal such as \"0.10\", got {text:?}")))
+        is_plain.then(|| text.parse().ok()).flatten().map(Self).ok_or_else(|| {
+            Error::invalid(format!("`{place}` must be a decimal such as \"0.10\", got {text:?}")).at(place)
+        })
     }
 
     /// Reads a number as JSON writes it (`1500`, `0.1`, `1e-7`), where it is exact: one with at most 15 significant
@@ -68,7 +68,7 @@ impl Decimal {
             .parse()
             .ok()
             .filter(|exponent: &i16| exponent.unsigned_abs() <= MAX_EXPONENT)
-            .ok_or_else(|| Error::invalid(format!("`{place}` is out of range: {number}")))?;
+            .ok_or_else(|| Error::invalid(format!("`{place}` is out of range: {number}")).at(place))?;
         let digits = significand.replace(['-', '.'], "");
         let significant = digits.trim_start_matches('0').trim_end_matches('0').len();
         let (integer, scale) = Self::parse(place, significand)?.0.into_bigint_and_scale();
@@ -79,7 +79,8 @@ impl Decimal {
         Err(Error::invalid(format!(
             "`{place}` is the number {number}, which has more than {DIGITS_OF_A_FLOAT} significant digits and may not be \
              exact: pass a decimal string"
-        )))
+        ))
+        .at(place))
     }
 
     /// The same in hundredths: a rate in per cent as a factor.
@@ -90,14 +91,36 @@ impl Decimal {
 
     /// How often `divisor` goes into this, a part of it counting as a whole: ⌈self ÷ divisor⌉.
     pub fn div_ceil(&self, divisor: &Positive) -> Self {
-        let Positive(Decimal(divisor)) = divisor;
-        let scale = self.0.fractional_digit_count().max(divisor.fractional_digit_count());
-        let whole = |decimal: &BigDecimal| decimal.with_scale(scale).into_bigint_and_scale().0;
-        let (dividend, divisor) = (whole(&self.0), whole(divisor));
+        let (dividend, divisor) = self.in_whole_numbers(divisor);
         // `/` cuts off towards zero, which is upwards below zero.
         let quotient = &dividend / &divisor;
         let is_cut_off_downwards = &quotient * &divisor < dividend;
         Self(BigDecimal::from(quotient + BigInt::from(u8::from(is_cut_off_downwards))))
+    }
+
+    /// The nearest decimal with so many places to self ÷ divisor.
+    pub fn div_round(&self, divisor: &Positive, places: u16, rounding: Rounding) -> Self {
+        let shifted = Self(BigDecimal::new(
+            self.0.as_bigint_and_scale().0.into_owned(),
+            self.0.fractional_digit_count() - i64::from(places),
+        ));
+        let (dividend, divisor) = shifted.in_whole_numbers(divisor);
+        let quotient = &dividend / &divisor;
+        let twice_the_rest: BigInt = (&dividend - &quotient * &divisor) * 2;
+        let is_up = match twice_the_rest.magnitude().cmp(divisor.magnitude()) {
+            Ordering::Less => false,
+            Ordering::Equal => rounding == Rounding::HalfAwayFromZero || quotient.bit(0),
+            Ordering::Greater => true,
+        };
+        let away = BigInt::from_biguint(twice_the_rest.sign(), u8::from(is_up).into());
+        Self(BigDecimal::new(quotient + away, places.into()))
+    }
+
+    /// Two whole numbers with the same quotient.
+    fn in_whole_numbers(&self, Positive(Decimal(divisor)): &Positive) -> (BigInt, BigInt) {
+        let scale = self.0.fractional_digit_count().max(divisor.fractional_digit_count()).max(0);
+        let whole = |decimal: &BigDecimal| decimal.with_scale(scale).into_bigint_and_scale().0;
+        (whole(&self.0), whole(divisor))
     }
 
     /// What is left after `other` is taken away, and at least 0.

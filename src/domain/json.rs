@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::decimal::{Decimal, Positive};
-use super::suggestion::closest;
+use super::quota::Units;
+use super::suggestion::advice;
 use crate::{Error, Result};
 
 /// A message shows no more of what it refuses.
@@ -23,8 +24,8 @@ pub struct Value<'a> {
 impl<'a> Value<'a> {
     /// `place` names the whole of it; empty, the places of its fields begin with their own names.
     pub fn parse(place: &str, text: &'a str) -> Result<Self> {
-        let json =
-            serde_json::from_str(text).map_err(|error| Error::invalid(format!("`{place}` is no JSON: {error}")))?;
+        let json = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("`{place}` is no JSON: {error}")).at(place))?;
         Ok(Self { place: place.to_owned(), json })
     }
 
@@ -41,11 +42,24 @@ impl<'a> Value<'a> {
         let json = self.json.get();
         let shown: String = json.chars().take(SHOWN).collect();
         let rest = if shown.len() < json.len() { "…" } else { "" };
-        Error::invalid(format!("`{}` must be {what}, got {shown}{rest}", self.place))
+        Error::invalid(format!("`{}` must be {what}, got {shown}{rest}", self.place)).at(&self.place)
     }
 
     pub fn string(&self) -> Result<String> {
         serde_json::from_str(self.json.get()).map_err(|_| self.must_be("a string"))
+    }
+
+    pub fn boolean(&self) -> Result<bool> {
+        serde_json::from_str(self.json.get()).map_err(|_| self.must_be("true or false"))
+    }
+
+    /// What one of a few names stands for.
+    pub fn one_of<T: Clone>(&self, known: &[(&str, T)]) -> Result<T> {
+        let name = self.string()?;
+        known.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()).ok_or_else(|| {
+            let advice = advice(&name, "there are", known.iter().map(|(name, _)| *name));
+            Error::invalid(format!("`{}`: there is no {name:?}; {advice}", self.place)).at(&self.place)
+        })
     }
 
     pub fn array(&self) -> Result<Vec<Value<'a>>> {
@@ -80,6 +94,12 @@ impl<'a> Value<'a> {
         Positive::new(self.decimal()?).ok_or_else(|| self.must_be("a decimal above 0"))
     }
 
+    /// A whole number from 0 to `Number.MAX_SAFE_INTEGER`.
+    pub fn units(&self) -> Result<u64> {
+        let units = self.count()?.to_string().parse().ok().filter(|units| *units <= Units::MAX);
+        units.ok_or_else(|| self.must_be("at most Number.MAX_SAFE_INTEGER"))
+    }
+
     /// A whole number from 0.
     pub fn count(&self) -> Result<Decimal> {
         let decimal = self.non_negative()?;
@@ -97,27 +117,30 @@ pub struct Object<'a> {
 impl<'a> Object<'a> {
     /// Refuses names that are not among the known ones, with the one that was probably meant.
     pub fn only(&self, known: &[&'static str]) -> Result<()> {
-        let Some(name) = self.fields.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
-        let advice = match closest(name, known.iter().copied()) {
-            Some(meant) => format!("did you mean {meant:?}?"),
-            None => format!("the fields are: {}", known.join(", ")),
-        };
-        Err(Error::invalid(format!("`{}`: unknown field {name:?}; {advice}", self.place)))
+        self.unknown(known).next().map_or(Ok(()), Err)
+    }
+
+    /// An error for each name that is not among the known ones.
+    pub fn unknown(&self, known: &[&'static str]) -> impl Iterator<Item = Error> {
+        self.fields.keys().filter(|name| !known.contains(&name.as_str())).map(|name| {
+            let advice = advice(name, "the fields are", known.iter().copied());
+            Error::invalid(format!("`{}`: unknown field {name:?}; {advice}", self.place)).at(&self.place_of(name))
+        })
+    }
+
+    /// All fields, by name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
+        self.fields.iter().map(|(name, json)| (name.as_str(), Value { place: self.place_of(name), json }))
     }
 
     pub fn required(&self, name: &str) -> Result<Value<'a>> {
-        let missing = || Error::invalid(format!("`{}` is missing", self.place_of(name)));
+        let missing = || Error::invalid(format!("`{}` is missing", self.place_of(name))).at(&self.place_of(name));
         self.field(name).ok_or_else(missing)
     }
 
     /// `None` where the field is missing or null.
     pub fn optional(&self, name: &str) -> Option<Value<'a>> {
         self.field(name).filter(|value| !value.is_null())
-    }
-
-    /// A decimal from 0, and 0 where there is none.
-    pub fn non_negative_or_zero(&self, name: &str) -> Result<Decimal> {
-        self.optional(name).map_or_else(|| Ok(Decimal::default()), |value| value.non_negative())
     }
 
     fn field(&self, name: &str) -> Option<Value<'a>> {

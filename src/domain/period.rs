@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use chrono::{Datelike, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone as _, Timelike};
-use chrono_tz::Tz;
+use chrono::{Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone as _, Timelike};
+use chrono_tz::{GapInfo, Tz};
 
 use super::Timestamp;
 use crate::{Error, Result};
@@ -25,24 +25,29 @@ impl TimeZone {
         i64::from(self.0.offset_from_utc_datetime(&at.to_utc().naive_utc()).fix().local_minus_utc()) * 1_000
     }
 
-    fn local(self, at: Timestamp) -> NaiveDateTime {
+    pub(super) fn local(self, at: Timestamp) -> NaiveDateTime {
         at.to_utc().with_timezone(&self.0).naive_local()
     }
 
-    /// The first instant of a local day. Where the clocks skip midnight it is the first minute that exists, where they
+    /// The instant at which a local clock shows a time, in milliseconds. What it shows twice is the earlier one; what it
+    /// skips is as much later as it skips: where 02:00 is followed by 03:00, 02:30 is 03:30. So have it RFC 5545 (3.3.5)
+    /// and ECMAScript's Temporal (`disambiguation: 'compatible'`).
+    pub(super) fn instant_of(self, local: NaiveDateTime) -> i64 {
+        let offset = match self.0.offset_from_local_datetime(&local) {
+            MappedLocalTime::Single(offset) | MappedLocalTime::Ambiguous(offset, _) => Some(offset),
+            MappedLocalTime::None => GapInfo::new(&local, &self.0).and_then(|gap| gap.begin).map(|(_, offset)| offset),
+        };
+        // Cannot be without one: before a gap there is an offset.
+        let seconds = offset.map_or(0, |offset| offset.fix().local_minus_utc());
+        local.and_utc().timestamp_millis() - i64::from(seconds) * 1_000
+    }
+
+    /// The first instant of a local day. Where the clocks skip midnight it is the first one after the gap, where they
     /// repeat it the earlier one.
     fn start_of_day(self, date: NaiveDate) -> Timestamp {
         let midnight = date.and_time(chrono::NaiveTime::MIN);
-        // No zone has ever skipped two days in a row.
-        for minute in 0..2 * 24 * 60 {
-            match self.0.from_local_datetime(&(midnight + Duration::minutes(minute))) {
-                MappedLocalTime::Single(start) | MappedLocalTime::Ambiguous(start, _) => {
-                    return Timestamp::from_stored(start.timestamp_millis());
-                }
-                MappedLocalTime::None => {}
-            }
-        }
-        Timestamp::from_stored(midnight.and_utc().timestamp_millis())
+        let after_gap = GapInfo::new(&midnight, &self.0).and_then(|gap| gap.end);
+        Timestamp::from_stored(after_gap.map_or_else(|| self.instant_of(midnight), |end| end.timestamp_millis()))
     }
 }
 
@@ -66,6 +71,12 @@ pub struct Period {
 impl Period {
     pub fn contains(self, at: Timestamp) -> bool {
         self.start <= at && at < self.end
+    }
+
+    /// What two periods have in common.
+    pub fn intersection(self, other: Period) -> Option<Period> {
+        let common = Period { start: self.start.max(other.start), end: self.end.min(other.end) };
+        (common.start < common.end).then_some(common)
     }
 
     pub fn seconds(self) -> u64 {
@@ -138,6 +149,16 @@ impl Window {
             Window::Month => Period::month(at, zone),
         }
     }
+
+    /// The period that holds `at` and all that follow it, each beginning where the one before it ended.
+    pub fn periods_from(self, at: Timestamp, zone: TimeZone) -> impl Iterator<Item = Period> {
+        following(self.containing(at, zone), move |at| self.containing(at, zone))
+    }
+}
+
+/// A period and all after it, up to the end of [`Timestamp`].
+pub(super) fn following(first: Period, containing: impl Fn(Timestamp) -> Period) -> impl Iterator<Item = Period> {
+    std::iter::successors(Some(first), move |period| (period.end < Timestamp::MAX).then(|| containing(period.end)))
 }
 
 impl FromStr for Window {

@@ -31,7 +31,7 @@ impl RoutingRules {
         usize::from(self.case_sensitive) * 2 + usize::from(self.strict)
     }
 
-    fn normalize(self, path: &str) -> String {
+    pub(super) fn normalize(self, path: &str) -> String {
         let path = match path.strip_suffix('/') {
             Some(without_slash) if !self.strict && !without_slash.is_empty() => without_slash,
             _ => path,

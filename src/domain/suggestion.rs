@@ -13,6 +13,16 @@ pub fn closest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
+/// What to do about a name that is not among the known ones, which `all` introduces: the one that was probably meant, or all.
+pub fn advice<'a>(name: &str, all: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    match closest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None if known.is_empty() => format!("{all}: none"),
+        None => format!("{all}: {}", known.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

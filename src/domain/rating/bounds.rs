@@ -2,8 +2,9 @@
 
 use super::Line;
 use crate::domain::Decimal;
-use crate::domain::json::Object;
-use crate::{Code, Error, Result};
+use crate::domain::json::{Object, Value};
+use crate::domain::mistakes::Mistakes;
+use crate::{Code, Error};
 
 /// Bounds of the total. What was used less for, down to nothing at all, costs the minimum; the maximum is never passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,16 +17,16 @@ impl Bounds {
     pub const FIELDS: &[&str] = &["minimumAmount", "maximumAmount"];
 
     /// `place` is the price's.
-    pub fn read(place: &str, object: &Object<'_>) -> Result<Self> {
-        let minimum = object.non_negative_or_zero("minimumAmount")?;
-        let maximum = object.optional("maximumAmount").map(|maximum| maximum.non_negative()).transpose()?;
-        match maximum {
-            Some(maximum) if maximum < minimum => Err(Error::new(
-                Code::InvalidCatalog,
-                format!("`{place}.maximumAmount` ({maximum}) must not be below `{place}.minimumAmount` ({minimum})"),
-            )),
-            maximum => Ok(Self { minimum, maximum }),
+    pub(super) fn read(place: &str, object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let minimum = mistakes.non_negative_or_zero(object, "minimumAmount");
+        let maximum = mistakes.optional(object, "maximumAmount", Value::non_negative);
+        let (minimum, maximum) = (minimum?, maximum?);
+        if let Some(maximum) = maximum.as_ref().filter(|maximum| **maximum < minimum) {
+            let message =
+                format!("`{place}.maximumAmount` ({maximum}) must not be below `{place}.minimumAmount` ({minimum})");
+            mistakes.note(Error::new(Code::InvalidCatalog, message).at(&format!("{place}.maximumAmount")));
         }
+        Some(Self { minimum, maximum })
     }
 
     /// The line that brings a total within the bounds, if it is not.

@@ -2,10 +2,10 @@
 //! 'up'`.
 
 use super::Line;
-use crate::Result;
 use crate::domain::Decimal;
 use crate::domain::decimal::Positive;
-use crate::domain::json::Object;
+use crate::domain::json::{Object, Value};
+use crate::domain::mistakes::Mistakes;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
@@ -19,13 +19,12 @@ pub struct Package {
 impl Package {
     pub const FIELDS: &[&str] = &["amount", "packageSize", "freeUnits", "flatAmount"];
 
-    pub fn read(object: &Object<'_>) -> Result<Self> {
-        Ok(Self {
-            amount: object.required("amount")?.non_negative()?,
-            package_size: object.required("packageSize")?.positive()?,
-            free_units: object.non_negative_or_zero("freeUnits")?,
-            flat_amount: object.non_negative_or_zero("flatAmount")?,
-        })
+    pub(super) fn read(object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let amount = mistakes.required(object, "amount", Value::non_negative);
+        let package_size = mistakes.required(object, "packageSize", Value::positive);
+        let free_units = mistakes.non_negative_or_zero(object, "freeUnits");
+        let flat_amount = mistakes.non_negative_or_zero(object, "flatAmount");
+        Some(Self { amount: amount?, package_size: package_size?, free_units: free_units?, flat_amount: flat_amount? })
     }
 
     /// The line's units are packages, so that it adds up exactly: a third of a package has no decimal.

@@ -1,9 +1,9 @@
 //! Every unit costs the same. Lago's `standard`; Stripe's `billing_scheme: 'per_unit'`.
 
 use super::Line;
-use crate::Result;
 use crate::domain::Decimal;
-use crate::domain::json::Object;
+use crate::domain::json::{Object, Value};
+use crate::domain::mistakes::Mistakes;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PerUnit {
@@ -15,12 +15,11 @@ pub struct PerUnit {
 impl PerUnit {
     pub const FIELDS: &[&str] = &["unitAmount", "freeUnits", "flatAmount"];
 
-    pub fn read(object: &Object<'_>) -> Result<Self> {
-        Ok(Self {
-            unit_amount: object.required("unitAmount")?.non_negative()?,
-            free_units: object.non_negative_or_zero("freeUnits")?,
-            flat_amount: object.non_negative_or_zero("flatAmount")?,
-        })
+    pub(super) fn read(object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let unit_amount = mistakes.required(object, "unitAmount", Value::non_negative);
+        let free_units = mistakes.non_negative_or_zero(object, "freeUnits");
+        let flat_amount = mistakes.non_negative_or_zero(object, "flatAmount");
+        Some(Self { unit_amount: unit_amount?, free_units: free_units?, flat_amount: flat_amount? })
     }
 
     pub fn lines(&self, quantity: &Decimal) -> Vec<Line> {

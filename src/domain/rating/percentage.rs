@@ -4,9 +4,9 @@
 //! `events: 1` and bounds.
 
 use super::{Line, Usage};
-use crate::Result;
 use crate::domain::Decimal;
-use crate::domain::json::Object;
+use crate::domain::json::{Object, Value};
+use crate::domain::mistakes::Mistakes;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Percentage {
@@ -22,13 +22,18 @@ pub struct Percentage {
 impl Percentage {
     pub const FIELDS: &[&str] = &["rate", "fixedAmount", "freeUnits", "freeEvents", "flatAmount"];
 
-    pub fn read(object: &Object<'_>) -> Result<Self> {
-        Ok(Self {
-            unit_amount: object.required("rate")?.non_negative()?.percent(),
-            fixed_amount: object.non_negative_or_zero("fixedAmount")?,
-            free_units: object.non_negative_or_zero("freeUnits")?,
-            free_events: object.optional("freeEvents").map_or_else(|| Ok(Decimal::default()), |count| count.count())?,
-            flat_amount: object.non_negative_or_zero("flatAmount")?,
+    pub(super) fn read(object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let rate = mistakes.required(object, "rate", Value::non_negative);
+        let fixed_amount = mistakes.non_negative_or_zero(object, "fixedAmount");
+        let free_units = mistakes.non_negative_or_zero(object, "freeUnits");
+        let free_events = mistakes.optional(object, "freeEvents", Value::count);
+        let flat_amount = mistakes.non_negative_or_zero(object, "flatAmount");
+        Some(Self {
+            unit_amount: rate?.percent(),
+            fixed_amount: fixed_amount?,
+            free_units: free_units?,
+            free_events: free_events?.unwrap_or_default(),
+            flat_amount: flat_amount?,
         })
     }
 

@@ -2,7 +2,8 @@
 
 use super::{Bounds, Charge, Line, Package, PerUnit, Percentage, PriceTiers, Quote, Usage, graduated, volume};
 use crate::domain::json::{Object, Value};
-use crate::domain::suggestion::closest;
+use crate::domain::mistakes::Mistakes;
+use crate::domain::suggestion::advice;
 use crate::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,13 +23,24 @@ pub enum Model {
 }
 
 impl Price {
-    /// Reads `{ "model": "per_unit", "unitAmount": "0.10" }` and the like. Errors begin with the value's place:
-    /// `invalid_argument` where a field is missing, unknown or no decimal, `invalid_catalog` where fields contradict each
-    /// other.
+    /// Reads `{ "model": "per_unit", "unitAmount": "0.10" }` and the like. The error is the first mistake; it begins with its
+    /// place: `invalid_argument` where a field is missing, unknown or no decimal, `invalid_catalog` where fields
+    /// contradict each other.
     pub fn read(value: &Value<'_>) -> Result<Self> {
-        let object = value.object()?;
-        let model = Model::read(&object)?;
-        Ok(Self { model, bounds: Bounds::read(value.place(), &object)? })
+        let mut mistakes = Mistakes::default();
+        let price = Self::read_noting(value, &mut mistakes);
+        mistakes.or(price).map_err(|mistakes| {
+            // Cannot be without one: what was not read was noted.
+            mistakes.into_iter().next().unwrap_or_else(|| value.must_be("a price"))
+        })
+    }
+
+    /// Like [`Price::read`], with all mistakes.
+    pub fn read_noting(value: &Value<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let object = mistakes.value(value, Value::object)?;
+        let model = Model::read(&object, mistakes);
+        let bounds = Bounds::read(value.place(), &object, mistakes);
+        Some(Self { model: model?, bounds: bounds? })
     }
 
     pub fn quote(&self, usage: &Usage) -> Quote {
@@ -41,21 +53,27 @@ impl Price {
 impl Model {
     const NAMES: &[&str] = &["per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage"];
 
-    fn read(object: &Object<'_>) -> Result<Self> {
-        let name = object.required("model")?;
-        let only = |fields: &[&'static str]| object.only(&[&["model"], fields, Bounds::FIELDS].concat());
-        let tiers = |charge| {
-            only(&["tiers"])?;
-            PriceTiers::read(&object.required("tiers")?, charge)
+    fn read(object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let name = mistakes.required(object, "model", known_model)?;
+        let fields = match name {
+            "per_unit" => PerUnit::FIELDS,
+            "package" => Package::FIELDS,
+            "percentage" => Percentage::FIELDS,
+            _ => &["tiers"],
         };
-        match name.string()?.as_str() {
-            "per_unit" => only(PerUnit::FIELDS).and_then(|()| PerUnit::read(object)).map(Self::PerUnit),
-            "package" => only(Package::FIELDS).and_then(|()| Package::read(object)).map(Self::Package),
-            "graduated" => tiers(Charge::UnitAmount).map(Self::Graduated),
-            "volume" => tiers(Charge::UnitAmount).map(Self::Volume),
-            "percentage" => only(Percentage::FIELDS).and_then(|()| Percentage::read(object)).map(Self::Percentage),
-            "graduated_percentage" => tiers(Charge::Rate).map(Self::GraduatedPercentage),
-            unknown => Err(unknown_model(name.place(), unknown)),
+        object.unknown(&[&["model"], fields, Bounds::FIELDS].concat()).for_each(|unknown| mistakes.note(unknown));
+        match name {
+            "per_unit" => PerUnit::read(object, mistakes).map(Self::PerUnit),
+            "package" => Package::read(object, mistakes).map(Self::Package),
+            "percentage" => Percentage::read(object, mistakes).map(Self::Percentage),
+            tiered => {
+                let tiers = mistakes.required(object, "tiers", |tiers| Ok(tiers.clone()))?;
+                match tiered {
+                    "graduated" => PriceTiers::read(&tiers, Charge::UnitAmount, mistakes).map(Self::Graduated),
+                    "volume" => PriceTiers::read(&tiers, Charge::UnitAmount, mistakes).map(Self::Volume),
+                    _ => PriceTiers::read(&tiers, Charge::Rate, mistakes).map(Self::GraduatedPercentage),
+                }
+            }
         }
     }
 
@@ -70,10 +88,10 @@ impl Model {
     }
 }
 
-fn unknown_model(place: &str, name: &str) -> Error {
-    let advice = match closest(name, Model::NAMES.iter().copied()) {
-        Some(meant) => format!("did you mean {meant:?}?"),
-        None => format!("the models are: {}", Model::NAMES.join(", ")),
-    };
-    Error::invalid(format!("`{place}`: there is no model {name:?}; {advice}"))
+fn known_model(value: &Value<'_>) -> Result<&'static str> {
+    let name = value.string()?;
+    Model::NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
+        let advice = advice(&name, "the models are", Model::NAMES.iter().copied());
+        Error::invalid(format!("`{}`: there is no model {name:?}; {advice}", value.place()))
+    })
 }

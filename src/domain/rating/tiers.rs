@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::Line;
 use crate::domain::Decimal;
-use crate::domain::json::{Object, Value};
-use crate::{Code, Error, Result};
+use crate::domain::json::Value;
+use crate::domain::mistakes::Mistakes;
+use crate::{Code, Error};
 
 /// How a tier states what a unit in it costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,34 +40,38 @@ pub struct Span<'a> {
 }
 
 impl PriceTiers {
-    pub fn read(value: &Value<'_>, charge: Charge) -> Result<Self> {
-        let tiers = value.array()?;
+    pub(super) fn read(value: &Value<'_>, charge: Charge, mistakes: &mut Mistakes) -> Option<Self> {
+        let tiers = mistakes.value(value, Value::array)?;
         let Some((last, bounded)) = tiers.split_last() else {
-            return Err(contradiction(format!("`{}` must hold at least one tier", value.place())));
+            mistakes.note(contradiction(value.place(), "must hold at least one tier"));
+            return None;
         };
         let mut read = Vec::with_capacity(bounded.len());
         let mut above = Decimal::default();
         for tier in bounded {
-            let (up_to, terms) = read_tier(tier, charge)?;
-            let place = tier.place();
-            let bound = up_to.ok_or_else(|| {
-                contradiction(format!("`{place}.upTo` must be a decimal: only the last tier is without a bound"))
-            })?;
+            let Some((up_to, terms)) = read_tier(tier, charge, mistakes) else { continue };
+            let place = format!("{}.upTo", tier.place());
+            let Some(bound) = up_to else {
+                mistakes.note(contradiction(&place, "must be a decimal: only the last tier is without a bound"));
+                continue;
+            };
             if bound <= above {
                 let lower = if read.is_empty() { "0" } else { "the bound of the tier before it" };
-                return Err(contradiction(format!("`{place}.upTo` must be above {lower} ({above}), got {bound}")));
+                mistakes.note(contradiction(&place, &format!("must be above {lower} ({above}), got {bound}")));
+                continue;
             }
             above = bound.clone();
             read.push((bound, terms));
         }
-        match read_tier(last, charge)? {
-            (None, last) => Ok(Self { bounded: read, last }),
-            (Some(bound), _) => Err(contradiction(format!(
-                "`{}.upTo` must be null, got {bound}: the last tier covers whatever is above {above}, so that every \
-                 quantity has a price",
-                last.place()
-            ))),
+        let (up_to, last_terms) = read_tier(last, charge, mistakes)?;
+        if let Some(bound) = up_to {
+            let what = format!(
+                "must be null, got {bound}: the last tier covers whatever is above {above}, so that every quantity has a \
+                 price"
+            );
+            mistakes.note(contradiction(&format!("{}.upTo", last.place()), &what));
         }
+        Some(Self { bounded: read, last: last_terms })
     }
 
     /// The tiers that a quantity reaches, from the first one, which 0 reaches too.
@@ -110,29 +115,23 @@ impl fmt::Display for Span<'_> {
     }
 }
 
-fn read_tier(tier: &Value<'_>, charge: Charge) -> Result<(Option<Decimal>, Terms)> {
-    let object = tier.object()?;
+fn read_tier(tier: &Value<'_>, charge: Charge, mistakes: &mut Mistakes) -> Option<(Option<Decimal>, Terms)> {
     let unit_amount = match charge {
         Charge::UnitAmount => "unitAmount",
         Charge::Rate => "rate",
     };
-    object.only(&["upTo", unit_amount, "flatAmount"])?;
-    let up_to = object.required("upTo")?;
-    let up_to = if up_to.is_null() { None } else { Some(up_to.non_negative()?) };
-    Ok((up_to, Terms::read(&object, charge, unit_amount)?))
+    let object = mistakes.object(tier, &["upTo", unit_amount, "flatAmount"])?;
+    let bound = |value: &Value<'_>| if value.is_null() { Ok(None) } else { value.non_negative().map(Some) };
+    let up_to = mistakes.required(&object, "upTo", bound);
+    let stated = mistakes.required(&object, unit_amount, Value::non_negative);
+    let flat_amount = mistakes.non_negative_or_zero(&object, "flatAmount");
+    let unit_amount = match charge {
+        Charge::UnitAmount => stated?,
+        Charge::Rate => stated?.percent(),
+    };
+    Some((up_to?, Terms { unit_amount, flat_amount: flat_amount? }))
 }
 
-impl Terms {
-    fn read(object: &Object<'_>, charge: Charge, unit_amount: &str) -> Result<Self> {
-        let stated = object.required(unit_amount)?.non_negative()?;
-        let unit_amount = match charge {
-            Charge::UnitAmount => stated,
-            Charge::Rate => stated.percent(),
-        };
-        Ok(Self { unit_amount, flat_amount: object.non_negative_or_zero("flatAmount")? })
-    }
-}
-
-fn contradiction(message: String) -> Error {
-    Error::new(Code::InvalidCatalog, message)
+fn contradiction(place: &str, what: &str) -> Error {
+    Error::new(Code::InvalidCatalog, format!("`{place}` {what}")).at(place)
 }

@@ -1,0 +1,157 @@
+//! The catalog: tiers, what they may use, and what things cost. One JSON text, validated whole.
+//!
+//! Semantics shared by all of it:
+//! - **All mistakes at once**: whoever reads a catalog learns of every one, each with its place, such as
+//!   `catalog.tiers[1].limits[0].meter`. A catalog that could be read contradicts itself nowhere.
+//! - **Tiers** stand from the lowest to the highest. One that `extends` another has its features, limits, included units and
+//!   prices too, where it does not say otherwise itself; never what the tier itself costs.
+//! - **Prices** are found by meter, route, dimensions and tier: see [`resolve`].
+//! - **Versions**: a customer stays on the version that he signed up to: see [`CatalogVersions`].
+//! - **Money** is exact and in one currency.
+
+mod check;
+mod included;
+mod limit;
+mod names;
+mod normal;
+mod price;
+pub mod resolve;
+mod route;
+mod tier;
+mod versions;
+
+use std::collections::BTreeSet;
+
+use super::Currency;
+use super::json::Value;
+use super::mistakes::Mistakes;
+use crate::{Code, Error};
+use names::{Kind, Names};
+
+pub use included::{Included, Overage};
+pub use limit::{Limit, LimitWindow};
+pub use price::CatalogPrice;
+pub use resolve::{Question, Resolution};
+pub use route::{Request, Route, RouteRule};
+pub use tier::CatalogTier;
+pub use versions::CatalogVersions;
+
+#[derive(Debug, Clone)]
+pub struct Catalog {
+    id: String,
+    version: String,
+    currency: Currency,
+    meters: Vec<String>,
+    features: Vec<String>,
+    /// From the lowest to the highest.
+    tiers: Vec<CatalogTier>,
+    prices: Vec<CatalogPrice>,
+    routes: Vec<RouteRule>,
+}
+
+/// Why a customer may not call a route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// The tier, or a higher one, that he needs.
+    Tier(String),
+    Features(BTreeSet<String>),
+}
+
+impl Catalog {
+    const FIELDS: &[&str] = &["id", "version", "currency", "meters", "features", "tiers", "prices", "routes"];
+
+    /// Reads a JSON text. The errors are all mistakes, at least one.
+    pub fn parse(text: &str) -> Result<Self, Vec<Error>> {
+        let mut mistakes = Mistakes::default();
+        let catalog = match Value::parse("catalog", text) {
+            Ok(value) => Self::read(&value, &mut mistakes),
+            Err(error) => {
+                mistakes.note(error);
+                None
+            }
+        };
+        mistakes.or(catalog)
+    }
+
+    fn read(value: &Value<'_>, mistakes: &mut Mistakes) -> Option<Self> {
+        let object = mistakes.object(value, Self::FIELDS)?;
+        let names = Names::read(&object, mistakes);
+        let id = mistakes.required(&object, "id", names::id);
+        let version = mistakes.required(&object, "version", names::id);
+        let currency = mistakes.required(&object, "currency", |code| Currency::parse(code.place(), &code.string()?));
+
+        let mut prices = names::list(&object, "prices", mistakes, |price, mistakes| {
+            CatalogPrice::read(price, currency, &names, mistakes)
+        });
+        let tiers = names::list(&object, "tiers", mistakes, |tier, mistakes| {
+            CatalogTier::read(tier, currency, &names, &mut prices, mistakes)
+        });
+        let routes =
+            names::list(&object, "routes", mistakes, |route, mistakes| RouteRule::read(route, &names, mistakes));
+
+        let tiers = check::inherit(tiers, mistakes);
+        let (meters, features) = (names.of(Kind::Meter).to_vec(), names.of(Kind::Feature).to_vec());
+        let catalog = Self { id: id?, version: version?, currency: currency?, meters, features, tiers, prices, routes };
+        check::whole(&catalog, mistakes);
+        Some(catalog)
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub fn currency(&self) -> Currency {
+        self.currency
+    }
+
+    pub fn meters(&self) -> &[String] {
+        &self.meters
+    }
+
+    /// From the lowest to the highest.
+    pub fn tiers(&self) -> &[CatalogTier] {
+        &self.tiers
+    }
+
+    pub fn tier(&self, id: &str) -> Option<&CatalogTier> {
+        self.tiers.iter().find(|tier| tier.id == id)
+    }
+
+    /// Those of `prices`, in their order, then those that tiers ask for overage.
+    pub fn prices(&self) -> &[CatalogPrice] {
+        &self.prices
+    }
+
+    pub fn price(&self, id: &str) -> Option<&CatalogPrice> {
+        self.prices.iter().find(|price| price.id == id)
+    }
+
+    /// What a request needs, by the most specific route that it matches.
+    pub fn rule(&self, request: &Request<'_>) -> Option<&RouteRule> {
+        let matching = self.routes.iter().filter_map(|rule| Some((rule.route.matches(request)?, rule)));
+        matching.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, rule)| rule)
+    }
+
+    /// Whether a customer of a tier, or of none, may make a request. A route without a rule is open to all.
+    pub fn admits(&self, tier: Option<&str>, request: &Request<'_>) -> Result<(), Missing> {
+        let Some(rule) = self.rule(request) else { return Ok(()) };
+        let rank = |id: &str| self.tiers.iter().position(|tier| tier.id == id);
+        if let Some(required) = &rule.required_tier
+            && tier.and_then(rank) < rank(required)
+        {
+            return Err(Missing::Tier(required.clone()));
+        }
+        let granted = tier.and_then(|id| self.tier(id)).map(|tier| &tier.features);
+        let lacking: BTreeSet<String> =
+            rule.requires.iter().filter(|feature| granted.is_none_or(|has| !has.contains(*feature))).cloned().collect();
+        if lacking.is_empty() { Ok(()) } else { Err(Missing::Features(lacking)) }
+    }
+}
+
+fn contradiction(place: &str, what: &str) -> Error {
+    Error::new(Code::InvalidCatalog, format!("`{place}`{what}")).at(place)
+}

@@ -1,0 +1,124 @@
+//! A tier: what it costs, what it may use.
+
+use std::collections::BTreeSet;
+
+use super::names::{self, Kind, Names, list, same_currency};
+use super::{CatalogPrice, Included, Limit, contradiction};
+use crate::domain::cycle::Interval;
+use crate::domain::json::Value;
+use crate::domain::mistakes::Mistakes;
+use crate::domain::{Currency, Decimal};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogTier {
+    pub id: String,
+    /// For people.
+    pub name: Option<String>,
+    /// The id of the tier's price at Stripe.
+    pub price_id: Option<String>,
+    pub extends: Option<String>,
+    /// The length of a billing period.
+    pub interval: Interval,
+    /// Due for each billing period.
+    pub base_amount: Decimal,
+    /// What a billing period costs at least, before credits.
+    pub minimum_amount: Decimal,
+    /// Those of the tiers that it extends too, as all that follows.
+    pub features: BTreeSet<String>,
+    pub limits: Vec<Limit>,
+    pub included: Vec<Included>,
+    /// This tier and those that it extends, the nearest first.
+    pub lineage: Vec<String>,
+    pub(super) place: String,
+}
+
+impl CatalogTier {
+    const FIELDS: &[&str] = &[
+        "id",
+        "name",
+        "priceId",
+        "extends",
+        "currency",
+        "interval",
+        "intervalCount",
+        "baseAmount",
+        "minimumAmount",
+        "features",
+        "limits",
+        "included",
+    ];
+
+    /// The tier alone, without what it extends.
+    pub(super) fn read(
+        value: &Value<'_>,
+        currency: Option<Currency>,
+        names: &Names,
+        prices: &mut Vec<CatalogPrice>,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let object = mistakes.object(value, Self::FIELDS)?;
+        let id = mistakes.required(&object, "id", names::id);
+        let name = mistakes.optional(&object, "name", Value::string);
+        let price_id = mistakes.optional(&object, "priceId", names::id);
+        let extends = mistakes.optional(&object, "extends", names.known(Kind::Tier));
+        let interval = match object.optional("interval").or(object.optional("intervalCount")) {
+            Some(_) => mistakes.value(value, |_| Interval::read(&object)),
+            None => Some(Interval::MONTH),
+        };
+        let base_amount = mistakes.non_negative_or_zero(&object, "baseAmount");
+        let minimum_amount = mistakes.non_negative_or_zero(&object, "minimumAmount");
+        same_currency(&object, currency, mistakes);
+        let features = list(&object, "features", mistakes, |feature, mistakes| {
+            mistakes.value(feature, names.known(Kind::Feature))
+        });
+        let mut limits: Vec<Limit> = Vec::new();
+        list(&object, "limits", mistakes, |value, mistakes| {
+            let limit = Limit::read(value, names, mistakes)?;
+            if limits.iter().any(|other| other.is_alike(&limit)) {
+                let what = format!(": there is already a limit on {:?} {}", limit.meter, limit.window);
+                mistakes.note(contradiction(value.place(), &what));
+            }
+            limits.push(limit);
+            Some(())
+        });
+        let tier_id = id.as_deref().unwrap_or_default();
+        let mut included: Vec<Included> = Vec::new();
+        list(&object, "included", mistakes, |value, mistakes| {
+            let units = Included::read(value, tier_id, names, prices, mistakes)?;
+            if included.iter().any(|other| other.meter == units.meter) {
+                let what = format!(": units of {:?} are already included", units.meter);
+                mistakes.note(contradiction(value.place(), &what));
+            }
+            included.push(units);
+            Some(())
+        });
+        let id = id?;
+        Some(Self {
+            lineage: vec![id.clone()],
+            id,
+            name: name?,
+            price_id: price_id?,
+            extends: extends?,
+            interval: interval?,
+            base_amount: base_amount?,
+            minimum_amount: minimum_amount?,
+            features: features.into_iter().collect(),
+            limits,
+            included,
+            place: value.place().to_owned(),
+        })
+    }
+
+    /// Takes over what another tier has and this one does not say itself.
+    pub(super) fn inherit(&mut self, other: &CatalogTier) {
+        self.lineage.push(other.id.clone());
+        self.features.extend(other.features.iter().cloned());
+        let own = self.limits.len();
+        let limits = other.limits.iter().filter(|limit| !self.limits[..own].iter().any(|own| own.is_alike(limit)));
+        let limits: Vec<Limit> = limits.cloned().collect();
+        self.limits.extend(limits);
+        let included = other.included.iter().filter(|units| self.included.iter().all(|own| own.meter != units.meter));
+        let included: Vec<Included> = included.map(Included::inherited).collect();
+        self.included.extend(included);
+    }
+}
