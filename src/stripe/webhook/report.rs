@@ -10,7 +10,6 @@ use crate::domain::customer::validate_id;
 use crate::domain::subscription::Report;
 use crate::domain::{CustomerId, Subscription, SubscriptionStatus, Timestamp};
 use crate::stripe::objects::{Expandable, List};
-use crate::{Error, Result};
 
 /// Under which a subscription's or a checkout's metadata name our customer.
 pub const CUSTOMER_METADATA: &str = "weighbridge_customer_id";
@@ -20,7 +19,7 @@ pub fn of_event(event: &Event) -> Option<Report> {
     let Object::Snapshot(object) = &event.object else { return None };
     let json = object.get();
     match event.kind.as_str() {
-        "customer.subscription.created" => subscription(json, instant(event, 0)),
+        "customer.subscription.created" => of_subscription(json, instant(event, 0)),
         "customer.subscription.deleted" => {
             let ended = |report| match report {
                 Report::Subscription { subscription, customer_id } => {
@@ -32,28 +31,19 @@ pub fn of_event(event: &Event) -> Option<Report> {
                 }
                 other => other,
             };
-            subscription(json, instant(event, 1)).map(ended)
+            of_subscription(json, instant(event, 1)).map(ended)
         }
         "customer.subscription.updated"
         | "customer.subscription.paused"
         | "customer.subscription.resumed"
         | "customer.subscription.trial_will_end"
         | "customer.subscription.pending_update_applied"
-        | "customer.subscription.pending_update_expired" => subscription(json, instant(event, 1)),
+        | "customer.subscription.pending_update_expired" => of_subscription(json, instant(event, 1)),
         "invoice.paid" | "invoice.payment_succeeded" => payment(json, true, instant(event, 1)),
         "invoice.payment_failed" => payment(json, false, instant(event, 1)),
         "checkout.session.completed" | "checkout.session.async_payment_succeeded" => checkout(json, event.created),
         _ => None,
     }
-}
-
-/// What Stripe answered when it was asked for a subscription.
-///
-/// Errors: `webhook_payload_invalid` where it is none.
-pub fn of_subscription(json: &str, asked_at: Timestamp) -> Result<Report> {
-    subscription(json, asked_at).ok_or_else(|| {
-        Error::new(crate::Code::WebhookPayloadInvalid, "what Stripe answered is no subscription that can be read")
-    })
 }
 
 /// The subscription that a report is about.
@@ -101,7 +91,8 @@ struct Price {
     lookup_key: Option<String>,
 }
 
-fn subscription(json: &str, as_of: Timestamp) -> Option<Report> {
+/// What a subscription was like at an instant. `None`: it cannot be read.
+pub fn of_subscription(json: &str, as_of: Timestamp) -> Option<Report> {
     let object: SubscriptionObject = read(json)?;
     let anchor = object.anchor();
     let prices = object.items.data.iter().flat_map(|item| [&item.price, &item.plan]).chain([&object.plan]).flatten();
