@@ -99,6 +99,10 @@ codes! {
     StripeKeyMissing = "stripe_key_missing",
     /// The subscription's price cannot take the usage.
     StripePriceNotMetered = "stripe_price_not_metered",
+    /// A webhook was not signed with any of the secrets, or not lately.
+    WebhookSignatureInvalid = "webhook_signature_invalid",
+    /// What a webhook brought is signed, and no event of Stripe's.
+    WebhookPayloadInvalid = "webhook_payload_invalid",
     /// A bug in Weighbridge.
     Internal = "internal",
 }

@@ -30,7 +30,7 @@ pub fn decide_access(
     if key.is_some_and(|(key, now)| key.state(now) != KeyState::Valid) {
         return Err(Refusal::InvalidKey);
     }
-    if customer.suspended {
+    if customer.is_suspended() {
         return Err(Refusal::Suspended);
     }
     match required_tier {

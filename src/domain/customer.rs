@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::Timestamp;
+use super::{SubscriptionStatus, Timestamp};
 use crate::{Error, Result};
 
 /// The longest id of a customer, event, tier or subscription, in bytes of UTF-8.
@@ -57,14 +57,33 @@ pub struct Customer {
     pub tier_id: Option<String>,
     pub subscription_id: Option<String>,
     pub stripe_customer_id: Option<String>,
-    /// A suspended customer's requests are refused; what is recorded for him otherwise still counts.
+    /// Of the subscription, as far as Stripe has told.
+    pub subscription_status: Option<SubscriptionStatus>,
+    /// An instant at which one of the subscription's periods begins.
+    pub billing_cycle_anchor: Option<Timestamp>,
+    /// Whether somebody has suspended him; see [`Customer::is_suspended`].
     pub suspended: bool,
     pub created_at: Timestamp,
 }
 
 impl Customer {
     pub fn new(id: CustomerId, created_at: Timestamp) -> Self {
-        Self { id, tier_id: None, subscription_id: None, stripe_customer_id: None, suspended: false, created_at }
+        Self {
+            id,
+            tier_id: None,
+            subscription_id: None,
+            stripe_customer_id: None,
+            subscription_status: None,
+            billing_cycle_anchor: None,
+            suspended: false,
+            created_at,
+        }
+    }
+
+    /// A suspended customer's requests are refused; what is recorded for him otherwise still counts. His subscription
+    /// can suspend him too, and ends only that.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended || self.subscription_status.is_some_and(SubscriptionStatus::suspends)
     }
 }
 
@@ -117,12 +136,23 @@ impl CustomerPatch {
         Ok(())
     }
 
+    /// Whether what is known of subscriptions may mean something new to the customer.
+    pub fn names_subscription(&self) -> bool {
+        self.subscription_id.value().is_some() || self.stripe_customer_id.value().is_some()
+    }
+
+    /// Whatever was known of another subscription is forgotten.
     pub fn apply(self, customer: &mut Customer) {
+        let before = (customer.subscription_id.clone(), customer.stripe_customer_id.clone());
         self.tier_id.apply(&mut customer.tier_id);
         self.subscription_id.apply(&mut customer.subscription_id);
         self.stripe_customer_id.apply(&mut customer.stripe_customer_id);
         if let Some(suspended) = self.suspended {
             customer.suspended = suspended;
+        }
+        if before != (customer.subscription_id.clone(), customer.stripe_customer_id.clone()) {
+            customer.subscription_status = None;
+            customer.billing_cycle_anchor = None;
         }
     }
 }

@@ -24,6 +24,14 @@ pub struct TierTable {
     tiers: Vec<Tier>,
 }
 
+impl Tier {
+    /// The id or lookup key of its price at Stripe.
+    fn price_id(&self) -> Option<String> {
+        let definition: serde_json::Value = serde_json::from_str(&self.definition).ok()?;
+        definition["priceId"].as_str().map(str::to_owned)
+    }
+}
+
 impl TierTable {
     pub fn new(tiers: Vec<Tier>) -> Result<Self> {
         for (position, tier) in tiers.iter().enumerate() {
@@ -53,6 +61,12 @@ impl TierTable {
             let known: Vec<_> = self.tiers.iter().map(|tier| tier.id.as_str()).collect();
             Error::new(Code::UnknownTier, format!("unknown tier {id:?}; the tiers are: {}", known.join(", ")))
         })
+    }
+
+    /// The highest tier whose `priceId` is among these ids and lookup keys.
+    pub fn of_prices(&self, prices: &[String]) -> Option<&Tier> {
+        let sells = |tier: &&Tier| tier.price_id().is_some_and(|price_id| prices.contains(&price_id));
+        self.tiers.iter().rev().find(sells)
     }
 
     /// Whether `tier` is `required` or stands above it. A tier that is not in the table satisfies nothing, and nothing

@@ -430,7 +430,7 @@ impl Account {
         self.current = Some(period);
         // Who wants nothing was let through before, and tells what it took.
         let is_judged = want.units > 0;
-        if is_judged && terms.customer.suspended {
+        if is_judged && terms.customer.is_suspended() {
             return Some(Answer::Suspended(terms.clone(), allowance.standing(), period));
         }
         // What was settled past what was held may leave units in the lease that the limit has no room for any more.

@@ -34,9 +34,9 @@ const MAX_PAGE: f64 = 1_000.0;
 
 #[napi]
 pub struct NativeEngine {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     prices: Arc<PriceList>,
-    deliveries: Deliveries,
+    pub(super) deliveries: Deliveries,
 }
 
 #[napi]
@@ -339,7 +339,7 @@ fn hold_ids(holds: &[f64]) -> Vec<HoldId> {
     holds.iter().map(|hold| *hold as HoldId).collect()
 }
 
-fn instant(now: f64) -> crate::Result<Timestamp> {
+pub(super) fn instant(now: f64) -> crate::Result<Timestamp> {
     Timestamp::from_millis("clock.now()", now)
 }
 

@@ -18,3 +18,4 @@ mod output;
 mod rating;
 mod stripe;
 mod suggestion;
+mod webhook;

@@ -44,7 +44,15 @@ pub struct CustomerOutput {
     /// His id at Stripe.
     #[napi(ts_type = "string | null")]
     pub stripe_customer_id: Nullable<String>,
-    /// A suspended customer's requests are answered 403.
+    /// The status of that subscription, as far as Stripe's webhooks have told. `unpaid` and `paused` suspend him too.
+    #[napi(
+        ts_type = "'incomplete' | 'incomplete_expired' | 'trialing' | 'active' | 'past_due' | 'unpaid' | 'paused' | 'canceled' | null"
+    )]
+    pub subscription_status: Nullable<String>,
+    /// An instant at which one of the subscription's periods begins, milliseconds since the epoch.
+    #[napi(ts_type = "number | null")]
+    pub billing_cycle_anchor: Nullable<f64>,
+    /// Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403.
     pub suspended: bool,
     /// When Weighbridge first saw him, milliseconds since the epoch.
     pub created_at: f64,
@@ -57,6 +65,8 @@ impl From<Customer> for CustomerOutput {
             tier: nullable(customer.tier_id),
             subscription_id: nullable(customer.subscription_id),
             stripe_customer_id: nullable(customer.stripe_customer_id),
+            subscription_status: nullable(customer.subscription_status.map(|status| status.as_str().to_owned())),
+            billing_cycle_anchor: nullable(customer.billing_cycle_anchor.map(millis)),
             suspended: customer.suspended,
             created_at: millis(customer.created_at),
         }

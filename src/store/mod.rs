@@ -4,8 +4,11 @@
 //! for each, on one thread; reading never waits for writing. `tests/store` holds every implementation to the same
 //! conformance suite.
 
+use std::str::FromStr;
+
 use crate::domain::customer::CustomerPatch;
 use crate::domain::lease::Wish;
+use crate::domain::subscription::Report;
 use crate::domain::{
     ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable, TimeZone,
     Timestamp, UsageEvent,
@@ -57,6 +60,9 @@ pub trait Store: Send + Sync {
 
     /// Visits the single events of `[from, to)`.
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;
+
+    /// An event of Stripe's that was delivered.
+    fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>>;
 
     /// How many bytes of a file that the seed's code left behind were taken over.
     fn takeover_position(&self, file: &str) -> Result<u64>;
@@ -150,6 +156,17 @@ pub enum Change {
     IntroduceTiers(TierTable),
     /// Takes over a stretch of a legacy file, unless another process already has.
     TakeOver(Takeover),
+    /// Takes an event of Stripe's to work on, unless somebody else has or it is finished.
+    ClaimStripeEvent {
+        event: StripeEvent,
+        now: Timestamp,
+    },
+    /// Does what an event says, and remembers that it was done.
+    FinishStripeEvent(FinishedStripeEvent),
+    /// Gives an event back that could not be worked on: whoever gets it next may claim it at once.
+    ReleaseStripeEvent {
+        id: String,
+    },
 }
 
 /// An event to be counted, and whether it may be refused.
@@ -230,6 +247,74 @@ pub struct Takeover {
     pub now: Timestamp,
 }
 
+/// An event of Stripe's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripeEvent {
+    pub id: String,
+    pub kind: String,
+    /// When it happened, as Stripe says.
+    pub created: Timestamp,
+}
+
+#[derive(Debug, Clone)]
+pub struct FinishedStripeEvent {
+    pub event: StripeEvent,
+    /// What it says of subscriptions.
+    pub reports: Vec<Report>,
+    /// Its text, where it says nothing that matters here.
+    pub kept: Option<String>,
+    pub now: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StripeEventRow {
+    pub event: StripeEvent,
+    pub state: StripeEventState,
+    /// When it came into this state.
+    pub changed_at: Timestamp,
+    pub payload: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StripeEventState {
+    /// Somebody works on it, or did and has died: the claim ends after a minute.
+    Claimed,
+    Done,
+    /// It means nothing here, and its text is kept.
+    Kept,
+}
+
+impl StripeEventState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StripeEventState::Claimed => "claimed",
+            StripeEventState::Done => "done",
+            StripeEventState::Kept => "kept",
+        }
+    }
+}
+
+impl FromStr for StripeEventState {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [StripeEventState::Claimed, StripeEventState::Done, StripeEventState::Kept];
+        let found = all.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| Error::invalid(format!("{text:?} is no state of an event")))
+    }
+}
+
+/// Who may work on an event of Stripe's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Whoever has asked.
+    Granted,
+    /// Somebody else works on it.
+    Taken,
+    /// Nobody: it is finished.
+    Finished,
+}
+
 /// A group that was committed.
 #[derive(Debug)]
 pub struct Committed {
@@ -252,6 +337,8 @@ pub enum Applied {
     Configured,
     /// `false`: the store did not stand where the stretch begins, so nothing was done.
     TakenOver(bool),
+    /// The answer to a claim. To what was finished: whether it was not finished before.
+    Claim(Claim),
 }
 
 /// Taking out what a change of a certain kind gives. Anything else is a bug in the store.
@@ -270,6 +357,10 @@ impl Applied {
 
     pub fn customer(self) -> Result<Customer> {
         if let Applied::Customer(customer) = self { Ok(customer) } else { Err(self.mismatch()) }
+    }
+
+    pub fn claim(self) -> Result<Claim> {
+        if let Applied::Claim(claim) = self { Ok(claim) } else { Err(self.mismatch()) }
     }
 
     pub fn key(self) -> Result<ApiKey> {

@@ -10,6 +10,7 @@
 //! | `objects`     | the few fields that we read of Stripe's answers; everything else passes through untouched |
 //! | `service`     | customers, subscriptions, usage                                                           |
 //! | `runtime`     | the thread on which calls run, started by the first one                                   |
+//! | `webhook`     | what Stripe tells by itself: signatures, events, and what they say. Pure                  |
 //!
 //! Requests come from async-stripe's generated types where they exist. Answers are handed on as Stripe's own JSON text.
 
@@ -21,6 +22,7 @@ mod requests;
 mod retry;
 mod runtime;
 mod service;
+pub mod webhook;
 
 pub use api_version::{ApiVersion, DEFAULT_API_VERSION};
 pub use client::{ClientOptions, DEFAULT_BASE_URL, MAX_RESPONSE_BYTES, Response, StripeClient};

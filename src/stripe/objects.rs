@@ -19,9 +19,7 @@ pub struct Subscription {
 
 impl Subscription {
     pub fn customer_id(&self) -> &str {
-        match &self.customer {
-            Expandable::Id(id) | Expandable::Object { id } => id,
-        }
+        self.customer.id()
     }
 
     pub fn first_item(&self) -> Option<&SubscriptionItem> {
@@ -42,9 +40,23 @@ impl Subscription {
 /// An object's id, or the object itself where a call expanded it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Expandable {
+pub enum Expandable {
     Id(String),
     Object { id: String },
+}
+
+impl Expandable {
+    pub fn id(&self) -> &str {
+        match self {
+            Expandable::Id(id) | Expandable::Object { id } => id,
+        }
+    }
+
+    pub fn into_id(self) -> String {
+        match self {
+            Expandable::Id(id) | Expandable::Object { id } => id,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -105,10 +105,15 @@ impl StripeService {
         Ok(self.client.send(&request).await?.into_json())
     }
 
+    /// A subscription as it is now.
+    pub async fn retrieve_subscription(&self, subscription_id: &str) -> Result<String> {
+        Ok(self.subscription(subscription_id).await?.into_json())
+    }
+
     /// `{ "subscription": …, "usage": […] }`, the usage being that of the first item: a summary of its meter's events in
     /// the current period, or its usage record summaries. Where Stripe has neither, `usage` is empty.
     pub async fn get_usage(&self, subscription_id: &str, now: Timestamp) -> Result<String> {
-        let response = self.retrieve_subscription(subscription_id).await?;
+        let response = self.subscription(subscription_id).await?;
         let subscription: Subscription = response.read("a subscription")?;
         let list = self.list_usage(&subscription, now).await?;
         let list = list.as_ref().map(|list| list.read::<RawList>("a list of usage")).transpose()?;
@@ -131,7 +136,7 @@ impl StripeService {
         if timestamp < 0 {
             return Err(Error::invalid(format!("`timestamp` must be seconds since 1970, got {timestamp}")).into());
         }
-        let response = self.retrieve_subscription(subscription_id).await?;
+        let response = self.subscription(subscription_id).await?;
         let subscription: Subscription = response.read("a subscription")?;
         let Some(item) = subscription.first_item() else {
             return Err(not_metered(format!("Subscription {subscription_id} has no items. Add a metered price to it")));
@@ -156,7 +161,7 @@ impl StripeService {
         }
     }
 
-    async fn retrieve_subscription(&self, subscription_id: &str) -> Result<Response> {
+    async fn subscription(&self, subscription_id: &str) -> Result<Response> {
         let request = RetrieveSubscription::new(path_id("subscriptionId", subscription_id)?);
         self.client.send(&request).await
     }

@@ -13,6 +13,7 @@ pub mod leases;
 pub mod leases_model;
 pub mod limits;
 pub mod model;
+pub mod stripe_events;
 pub mod takeover;
 pub mod usage;
 
@@ -159,6 +160,25 @@ macro_rules! store_conformance {
                 a_forgotten_journal_begins_anew,
                 holders_are_those_with_a_lease_or_a_journal,
                 neither_leases_nor_journals_move_the_revision,
+            }
+            stripe_events {
+                an_event_is_claimed_once_and_again_when_its_claim_has_ended,
+                a_finished_event_does_nothing_again,
+                an_event_that_means_nothing_is_kept,
+                an_event_that_was_given_back_may_be_claimed_at_once,
+                an_event_is_remembered_for_ninety_days,
+                a_customer_follows_his_subscription_from_beginning_to_end,
+                the_order_of_events_does_not_matter,
+                what_is_late_does_not_undo_what_is_newer,
+                what_was_told_before_a_customer_was_known_counts,
+                metadata_name_a_customer_who_is_there,
+                an_ended_subscription_gives_way_to_another_one,
+                what_was_bought_is_followed_at_once,
+                payments_fail_and_recover,
+                several_customers_share_one_at_stripe,
+                a_suspension_by_hand_stays_and_another_subscription_forgets_the_first,
+                stores_on_one_place_claim_each_event_once_between_them,
+                whoever_is_named_while_stripe_tells_is_not_missed,
             }
             leases_model {
                 no_schedule_passes_a_limit_loses_an_event_or_strands_a_unit,

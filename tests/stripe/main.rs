@@ -5,3 +5,4 @@ mod client;
 mod recorder;
 mod service;
 mod spawn;
+mod webhook;

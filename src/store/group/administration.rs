@@ -18,6 +18,16 @@ impl<T: Tables> Group<T> {
         patch.clone().apply(&mut customer);
         self.tables.put_customer(&customer)?;
         self.tables.revise();
+        if patch.names_subscription() {
+            let subscription_id = customer.subscription_id.as_deref().unwrap_or_default();
+            let stripe_customer_id = match &customer.stripe_customer_id {
+                Some(id) => Some(id.clone()),
+                None => self.tables.subscription(subscription_id)?.map(|known| known.stripe_customer_id),
+            };
+            // Stripe may have told of it before.
+            self.follow_subscriptions(&stripe_customer_id.unwrap_or_default(), subscription_id)?;
+            customer = self.tables.customer(id)?.unwrap_or(customer);
+        }
         Ok(Ok(Applied::Customer(customer)))
     }
 

@@ -1,8 +1,8 @@
 //! Applying a group of changes inside one transaction: what every store decides alike. What it reads and writes is behind
 //! [`Tables`].
 //!
-//! Here is what happens to an event; `leases` sets units aside, and what administers customers, keys and the catalog is in
-//! `administration`.
+//! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
+//! `administration`, and what Stripe tells in `stripe_events`.
 
 use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, Timestamp, decide_access};
 use crate::store::{
@@ -11,6 +11,7 @@ use crate::store::{
 
 mod administration;
 mod leases;
+mod stripe_events;
 mod tables;
 mod tally;
 
@@ -55,6 +56,9 @@ impl<T: Tables> Group<T> {
             Change::Configure { tiers, time_zone } => self.configure(tiers.as_ref(), *time_zone),
             Change::IntroduceTiers(tiers) => self.introduce_tiers(tiers),
             Change::TakeOver(takeover) => self.take_over(takeover),
+            Change::ClaimStripeEvent { event, now } => self.claim_stripe_event(event, *now),
+            Change::FinishStripeEvent(finished) => self.finish_stripe_event(finished),
+            Change::ReleaseStripeEvent { id } => self.release_stripe_event(id),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use crate::Error;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Subscription, TierTable, TimeZone, Timestamp,
+    UsageEvent,
 };
-use crate::store::{Catalog, Lease, LeasePart};
+use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 /// The tables of a store, inside one transaction. What was written before is read afterwards, and whoever decides from
 /// what he reads here decides alone: nobody else changes it before the transaction ends.
@@ -58,6 +59,22 @@ pub trait Tables {
 
     fn takeover_position(&mut self, file: &str) -> Result<u64, Self::Error>;
     fn set_takeover_position(&mut self, file: &str, position: u64) -> Result<(), Self::Error>;
+
+    fn stripe_event(&mut self, id: &str) -> Result<Option<StripeEventRow>, Self::Error>;
+    fn put_stripe_event(&mut self, row: &StripeEventRow) -> Result<(), Self::Error>;
+    fn delete_stripe_event(&mut self, id: &str) -> Result<(), Self::Error>;
+    /// Those that came into their state before an instant.
+    fn forget_stripe_events(&mut self, before: Timestamp) -> Result<(), Self::Error>;
+    fn subscription(&mut self, id: &str) -> Result<Option<Subscription>, Self::Error>;
+    fn put_subscription(&mut self, subscription: &Subscription) -> Result<(), Self::Error>;
+    /// All of a customer of Stripe's.
+    fn subscriptions_of(&mut self, stripe_customer_id: &str) -> Result<Vec<Subscription>, Self::Error>;
+    /// Who is known by either of these ids, in the order of their own.
+    fn customers_at_stripe(
+        &mut self,
+        stripe_customer_id: &str,
+        subscription_id: &str,
+    ) -> Result<Vec<Customer>, Self::Error>;
 }
 
 /// The outer error ends the group; the inner one is the event's own.

@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
 use super::error::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Subscription, Timestamp};
+use crate::store::{StripeEvent, StripeEventRow};
 use crate::{Code, Error};
 
 /// The columns that [`customer`] reads, in its order.
 macro_rules! customer_columns {
     () => {
-        "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at"
+        "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
+         c.billing_cycle_anchor"
     };
 }
 
@@ -36,7 +38,30 @@ pub fn customer(row: &Row, first: usize) -> Result<Customer> {
         stripe_customer_id: row.try_get(first + 3)?,
         suspended: row.try_get(first + 4)?,
         created_at: timestamp(row, first + 5)?,
+        subscription_status: row.try_get::<_, Option<&str>>(first + 6)?.map(str::parse).transpose()?,
+        billing_cycle_anchor: optional_timestamp(row, first + 7)?,
     })
+}
+
+/// Reads `id, stripe_customer_id, status, prices, billing_cycle_anchor, created_at, as_of`.
+pub fn subscription(row: &Row) -> Result<Subscription> {
+    let prices = serde_json::from_str(row.try_get(3)?);
+    Ok(Subscription {
+        id: row.try_get(0)?,
+        stripe_customer_id: row.try_get(1)?,
+        status: row.try_get::<_, &str>(2)?.parse()?,
+        prices: prices.map_err(|_| damaged("the prices of a subscription cannot be read".to_owned()))?,
+        billing_cycle_anchor: optional_timestamp(row, 4)?,
+        created_at: timestamp(row, 5)?,
+        as_of: timestamp(row, 6)?,
+    })
+}
+
+/// Reads `id, type, created, state, changed_at, payload`.
+pub fn stripe_event(row: &Row) -> Result<StripeEventRow> {
+    let event = StripeEvent { id: row.try_get(0)?, kind: row.try_get(1)?, created: timestamp(row, 2)? };
+    let state = row.try_get::<_, &str>(3)?.parse()?;
+    Ok(StripeEventRow { event, state, changed_at: timestamp(row, 4)?, payload: row.try_get(5)? })
 }
 
 pub fn key(row: &Row) -> Result<ApiKey> {
@@ -46,13 +71,17 @@ pub fn key(row: &Row) -> Result<ApiKey> {
         name: row.try_get(2)?,
         prefix: row.try_get(3)?,
         created_at: timestamp(row, 4)?,
-        expires_at: row.try_get::<_, Option<DateTime<Utc>>>(5)?.map(stored),
-        revoked_at: row.try_get::<_, Option<DateTime<Utc>>>(6)?.map(stored),
+        expires_at: optional_timestamp(row, 5)?,
+        revoked_at: optional_timestamp(row, 6)?,
     })
 }
 
 pub fn timestamp(row: &Row, column: usize) -> Result<Timestamp> {
     Ok(stored(row.try_get(column)?))
+}
+
+fn optional_timestamp(row: &Row, column: usize) -> Result<Option<Timestamp>> {
+    Ok(row.try_get::<_, Option<DateTime<Utc>>>(column)?.map(stored))
 }
 
 fn stored(at: DateTime<Utc>) -> Timestamp {

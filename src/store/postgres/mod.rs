@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
-use super::{Catalog, Change, Committed, Counter, Lease, Store, Visitor};
+use super::{Catalog, Change, Committed, Counter, Lease, Store, StripeEventRow, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
@@ -27,6 +27,7 @@ mod migrate;
 mod options;
 mod partitions;
 mod read;
+mod stripe_events;
 mod tls;
 mod transaction;
 mod wanted;
@@ -143,6 +144,11 @@ impl Store for PostgresStore {
 
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
         self.at(read::events(&self.database, customer, span, visit))
+    }
+
+    fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>> {
+        let rows = self.at(read::ask(&self.database, stripe_events::event(id)))?;
+        rows.first().map(|row| self.at(columns::stripe_event(row))).transpose()
     }
 
     fn takeover_position(&self, file: &str) -> Result<u64> {

@@ -9,14 +9,15 @@ use super::columns;
 use super::database::{Session, Statement};
 use super::error::{PostgresError, Result};
 use super::event_ids::{self, Fingerprint, Key};
-use super::read;
 use super::wanted::Wanted;
 use super::write;
+use super::{read, stripe_events};
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Subscription, TierTable, TimeZone, Timestamp,
+    UsageEvent,
 };
 use crate::store::group::{Counted, CounterKey, RollupKey, Tables, Tally, rollup_key};
-use crate::store::{Catalog, Lease, LeasePart};
+use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 /// Customer, meter, start of the period, holder.
 pub type LeaseKey = (CustomerId, Meter, Timestamp, HolderId);
@@ -372,5 +373,48 @@ impl Tables for Transaction<'_> {
         .text(file)
         .with(columns::bigint(position), Type::INT8);
         self.session.run_one(upsert).map(drop)
+    }
+
+    fn stripe_event(&mut self, id: &str) -> Result<Option<StripeEventRow>> {
+        let rows = self.session.run_one(stripe_events::event(id))?;
+        rows.first().map(columns::stripe_event).transpose()
+    }
+
+    fn put_stripe_event(&mut self, row: &StripeEventRow) -> Result<()> {
+        self.session.run_one(stripe_events::put_event(row)).map(drop)
+    }
+
+    fn delete_stripe_event(&mut self, id: &str) -> Result<()> {
+        self.session.run_one(stripe_events::delete_event(id)).map(drop)
+    }
+
+    fn forget_stripe_events(&mut self, before: Timestamp) -> Result<()> {
+        self.session.run_one(stripe_events::forget(before)).map(drop)
+    }
+
+    fn subscription(&mut self, id: &str) -> Result<Option<Subscription>> {
+        let rows = self.session.run_one(stripe_events::subscription(id))?;
+        rows.first().map(columns::subscription).transpose()
+    }
+
+    fn put_subscription(&mut self, subscription: &Subscription) -> Result<()> {
+        self.session.run_one(stripe_events::put_subscription(subscription)?).map(drop)
+    }
+
+    fn subscriptions_of(&mut self, stripe_customer_id: &str) -> Result<Vec<Subscription>> {
+        let rows = self.session.run_one(stripe_events::subscriptions_of(stripe_customer_id))?;
+        rows.iter().map(columns::subscription).collect()
+    }
+
+    /// Nobody else gives a customer such an id before the transaction ends; what else is known of them is read again
+    /// when they are locked.
+    fn customers_at_stripe(&mut self, stripe_customer_id: &str, subscription_id: &str) -> Result<Vec<Customer>> {
+        self.write()?;
+        let rows = self.session.run_one(stripe_events::customer_ids(stripe_customer_id, subscription_id))?;
+        let mut customers = Vec::new();
+        for row in &rows {
+            customers.extend(self.customer(&CustomerId::from_stored(row.try_get(0)?))?);
+        }
+        Ok(customers)
     }
 }

@@ -55,7 +55,10 @@ impl Wanted {
             Change::ReturnLeases { .. }
             | Change::ForgetJournal { .. }
             | Change::Configure { .. }
-            | Change::IntroduceTiers(_) => {}
+            | Change::IntroduceTiers(_)
+            | Change::ClaimStripeEvent { .. }
+            | Change::FinishStripeEvent(_)
+            | Change::ReleaseStripeEvent { .. } => {}
         }
     }
 

@@ -9,7 +9,7 @@ use super::database::Statement;
 use super::error::Result;
 use super::event_ids;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
-use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, TierTable};
+use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
 impl Transaction<'_> {
@@ -161,10 +161,12 @@ struct LeaseColumns {
 /// Customers as they are now.
 pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
-        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
+        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
+                                subscription_status, billing_cycle_anchor)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
-             stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
+             stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
+             subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor",
         customers,
     )
 }
@@ -172,8 +174,9 @@ pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> 
 /// Customers who are perhaps known already.
 pub fn new_customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
-        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
+                                subscription_status, billing_cycle_anchor)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         customers,
     )
 }
@@ -181,6 +184,7 @@ pub fn new_customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>)
 fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut statuses, mut anchors) = (Vec::new(), Vec::new());
     for customer in customers {
         ids.push(customer.id.as_str().to_owned());
         tiers.push(customer.tier_id.clone());
@@ -188,6 +192,8 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
         stripe_ids.push(customer.stripe_customer_id.clone());
         suspended.push(customer.suspended);
         created.push(columns::instant(customer.created_at));
+        statuses.push(customer.subscription_status.map(SubscriptionStatus::as_str));
+        anchors.push(customer.billing_cycle_anchor.map(columns::instant));
     }
     (!ids.is_empty()).then(|| {
         Statement::new(sql)
@@ -197,6 +203,8 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
             .with(stripe_ids, Type::TEXT_ARRAY)
             .with(suspended, Type::BOOL_ARRAY)
             .with(created, Type::TIMESTAMPTZ_ARRAY)
+            .with(statuses, Type::TEXT_ARRAY)
+            .with(anchors, Type::TIMESTAMPTZ_ARRAY)
     })
 }
 

@@ -16,7 +16,7 @@ use super::options::PostgresOptions;
 use super::partitions::{self, Month, Partitioned, Partitions};
 use super::transaction::Transaction;
 use super::wanted::Wanted;
-use super::{columns, load, read};
+use super::{columns, load, read, stripe_events};
 use crate::domain::{CustomerId, HolderId, Timestamp, UsageEvent};
 use crate::store::group::Group;
 use crate::store::{Catalog, Change, Committed, Outcome};
@@ -148,6 +148,7 @@ impl Writer {
             // So that whoever looks whether a secret is a key already finds out about all that are.
             Statement::new("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
         }));
+        statements.extend(concerns_stripe(changes).then(stripe_events::lock));
         statements.push(read::revision_statement());
         let own = statements.len();
         statements.extend(load::statements(&wanted));
@@ -260,6 +261,16 @@ fn administers_keys(changes: &[Change]) -> bool {
         matches!(change, Change::CreateKey { .. } | Change::RevokeKey { .. } | Change::RotateKey { .. })
     };
     changes.iter().any(administers)
+}
+
+/// Whether something may become of what Stripe tells.
+fn concerns_stripe(changes: &[Change]) -> bool {
+    let concerns = |change: &Change| match change {
+        Change::ClaimStripeEvent { .. } | Change::FinishStripeEvent(_) | Change::ReleaseStripeEvent { .. } => true,
+        Change::UpsertCustomer { patch, .. } => patch.names_subscription(),
+        _ => false,
+    };
+    changes.iter().any(concerns)
 }
 
 fn number(rows: Option<&Vec<Row>>) -> Result<u64> {

@@ -5,12 +5,14 @@ use std::str::FromStr;
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Subscription, Timestamp};
+use crate::store::{StripeEvent, StripeEventRow};
 
 /// The columns that [`customer`] reads, in its order; a literal, so that statements are put together when compiled.
 macro_rules! customer_columns {
     () => {
-        "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at"
+        "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
+         c.billing_cycle_anchor"
     };
 }
 
@@ -34,7 +36,34 @@ pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {
         stripe_customer_id: row.get(first + 3)?,
         suspended: row.get(first + 4)?,
         created_at: timestamp(row, first + 5)?,
+        subscription_status: optional(row, first + 6)?,
+        billing_cycle_anchor: row.get::<_, Option<i64>>(first + 7)?.map(Timestamp::from_stored),
     })
+}
+
+/// The columns that [`subscription`] reads, in its order.
+pub const SUBSCRIPTION_COLUMNS: &str =
+    "id, stripe_customer_id, status, prices, billing_cycle_anchor, created_at, as_of";
+
+pub fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
+    let prices = serde_json::from_str(row.get_ref(3)?.as_str()?);
+    Ok(Subscription {
+        id: row.get(0)?,
+        stripe_customer_id: row.get(1)?,
+        status: parsed(row, 2)?,
+        prices: prices.map_err(|error| unreadable(3, error))?,
+        billing_cycle_anchor: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_stored),
+        created_at: timestamp(row, 5)?,
+        as_of: timestamp(row, 6)?,
+    })
+}
+
+/// The columns that [`stripe_event`] reads, in its order.
+pub const STRIPE_EVENT_COLUMNS: &str = "id, type, created, state, changed_at, payload";
+
+pub fn stripe_event(row: &Row<'_>) -> rusqlite::Result<StripeEventRow> {
+    let event = StripeEvent { id: row.get(0)?, kind: row.get(1)?, created: timestamp(row, 2)? };
+    Ok(StripeEventRow { event, state: parsed(row, 3)?, changed_at: timestamp(row, 4)?, payload: row.get(5)? })
 }
 
 pub fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
@@ -59,10 +88,19 @@ pub fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Money> {
 }
 
 pub fn meter(row: &Row<'_>, column: usize) -> rusqlite::Result<Meter> {
-    let text = row.get_ref(column)?.as_str()?;
-    Meter::from_str(text).map_err(|error| unreadable(column, error))
+    parsed(row, column)
 }
 
-fn unreadable(column: usize, error: crate::Error) -> rusqlite::Error {
+fn parsed<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|error| unreadable(column, error))
+}
+
+fn optional<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    let text = row.get_ref(column)?.as_str_or_null()?;
+    text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
+}
+
+fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }

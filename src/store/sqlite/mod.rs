@@ -11,7 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::memory::Memory;
 use self::transaction::Transaction;
 use super::group::Group;
-use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, Visitor};
+use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, StripeEventRow, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
@@ -24,6 +24,7 @@ mod leases;
 mod memory;
 mod migrate;
 mod read;
+mod stripe_events;
 mod tallies;
 mod transaction;
 
@@ -148,6 +149,10 @@ impl Store for SqliteStore {
 
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
         self.read(|connection| read::events(connection, customer, span, visit))
+    }
+
+    fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>> {
+        self.read(|connection| stripe_events::event(connection, id))
     }
 
     fn takeover_position(&self, file: &str) -> Result<u64> {

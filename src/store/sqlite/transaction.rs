@@ -8,12 +8,13 @@ use super::columns;
 use super::error::{Result, SqliteError};
 use super::leases::{self, Settlements};
 use super::memory::Memory;
-use super::read;
+use super::{read, stripe_events};
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, TierTable, TimeZone, Timestamp, UsageEvent,
+    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Subscription, SubscriptionStatus, TierTable,
+    TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::group::{Counted, Tables, rollup_key};
-use crate::store::{Catalog, Lease, LeasePart};
+use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 pub struct Transaction<'c> {
     connection: &'c Connection,
@@ -122,10 +123,13 @@ impl Tables for Transaction<'_> {
     fn put_customer(&mut self, customer: &Customer) -> Result<()> {
         self.connection
             .prepare_cached(
-                "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at)
-                 VALUES (?, ?, ?, ?, ?, ?)
+                "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
+                                        subscription_status, billing_cycle_anchor)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
-                     stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended",
+                     stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
+                     subscription_status = excluded.subscription_status,
+                     billing_cycle_anchor = excluded.billing_cycle_anchor",
             )?
             .execute(params![
                 customer.id.as_str(),
@@ -134,6 +138,8 @@ impl Tables for Transaction<'_> {
                 customer.stripe_customer_id,
                 customer.suspended,
                 customer.created_at.as_millis(),
+                customer.subscription_status.map(SubscriptionStatus::as_str),
+                customer.billing_cycle_anchor.map(Timestamp::as_millis),
             ])?;
         self.memory.set_customer(customer);
         Ok(())
@@ -280,6 +286,38 @@ impl Tables for Transaction<'_> {
             )?
             .execute(params![file, position])?;
         Ok(())
+    }
+
+    fn stripe_event(&mut self, id: &str) -> Result<Option<StripeEventRow>> {
+        stripe_events::event(self.connection, id)
+    }
+
+    fn put_stripe_event(&mut self, row: &StripeEventRow) -> Result<()> {
+        stripe_events::put_event(self.connection, row)
+    }
+
+    fn delete_stripe_event(&mut self, id: &str) -> Result<()> {
+        stripe_events::delete_event(self.connection, id)
+    }
+
+    fn forget_stripe_events(&mut self, before: Timestamp) -> Result<()> {
+        stripe_events::forget(self.connection, before)
+    }
+
+    fn subscription(&mut self, id: &str) -> Result<Option<Subscription>> {
+        stripe_events::subscription(self.connection, id)
+    }
+
+    fn put_subscription(&mut self, subscription: &Subscription) -> Result<()> {
+        stripe_events::put_subscription(self.connection, subscription)
+    }
+
+    fn subscriptions_of(&mut self, stripe_customer_id: &str) -> Result<Vec<Subscription>> {
+        stripe_events::subscriptions_of(self.connection, stripe_customer_id)
+    }
+
+    fn customers_at_stripe(&mut self, stripe_customer_id: &str, subscription_id: &str) -> Result<Vec<Customer>> {
+        stripe_events::customers(self.connection, stripe_customer_id, subscription_id)
     }
 }
 
