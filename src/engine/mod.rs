@@ -189,6 +189,7 @@ impl Engine {
         let catalog = Catalog {
             tiers: options.tiers.clone().unwrap_or_else(|| options.default_tiers.clone()),
             time_zone: options.time_zone.unwrap_or(TimeZone::UTC),
+            export: None,
         };
         let holder = options.holder.clone();
         let shared = Arc::new(Shared {

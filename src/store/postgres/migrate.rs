@@ -8,7 +8,8 @@ use super::error::Result;
 use super::options::Schema;
 use crate::{Code, Error};
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_foundation.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_foundation.sql"), include_str!("migrations/0002_outbox.sql")];
 
 /// Says that a schema is ours, and how many migrations it has had.
 const MARK: &str = "weighbridge schema ";

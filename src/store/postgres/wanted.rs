@@ -55,7 +55,8 @@ impl Wanted {
             Change::ReturnLeases { .. }
             | Change::ForgetJournal { .. }
             | Change::Configure { .. }
-            | Change::IntroduceTiers(_) => {}
+            | Change::IntroduceTiers(_)
+            | Change::Export(_) => {}
         }
     }
 

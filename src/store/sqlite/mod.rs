@@ -23,6 +23,7 @@ mod export;
 mod leases;
 mod memory;
 mod migrate;
+mod outbox;
 mod read;
 mod tallies;
 mod transaction;
