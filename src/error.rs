@@ -93,6 +93,8 @@ codes! {
     StripeKeyMissing = "stripe_key_missing",
     /// The subscription's price cannot take the usage.
     StripePriceNotMetered = "stripe_price_not_metered",
+    /// The outbox could not be emptied in time.
+    ExportTimeout = "export_timeout",
     /// A bug in Weighbridge.
     Internal = "internal",
 }
