@@ -103,6 +103,8 @@ codes! {
     WebhookSignatureInvalid = "webhook_signature_invalid",
     /// What a webhook brought is signed, and no event of Stripe's.
     WebhookPayloadInvalid = "webhook_payload_invalid",
+    /// The outbox could not be emptied in time.
+    ExportTimeout = "export_timeout",
     /// A bug in Weighbridge.
     Internal = "internal",
 }

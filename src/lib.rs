@@ -8,11 +8,12 @@
 //! | [`domain`] | the rules: money, periods, prices, tiers, quotas, keys. Pure: no I/O, no clock, no async |
 //! | [`store`]  | what is remembered: `trait Store`, its conformance suite, SQLite and PostgreSQL         |
 //! | [`engine`] | who decides and when: the gate, the recorder, the key cache, taking over the seed's files |
-//! | [`stripe`] | the Stripe client and the service on top of it                                          |
+//! | [`export`] | bringing usage from the outbox to another service                                       |
+//! | [`stripe`] | the Stripe client, the service on top of it, and where usage is brought                 |
 //! | `node`     | the Node.js binding (feature `node`): conversions and nothing else                      |
 //!
-//! Dependencies point one way: `domain` ← `store` ← `engine`; `stripe` uses `domain`; `node` uses all of them and
-//! nobody uses `node`. No napi outside `node`, no SQL outside `store`, no HTTP outside `stripe::client`.
+//! Dependencies point one way: `domain` ← `store` ← `engine`, `export`; `stripe` uses `domain` and
+//! implements what `export` asks for; `node` uses all of them and nobody uses `node`. No napi outside `node`, no SQL outside `store`, no HTTP outside `stripe::client`.
 //! `tests/architecture.rs` holds the rule.
 //!
 //! Time is an argument. No module below `node` reads a clock to decide something: the caller says what time it is,
@@ -25,6 +26,7 @@
 pub mod domain;
 pub mod engine;
 pub mod error;
+pub mod export;
 #[cfg(feature = "node")]
 mod node;
 pub mod store;

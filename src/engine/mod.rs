@@ -23,7 +23,8 @@ use self::recorder::{Journaled, Recorder, closed, guarded};
 use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
-use crate::domain::{CustomerId, HolderId, Meter, Thresholds, TierTable, TimeZone, Timestamp};
+use crate::domain::customer::Patch;
+use crate::domain::{CustomerId, ExportRule, HolderId, Meter, Thresholds, TierTable, TimeZone, Timestamp};
 use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
 use crate::{Code, Error, Result};
@@ -67,6 +68,8 @@ pub struct Options {
     pub default_tiers: TierTable,
     /// `None`: what the store has; a new store has UTC.
     pub time_zone: Option<TimeZone>,
+    /// What of the usage is reported to another service; what the store has where it is kept.
+    pub export: Patch<ExportRule>,
     /// What the system clock says, for the records of a takeover.
     pub now: Timestamp,
     pub durability: Durability,
@@ -198,6 +201,7 @@ impl Engine {
         let catalog = Catalog {
             tiers: options.tiers.clone().unwrap_or_else(|| options.default_tiers.clone()),
             time_zone: options.time_zone.unwrap_or(TimeZone::UTC),
+            export: None,
         };
         let holder = options.holder.clone();
         let shared = Arc::new(Shared {
@@ -304,6 +308,16 @@ impl Engine {
         self.readers.submit(Box::new(move |store| {
             reply(store.and_then(|store| guarded(|| read(store, &shared.catalog()))));
         }));
+    }
+
+    /// Works on the outbox, on a thread of its own.
+    pub fn work_on_outbox(&self, job: Box<dyn FnOnce(Result<&dyn Store>) + Send>) {
+        self.readers.submit_outbox(job);
+    }
+
+    /// Who this engine is to the store.
+    pub fn holder(&self) -> &HolderId {
+        &self.holder
     }
 
     /// Answers when everything that was asked for before is done and committed.

@@ -12,6 +12,7 @@ use super::recorder::guarded;
 use super::thresholds::Inheritance;
 use super::{Location, Options, Report, Shared, journal, replay, takeover};
 use crate::Result;
+use crate::domain::customer::Patch;
 use crate::store::{Change, PostgresStore, Record, Recorded, SqliteStore, Store};
 
 /// A store that was opened, and what to do when all is recorded at the end.
@@ -103,8 +104,14 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
         }
     };
     let configure = Change::Configure { tiers: options.tiers.clone(), time_zone: options.time_zone };
+    let export = match &options.export {
+        Patch::Keep => None,
+        Patch::Clear => Some(Change::Export(None)),
+        Patch::Set(rule) => Some(Change::Export(Some(*rule))),
+    };
     let introduce = Change::IntroduceTiers(options.default_tiers.clone());
-    store.commit(&[configure, introduce])?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    let changes: Vec<Change> = [configure, introduce].into_iter().chain(export).collect();
+    store.commit(&changes)?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
     shared.observe(store.as_ref(), store.revision()?)?;
     let inheritance = Inheritance::new(shared, store.as_ref());

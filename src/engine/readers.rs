@@ -1,5 +1,5 @@
 //! The threads that read, so that no request waits for a report: whose key it is and what is recalled is asked by threads of
-//! their own.
+//! their own. So is the outbox, whose sender writes, too.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -9,8 +9,9 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use crate::store::Store;
 use crate::{Error, Result};
 
-/// For each kind of reads.
+/// For each kind of reads, and for the outbox.
 const THREADS: usize = 2;
+const OUTBOX_THREADS: usize = 1;
 
 /// A read; it is told of the error where the store could not be opened.
 pub type Job = Box<dyn FnOnce(Result<&dyn Store>) + Send>;
@@ -21,6 +22,7 @@ pub struct Readers {
     /// Requests wait for these.
     first: Queue,
     reports: Queue,
+    outbox: Queue,
 }
 
 impl Readers {
@@ -34,9 +36,15 @@ impl Readers {
         self.first.submit(job);
     }
 
+    /// What a sender has to do.
+    pub fn submit_outbox(&self, job: Job) {
+        self.outbox.submit(job);
+    }
+
     pub fn start(&self, store: &Arc<dyn Store>) -> Result<Vec<JoinHandle<()>>> {
-        let mut threads = self.first.start("weighbridge-lookup", store)?;
-        threads.extend(self.reports.start("weighbridge-report", store)?);
+        let mut threads = self.first.start("weighbridge-lookup", THREADS, store)?;
+        threads.extend(self.reports.start("weighbridge-report", THREADS, store)?);
+        threads.extend(self.outbox.start("weighbridge-outbox", OUTBOX_THREADS, store)?);
         Ok(threads)
     }
 
@@ -55,7 +63,7 @@ impl Readers {
     }
 
     fn queues(&self) -> impl Iterator<Item = &Queue> {
-        [&self.first, &self.reports].into_iter()
+        [&self.first, &self.reports, &self.outbox].into_iter()
     }
 }
 
@@ -95,8 +103,8 @@ impl Queue {
         job(Err(refusal));
     }
 
-    fn start(&self, name: &str, store: &Arc<dyn Store>) -> Result<Vec<JoinHandle<()>>> {
-        (1..=THREADS)
+    fn start(&self, name: &str, threads: usize, store: &Arc<dyn Store>) -> Result<Vec<JoinHandle<()>>> {
+        (1..=threads)
             .map(|number| {
                 let (jobs, store) = (self.jobs.clone(), Arc::clone(store));
                 super::recorder::spawn(format!("{name}-{number}"), move || {

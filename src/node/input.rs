@@ -167,6 +167,7 @@ impl EngineOptions {
             durability,
             deadline,
             thresholds,
+            export: Patch::Keep,
             holder,
             listener,
         };

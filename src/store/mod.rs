@@ -10,21 +10,23 @@ use crate::domain::customer::CustomerPatch;
 use crate::domain::lease::Wish;
 use crate::domain::subscription::Report;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable, TimeZone,
-    Timestamp, UsageEvent,
+    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable,
+    TimeZone, Timestamp, UsageEvent,
 };
 use crate::{Code, Error, Result};
 
 mod group;
 pub mod migration;
+pub mod outbox;
 pub mod postgres;
 pub mod sqlite;
 
+pub use outbox::{Backlog, Outbox, ReportQuery, Reported, Settlement};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// A place that remembers customers, keys, events and counters, shared by any number of processes.
-pub trait Store: Send + Sync {
+pub trait Store: Outbox + Send + Sync {
     /// Applies a group of changes in one transaction. When this returns `Ok`, all of them survive a `kill -9`; when it
     /// returns an error, none of them happened. A change that is refused on its own (its outcome is an error) changes
     /// nothing and leaves the others alone.
@@ -107,6 +109,8 @@ pub struct Catalog {
     pub tiers: TierTable,
     /// In which the billing periods begin and end.
     pub time_zone: TimeZone,
+    /// What is written into the outbox: nothing where there is no rule.
+    pub export: Option<ExportRule>,
 }
 
 /// One change, applied whole or not at all.
@@ -154,6 +158,8 @@ pub enum Change {
     },
     /// Gives a store tiers that has none. Who opens a store without saying which tiers overrules nobody.
     IntroduceTiers(TierTable),
+    /// From now on events are reported by this rule, or not at all.
+    Export(Option<ExportRule>),
     /// Takes over a stretch of a legacy file, unless another process already has.
     TakeOver(Takeover),
     /// Takes an event of Stripe's to work on, unless somebody else has or it is finished.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use weighbridge::Result;
+use weighbridge::domain::customer::Patch;
 use weighbridge::domain::{HolderId, Thresholds, TierTable};
 use weighbridge::engine::takeover::TakeoverReport;
 use weighbridge::engine::{Engine, Location, Options, Reply};
@@ -42,6 +43,7 @@ impl Place {
             tiers: None,
             default_tiers: TierTable::default(),
             time_zone: None,
+            export: Patch::Keep,
             now: support::now(),
             durability: Durability::default(),
             // A busy machine is slow, which is not what the tests are about.

@@ -13,6 +13,7 @@ pub mod leases;
 pub mod leases_model;
 pub mod limits;
 pub mod model;
+pub mod outbox;
 pub mod stripe_events;
 pub mod takeover;
 pub mod usage;
@@ -179,6 +180,27 @@ macro_rules! store_conformance {
                 a_suspension_by_hand_stays_and_another_subscription_forgets_the_first,
                 stores_on_one_place_claim_each_event_once_between_them,
                 whoever_is_named_while_stripe_tells_is_not_missed,
+            }
+            outbox {
+                what_is_counted_is_reported_by_customer_meter_and_window,
+                however_an_event_is_counted_it_is_reported_once,
+                only_what_is_to_be_reported_is,
+                without_a_rule_nothing_is_reported,
+                a_group_that_fails_reports_nothing,
+                a_report_that_was_claimed_grows_no_more,
+                another_recipient_is_another_report,
+                one_report_of_an_account_is_on_its_way,
+                a_window_is_claimed_when_it_has_ended_or_early,
+                a_claim_that_has_run_out_is_taken_over_in_doubt,
+                an_attempt_leads_to_its_state,
+                everybodys_turn_comes,
+                the_backlog_tells_how_much_is_where,
+                reports_are_paged_by_id,
+                what_was_refused_is_sent_again_as_another_report,
+                what_is_rejected_afterwards_is_dead,
+                only_what_was_sent_is_forgotten,
+                stores_on_one_place_claim_each_report_once,
+                every_unit_is_in_exactly_one_report,
             }
             leases_model {
                 no_schedule_passes_a_limit_loses_an_event_or_strands_a_unit,

@@ -3,6 +3,7 @@
 
 pub mod child;
 pub mod leases;
+pub mod outbox;
 pub mod postgres;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};

@@ -10,11 +10,14 @@ use crate::store::{
 };
 
 mod administration;
+mod deltas;
+mod export;
 mod leases;
 mod stripe_events;
 mod tables;
 mod tally;
 
+pub use deltas::Deltas;
 pub use tables::{Counted, Tables};
 pub use tally::{CounterKey, RollupKey, Tally, rollup_key};
 
@@ -55,6 +58,7 @@ impl<T: Tables> Group<T> {
             }
             Change::Configure { tiers, time_zone } => self.configure(tiers.as_ref(), *time_zone),
             Change::IntroduceTiers(tiers) => self.introduce_tiers(tiers),
+            Change::Export(rule) => self.set_export(*rule),
             Change::TakeOver(takeover) => self.take_over(takeover),
             Change::ClaimStripeEvent { event, now } => self.claim_stripe_event(event, *now),
             Change::FinishStripeEvent(finished) => self.finish_stripe_event(finished),
@@ -63,6 +67,14 @@ impl<T: Tables> Group<T> {
     }
 
     fn charge(&mut self, charge: &Charge) -> Step<T> {
+        let outcome = self.count(charge)?;
+        if let Ok(Applied::Charged(Charged { verdict: Verdict::Recorded, customer, .. })) = &outcome {
+            self.enqueue(&charge.event, customer, charge.now)?;
+        }
+        Ok(outcome)
+    }
+
+    fn count(&mut self, charge: &Charge) -> Step<T> {
         let event = &charge.event;
         let known = self.tables.customer(&event.customer_id)?;
         let is_new = known.is_none();
@@ -106,6 +118,7 @@ impl<T: Tables> Group<T> {
                     if let Err(error) = self.tables.record(event, &customer, period, *now)? {
                         return Ok(Err(error));
                     }
+                    self.enqueue(event, &customer, *now)?;
                     if is_new {
                         self.tables.put_customer(&customer)?;
                     }
@@ -179,7 +192,8 @@ impl<T: Tables> Group<T> {
         }
         for event in events {
             // A sum that overflows fails the group: a stretch is taken over whole or not at all.
-            self.charge(&Charge { event: event.clone(), admission: None, paid: None, now: *now })??;
+            // It is not reported: that was the seed's business.
+            self.count(&Charge { event: event.clone(), admission: None, paid: None, now: *now })??;
         }
         self.tables.set_takeover_position(file, *to)?;
         Ok(Ok(Applied::TakenOver(true)))

@@ -2,8 +2,8 @@
 
 use crate::Error;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Subscription, TierTable, TimeZone, Timestamp,
-    UsageEvent,
+    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
+    TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
@@ -17,6 +17,7 @@ pub trait Tables {
     fn set_tiers(&mut self, tiers: TierTable) -> Result<(), Self::Error>;
     /// Sorts all events into the billing periods of a new time zone, too.
     fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<(), Self::Error>;
+    fn set_export(&mut self, rule: Option<ExportRule>) -> Result<(), Self::Error>;
     /// The ids of the tiers that customers have.
     fn tiers_in_use(&mut self) -> Result<Vec<String>, Self::Error>;
     /// Keys, customers or the catalog have changed: caches must notice.
@@ -37,6 +38,15 @@ pub trait Tables {
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>, Self::Error>;
     /// Counts an event and writes it and its id down. The inner error: a sum would overflow, and nothing was done.
     fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self>;
+
+    /// Adds an event that was counted to the open report of its window, or opens one.
+    fn enqueue(
+        &mut self,
+        event: &UsageEvent,
+        recipient: Recipient,
+        rule: &ExportRule,
+        now: Timestamp,
+    ) -> Result<(), Self::Error>;
 
     /// Those for another period that overlaps this one count too: a change of the time zone moves the periods, and what
     /// was set aside before may be spent in either of two.

@@ -14,12 +14,13 @@ use tokio_postgres::types::Type;
 use super::columns::{self, customer_columns};
 use super::database::Statement;
 use super::error::Result;
+use super::outbox;
 use super::transaction::{CountedEvent, LeaseKey};
 use super::write::{
     COUNTER_COLUMNS, counter_statement, event_statements, new_customer_statement, position_statement, rollup_statement,
 };
-use crate::domain::{Customer, CustomerId, HolderId, Period, Standing, TimeZone, Timestamp, UsageEvent};
-use crate::store::group::{CounterKey, RollupKey, Tally, rollup_key};
+use crate::domain::{Customer, CustomerId, HolderId, Period, Standing, Timestamp, UsageEvent};
+use crate::store::group::{CounterKey, Deltas, RollupKey, Tally, rollup_key};
 use crate::store::{
     Applied, Catalog, Change, Charge, Charged, LeasePart, Outcome, Record, RecordStatus, Recorded, Verdict,
 };
@@ -43,6 +44,8 @@ pub struct Additions {
     counters: BTreeMap<CounterKey, Tally>,
     rollups: BTreeMap<RollupKey, Tally>,
     events: Vec<CountedEvent>,
+    /// For those customers of whom the other service knows, which is found out by the statement.
+    deltas: Deltas,
     settled: BTreeMap<LeaseKey, u64>,
     /// The first and the last place in each journal.
     positions: BTreeMap<HolderId, (u64, u64)>,
@@ -72,10 +75,10 @@ impl Additions {
         for change in changes {
             match change {
                 Change::Charge(Charge { event, admission: None, paid: None, now }) => {
-                    additions.add(event, Kind::Charge, *now, catalog.time_zone)?;
+                    additions.add(event, Kind::Charge, *now, catalog)?;
                 }
                 Change::Record(Record { holder, sequence, event, paid, now }) => {
-                    additions.add(event, Kind::Record, *now, catalog.time_zone)?;
+                    additions.add(event, Kind::Record, *now, catalog)?;
                     additions.pass(holder, *sequence)?;
                     paid.iter().for_each(|part| additions.settle(part));
                 }
@@ -85,11 +88,11 @@ impl Additions {
         (!changes.is_empty()).then_some(additions)
     }
 
-    fn add(&mut self, event: &UsageEvent, kind: Kind, now: Timestamp, time_zone: TimeZone) -> Option<()> {
+    fn add(&mut self, event: &UsageEvent, kind: Kind, now: Timestamp, catalog: &Catalog) -> Option<()> {
         if event.id.is_some() || event.cost.to_number() > LARGEST_COST {
             return None;
         }
-        let period = Period::month(event.timestamp, time_zone);
+        let period = Period::month(event.timestamp, catalog.time_zone);
         let counter = (event.customer_id.clone(), period.start, event.meter);
         let tally = self.counters.entry(counter.clone()).or_default();
         *tally = tally.plus(event).ok()?;
@@ -97,6 +100,9 @@ impl Additions {
         let rollup = self.rollups.entry(rollup_key(event)).or_default();
         *rollup = rollup.plus(event).ok()?;
         self.places.push(Place { counter, period, added, kind });
+        if let Some(rule) = catalog.export.filter(|rule| rule.covers(event.meter)) {
+            self.deltas.add(event, None, &rule, now).ok()?;
+        }
         let subscription_id = event.subscription_id.clone();
         self.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
         let id = &event.customer_id;
@@ -143,6 +149,7 @@ impl Additions {
         .chain(counter_statement(&self.counters))
         .chain(rollup_statement(&self.rollups))
         .chain(event_statements(&self.events))
+        .chain(outbox::delta_statement(&self.deltas))
         .chain(self.settlement_statements())
         .chain(position_statement(&positions))
         .chain([self.customers_charged()])

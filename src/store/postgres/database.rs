@@ -28,8 +28,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(600);
 /// For the next rows of a long answer.
 const ROWS_TIMEOUT: Duration = Duration::from_secs(60);
-/// One writes, four read, one tidies up.
-const CONNECTIONS: usize = 6;
+/// One writes, four read, two see to the outbox, one tidies up.
+const CONNECTIONS: usize = 8;
 /// Rows that are taken from an answer at once.
 const CHUNK: usize = 1_024;
 /// Between attempts to reach a server that is away: with jitter, so that a thousand processes do not come at once.

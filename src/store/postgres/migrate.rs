@@ -8,8 +8,11 @@ use super::error::Result;
 use super::options::Schema;
 use crate::{Code, Error};
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_foundation.sql"), include_str!("migrations/0002_stripe_events.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_foundation.sql"),
+    include_str!("migrations/0002_stripe_events.sql"),
+    include_str!("migrations/0003_outbox.sql"),
+];
 
 /// Says that a schema is ours, and how many migrations it has had.
 const MARK: &str = "weighbridge schema ";

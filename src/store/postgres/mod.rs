@@ -25,6 +25,7 @@ mod load;
 mod maintenance;
 mod migrate;
 mod options;
+mod outbox;
 mod partitions;
 mod read;
 mod stripe_events;

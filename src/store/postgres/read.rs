@@ -7,7 +7,9 @@ use tokio_postgres::types::Type;
 use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::database::{Database, Purpose, Statement};
 use super::error::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Tier, TierTable, Timestamp};
+use crate::domain::{
+    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Tier, TierTable, Timestamp,
+};
 use crate::store::{Catalog, Counter, Lease, UsageRow, Visitor};
 
 pub fn settings() -> Vec<Statement> {
@@ -17,12 +19,13 @@ pub fn settings() -> Vec<Statement> {
         Statement::new(
             "SELECT id, api_requests_per_month, agent_executions_per_month, definition FROM tiers ORDER BY position",
         ),
+        Statement::new("SELECT value FROM settings WHERE name = 'export'"),
     ]
 }
 
 /// Reads the answers to [`settings`].
 pub fn catalog_of(answers: &[Vec<Row>]) -> Result<(u64, Catalog)> {
-    let [revision, time_zone, tiers] = answers else { return Err(missing("the settings")) };
+    let [revision, time_zone, tiers, export] = answers else { return Err(missing("the settings")) };
     let value = |rows: &[Row]| -> Result<String> { Ok(rows.first().ok_or_else(|| missing("a setting"))?.try_get(0)?) };
     let revision = value(revision)?.parse().map_err(|_| missing("the revision"))?;
     let limit = |row: &Row, column| -> Result<Option<u64>> {
@@ -39,7 +42,11 @@ pub fn catalog_of(answers: &[Vec<Row>]) -> Result<(u64, Catalog)> {
             })
         })
         .collect::<Result<_>>()?;
-    Ok((revision, Catalog { tiers: TierTable::new(tiers)?, time_zone: value(time_zone)?.parse()? }))
+    let export =
+        export.first().map(|row| Ok::<_, super::error::PostgresError>(ExportRule::from_stored(row.try_get(0)?)?));
+    let catalog =
+        Catalog { tiers: TierTable::new(tiers)?, time_zone: value(time_zone)?.parse()?, export: export.transpose()? };
+    Ok((revision, catalog))
 }
 
 fn missing(what: &str) -> super::error::PostgresError {

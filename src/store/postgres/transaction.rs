@@ -13,10 +13,10 @@ use super::wanted::Wanted;
 use super::write;
 use super::{read, stripe_events};
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Subscription, TierTable, TimeZone, Timestamp,
-    UsageEvent,
+    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
+    TimeZone, Timestamp, UsageEvent,
 };
-use crate::store::group::{Counted, CounterKey, RollupKey, Tables, Tally, rollup_key};
+use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 /// Customer, meter, start of the period, holder.
@@ -53,6 +53,7 @@ pub struct Unwritten {
     pub counters: BTreeMap<CounterKey, Tally>,
     pub rollups: BTreeMap<RollupKey, Tally>,
     pub events: Vec<CountedEvent>,
+    pub deltas: Deltas,
     pub leases: BTreeSet<LeaseKey>,
     pub recalls: BTreeMap<(CustomerId, Meter), bool>,
     pub positions: BTreeMap<HolderId, u64>,
@@ -136,6 +137,20 @@ impl Tables for Transaction<'_> {
         )?;
         self.catalog.time_zone = time_zone;
         self.recount()
+    }
+
+    fn set_export(&mut self, rule: Option<ExportRule>) -> Result<()> {
+        let statement = match rule {
+            Some(rule) => Statement::new(
+                "INSERT INTO settings (name, value) VALUES ('export', $1)
+                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            )
+            .text(rule.to_stored()?),
+            None => Statement::new("DELETE FROM settings WHERE name = 'export'"),
+        };
+        self.session.run_one(statement)?;
+        self.catalog.export = rule;
+        Ok(())
     }
 
     fn tiers_in_use(&mut self) -> Result<Vec<String>> {
@@ -240,6 +255,10 @@ impl Tables for Transaction<'_> {
         let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref()).cloned();
         self.unwritten.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
         Ok(Ok(()))
+    }
+
+    fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {
+        Ok(self.unwritten.deltas.add(event, Some(recipient), rule, now)?)
     }
 
     fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {

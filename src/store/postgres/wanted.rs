@@ -56,6 +56,7 @@ impl Wanted {
             | Change::ForgetJournal { .. }
             | Change::Configure { .. }
             | Change::IntroduceTiers(_)
+            | Change::Export(_)
             | Change::ClaimStripeEvent { .. }
             | Change::FinishStripeEvent(_)
             | Change::ReleaseStripeEvent { .. } => {}

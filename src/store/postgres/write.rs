@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 use super::columns;
 use super::database::Statement;
 use super::error::Result;
-use super::event_ids;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
+use super::{event_ids, outbox};
 use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
@@ -33,6 +33,7 @@ impl Transaction<'_> {
             .into_iter()
             .flatten()
             .chain(event_statements(&unwritten.events))
+            .chain(outbox::delta_statement(&unwritten.deltas))
             .chain(leases)
             .chain(recall_statements(&unwritten.recalls))
             .chain(position_statement(&unwritten.positions))

@@ -248,8 +248,8 @@ fn count(writer: &HolderId) -> Statement {
 /// The catalog stands still while a group is decided upon; whoever changes it waits until nobody decides.
 fn lock_settings(changes: &[Change]) -> Statement {
     let configures =
-        changes.iter().any(|change| matches!(change, Change::Configure { .. } | Change::IntroduceTiers(_)));
-    Statement::new(if configures {
+        |change: &Change| matches!(change, Change::Configure { .. } | Change::IntroduceTiers(_) | Change::Export(_));
+    Statement::new(if changes.iter().any(configures) {
         "LOCK TABLE settings IN EXCLUSIVE MODE"
     } else {
         "LOCK TABLE settings IN ROW SHARE MODE"

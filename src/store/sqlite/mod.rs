@@ -23,6 +23,7 @@ mod export;
 mod leases;
 mod memory;
 mod migrate;
+mod outbox;
 mod read;
 mod stripe_events;
 mod tallies;

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::error::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, Period, Tier, TierTable, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, ExportRule, KeyHash, Period, Tier, TierTable, Timestamp};
 use crate::store::{Catalog, Counter, UsageRow, Visitor};
 
 pub fn revision(connection: &Connection) -> Result<u64> {
@@ -15,6 +15,8 @@ pub fn revision(connection: &Connection) -> Result<u64> {
 pub fn catalog(connection: &Connection) -> Result<Catalog> {
     let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE name = 'time_zone'")?;
     let time_zone: String = statement.query_row([], |row| row.get(0))?;
+    let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE name = 'export'")?;
+    let export: Option<String> = statement.query_row([], |row| row.get(0)).optional()?;
     let mut statement = connection.prepare_cached(
         "SELECT id, api_requests_per_month, agent_executions_per_month, definition FROM tiers ORDER BY position",
     )?;
@@ -27,7 +29,8 @@ pub fn catalog(connection: &Connection) -> Result<Catalog> {
         })
     })?;
     let tiers = TierTable::new(tiers.collect::<rusqlite::Result<_>>()?)?;
-    Ok(Catalog { tiers, time_zone: time_zone.parse()? })
+    let export = export.as_deref().map(ExportRule::from_stored).transpose()?;
+    Ok(Catalog { tiers, time_zone: time_zone.parse()?, export })
 }
 
 pub fn identify(connection: &Connection, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {

@@ -8,12 +8,12 @@ use super::columns;
 use super::error::{Result, SqliteError};
 use super::leases::{self, Settlements};
 use super::memory::Memory;
-use super::{read, stripe_events};
+use super::{outbox, read, stripe_events};
 use crate::domain::{
-    ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Subscription, SubscriptionStatus, TierTable,
-    TimeZone, Timestamp, UsageEvent,
+    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription,
+    SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
 };
-use crate::store::group::{Counted, Tables, rollup_key};
+use crate::store::group::{Counted, Deltas, Tables, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 pub struct Transaction<'c> {
@@ -21,6 +21,7 @@ pub struct Transaction<'c> {
     memory: Memory,
     revised: bool,
     settlements: Settlements,
+    deltas: Deltas,
     /// How far the journals of this group's events are recorded.
     positions: HashMap<HolderId, u64>,
 }
@@ -33,6 +34,7 @@ impl<'c> Transaction<'c> {
             memory: Memory::recall(connection, known)?,
             revised: false,
             settlements: Settlements::default(),
+            deltas: Deltas::default(),
             positions: HashMap::new(),
         })
     }
@@ -41,6 +43,7 @@ impl<'c> Transaction<'c> {
     pub fn finish(mut self) -> Result<Memory> {
         self.memory.tallies.write(self.connection)?;
         self.settlements.write(self.connection)?;
+        outbox::write_deltas(self.connection, &self.deltas)?;
         leases::write_positions(self.connection, &mut self.positions)?;
         self.memory.event_ids.write(self.connection)?;
         if self.revised {
@@ -104,6 +107,16 @@ impl Tables for Transaction<'_> {
         self.connection.execute("UPDATE settings SET value = ? WHERE name = 'time_zone'", [time_zone.name()])?;
         self.memory.catalog.time_zone = time_zone;
         self.recount()
+    }
+
+    fn set_export(&mut self, rule: Option<ExportRule>) -> Result<()> {
+        self.connection.execute("DELETE FROM settings WHERE name = 'export'", [])?;
+        if let Some(rule) = rule {
+            let insert = "INSERT INTO settings (name, value) VALUES ('export', ?)";
+            self.connection.execute(insert, [rule.to_stored()?])?;
+        }
+        self.memory.catalog.export = rule;
+        Ok(())
     }
 
     fn tiers_in_use(&mut self) -> Result<Vec<String>> {
@@ -224,6 +237,10 @@ impl Tables for Transaction<'_> {
             self.memory.event_ids.claim(self.connection, event, id, now)?;
         }
         Ok(Ok(()))
+    }
+
+    fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {
+        Ok(self.deltas.add(event, Some(recipient), rule, now)?)
     }
 
     fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {

@@ -1,0 +1,297 @@
+//! The outbox's table.
+//!
+//! Groups add to open reports and processes claim them at the same time. A report that a group holds is skipped by whoever
+//! claims; one that was claimed is open no more, and what a group adds opens another one.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+
+use super::columns;
+use super::database::{Purpose, Statement};
+use super::error::Result;
+use super::{PostgresStore, read};
+use crate::domain::outbox::State;
+use crate::domain::outbox::delivery::LONGEST_FUTURE;
+use crate::domain::{CustomerId, HolderId, Period, Recipient, Report, ReportId, Timestamp};
+use crate::store::group::Deltas;
+use crate::store::outbox::Claim;
+use crate::store::{Backlog, Outbox, ReportQuery, Reported, Settlement};
+
+/// The columns that [`report`] reads, in its order.
+macro_rules! report_columns {
+    () => {
+        "r.id, r.customer_id, r.meter, r.window_start, r.stripe_customer_id, nullif(r.subscription_id, ''), r.units,
+         r.timestamp, r.state, r.attempts, r.first_attempt_at, r.in_doubt, r.due_at, r.reason"
+    };
+}
+
+fn report(row: &Row) -> Result<Report> {
+    let first_attempt_at: Option<DateTime<Utc>> = row.try_get(10)?;
+    Ok(Report {
+        id: ReportId::from_stored(row.try_get(0)?),
+        customer_id: CustomerId::from_stored(row.try_get(1)?),
+        meter: columns::meter(row, 2)?,
+        window_start: columns::timestamp(row, 3)?,
+        recipient: Recipient { stripe_customer_id: row.try_get(4)?, subscription_id: row.try_get(5)? },
+        units: columns::count(row, 6)?,
+        timestamp: columns::timestamp(row, 7)?,
+        state: state(row, 8)?,
+        attempts: u32::try_from(row.try_get::<_, i32>(9)?).unwrap_or_default(),
+        first_attempt_at: first_attempt_at.map(|at| Timestamp::from_stored(at.timestamp_millis())),
+        in_doubt: row.try_get(11)?,
+        due_at: columns::timestamp(row, 12)?,
+        reason: row.try_get(13)?,
+    })
+}
+
+fn state(row: &Row, column: usize) -> Result<State> {
+    Ok(State::from_str(row.try_get(column)?)?)
+}
+
+/// Adds to open reports, and opens others. Whom a report tells of is looked up where it is not said.
+///
+/// Two groups cannot wait for each other here: who adds to the same reports has added to the same counters before.
+pub fn delta_statement(deltas: &Deltas) -> Option<Statement> {
+    let (mut customers, mut ids, mut meters, mut starts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut recipients, mut subscriptions) = (Vec::new(), Vec::new());
+    let (mut units, mut timestamps, mut due) = (Vec::new(), Vec::new(), Vec::new());
+    for ((customer_id, meter, window_start, recipient), delta) in deltas.iter() {
+        customers.push(customer_id.as_str().to_owned());
+        ids.push(delta.id.as_str().to_owned());
+        meters.push(meter.as_str().to_owned());
+        starts.push(columns::instant(*window_start));
+        recipients.push(recipient.as_ref().map(|recipient| recipient.stripe_customer_id.clone()));
+        subscriptions.push(recipient.as_ref().map(|recipient| recipient.subscription_id.clone().unwrap_or_default()));
+        units.push(columns::bigint(delta.units));
+        timestamps.push(columns::instant(delta.timestamp));
+        due.push(columns::instant(delta.due_at));
+    }
+    (!units.is_empty()).then(|| {
+        Statement::new(
+            "INSERT INTO usage_reports (customer_id, id, meter, window_start, stripe_customer_id, subscription_id, units,
+                                        timestamp, is_open, state, due_at, attempts, in_doubt)
+             SELECT customer_id, new.id, meter, window_start, coalesce(new.stripe_customer_id, c.stripe_customer_id),
+                 coalesce(new.subscription_id, c.subscription_id, ''), units, timestamp, true, 'pending', due_at, 0, false
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9) AS new(customer_id, id, meter, window_start,
+                 stripe_customer_id, subscription_id, units, timestamp, due_at)
+             LEFT JOIN customers c ON c.id = customer_id
+             WHERE coalesce(new.stripe_customer_id, c.stripe_customer_id) IS NOT NULL
+             ON CONFLICT (customer_id, meter, window_start, stripe_customer_id, subscription_id) WHERE is_open
+             DO UPDATE SET units = usage_reports.units + excluded.units,
+                 timestamp = greatest(usage_reports.timestamp, excluded.timestamp)",
+        )
+        .texts(customers)
+        .texts(ids)
+        .texts(meters)
+        .with(starts, Type::TIMESTAMPTZ_ARRAY)
+        .with(recipients, Type::TEXT_ARRAY)
+        .with(subscriptions, Type::TEXT_ARRAY)
+        .with(units, Type::INT8_ARRAY)
+        .with(timestamps, Type::TIMESTAMPTZ_ARRAY)
+        .with(due, Type::TIMESTAMPTZ_ARRAY)
+    })
+}
+
+impl Outbox for PostgresStore {
+    /// One process claims at a time, for the moment that this takes: so that two do not claim two reports of one account.
+    fn claim_reports(&self, claim: &Claim) -> crate::Result<Vec<Report>> {
+        let lock = Statement::new("SELECT pg_advisory_xact_lock(hashtextextended('weighbridge outbox ' || $1, 0))")
+            .text(self.options.schema.as_str());
+        let (customer, meter) =
+            claim.after.as_ref().map_or(("", ""), |(customer_id, meter)| (customer_id.as_str(), meter.as_str()));
+        // The accounts are found one after the other, from the index, as far as they are needed. Of each one the report on
+        // its way comes first, and is claimed where its claim has run out.
+        let claim = Statement::new(concat!(
+            "WITH RECURSIVE accounts AS (
+                 (SELECT customer_id, meter FROM usage_reports
+                  WHERE state IN ('pending', 'sending') AND (customer_id, meter) > ($1, $2)
+                  ORDER BY customer_id, meter LIMIT 1)
+                 UNION ALL
+                 SELECT next.customer_id, next.meter FROM accounts, LATERAL (
+                     SELECT customer_id, meter FROM usage_reports u
+                     WHERE state IN ('pending', 'sending')
+                         AND (u.customer_id, u.meter) > (accounts.customer_id, accounts.meter)
+                     ORDER BY customer_id, meter LIMIT 1
+                 ) next
+             ), heads AS (
+                 SELECT head.customer_id, head.id FROM accounts, LATERAL (
+                     SELECT customer_id, id, is_open, timestamp, due_at FROM usage_reports u
+                     WHERE u.customer_id = accounts.customer_id AND u.meter = accounts.meter
+                         AND state IN ('pending', 'sending')
+                     ORDER BY state DESC, due_at LIMIT 1
+                 ) head
+                 WHERE head.due_at <= $3 OR ($4 AND head.is_open AND head.timestamp <= $5)
+                 LIMIT $6
+             ), free AS (
+                 SELECT u.customer_id, u.id FROM usage_reports u JOIN heads USING (customer_id, id)
+                 WHERE u.state IN ('pending', 'sending') AND (u.due_at <= $3 OR ($4 AND u.is_open))
+                 FOR UPDATE OF u SKIP LOCKED
+             ), claimed AS (
+                 UPDATE usage_reports r
+                 SET in_doubt = r.in_doubt OR r.state = 'sending', state = 'sending', is_open = false, holder = $7,
+                     due_at = $8, attempts = r.attempts + 1, first_attempt_at = coalesce(r.first_attempt_at, $3)
+                 FROM free WHERE r.customer_id = free.customer_id AND r.id = free.id
+                 RETURNING r.*
+             )
+             SELECT ",
+            report_columns!(),
+            " FROM claimed r ORDER BY r.customer_id, r.meter"
+        ))
+        .text(customer)
+        .text(meter)
+        .with(columns::instant(claim.now), Type::TIMESTAMPTZ)
+        .with(claim.early, Type::BOOL)
+        .with(columns::instant(claim.now.plus_millis(LONGEST_FUTURE)), Type::TIMESTAMPTZ)
+        .with(i64::try_from(claim.limit).unwrap_or(i64::MAX), Type::INT8)
+        .text(claim.holder.as_str())
+        .with(columns::instant(claim.until), Type::TIMESTAMPTZ);
+        let mut answers = self.outbox(&[lock, claim])?;
+        self.at(answers.pop().unwrap_or_default().iter().map(report).collect())
+    }
+
+    fn settle_reports(&self, holder: &HolderId, settlements: &[Settlement]) -> crate::Result<()> {
+        let (mut customers, mut ids, mut attempts, mut states) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut due, mut doubts, mut reasons, mut instants) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for settlement in settlements {
+            customers.push(settlement.customer_id.as_str().to_owned());
+            ids.push(settlement.id.as_str().to_owned());
+            attempts.push(i32::try_from(settlement.attempts).unwrap_or(i32::MAX));
+            states.push(settlement.settled.state.as_str().to_owned());
+            due.push(columns::instant(settlement.settled.due_at));
+            doubts.push(settlement.settled.in_doubt);
+            reasons.push(settlement.reason.clone());
+            instants.push(columns::instant(settlement.now));
+        }
+        let settle = Statement::new(
+            "UPDATE usage_reports r
+             SET state = w.state, due_at = w.due_at, in_doubt = w.in_doubt, reason = w.reason, settled_at = w.settled_at
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) AS w(customer_id, id, attempts, state, due_at, in_doubt, reason,
+                 settled_at)
+             WHERE r.customer_id = w.customer_id AND r.id = w.id AND r.attempts = w.attempts AND r.state = 'sending'
+                 AND r.holder = $9",
+        )
+        .texts(customers)
+        .texts(ids)
+        .with(attempts, Type::INT4_ARRAY)
+        .texts(states)
+        .with(due, Type::TIMESTAMPTZ_ARRAY)
+        .with(doubts, Type::BOOL_ARRAY)
+        .with(reasons, Type::TEXT_ARRAY)
+        .with(instants, Type::TIMESTAMPTZ_ARRAY)
+        .text(holder.as_str());
+        self.outbox(&[settle]).map(drop)
+    }
+
+    fn reports(&self, query: &ReportQuery) -> crate::Result<Vec<Report>> {
+        let select = Statement::new(concat!(
+            "SELECT ",
+            report_columns!(),
+            " FROM usage_reports r
+             WHERE ($1 IS NULL OR r.state = $1) AND ($2 IS NULL OR r.customer_id = $2) AND ($3 IS NULL OR r.id = $3)
+                 AND r.id > $4
+             ORDER BY r.id LIMIT $5"
+        ))
+        .with(query.state.map(State::as_str), Type::TEXT)
+        .with(query.customer_id.as_ref().map(|id| id.as_str().to_owned()), Type::TEXT)
+        .with(query.id.as_ref().map(|id| id.as_str().to_owned()), Type::TEXT)
+        .text(query.after.as_deref().unwrap_or_default())
+        .with(i64::try_from(query.limit).unwrap_or(i64::MAX), Type::INT8);
+        self.at(read::ask(&self.database, select).and_then(|rows| rows.iter().map(report).collect()))
+    }
+
+    fn backlog(&self) -> crate::Result<Vec<Backlog>> {
+        // Two halves, as there is an index for each.
+        let select = Statement::new(
+            "SELECT state, count(*), sum(units)::bigint, min(window_start) FROM usage_reports
+             WHERE state IN ('pending', 'sending') GROUP BY state
+             UNION ALL
+             SELECT state, count(*), sum(units)::bigint, min(window_start) FROM usage_reports
+             WHERE state IN ('dead', 'uncertain', 'frozen') GROUP BY state",
+        );
+        let backlog = |row: &Row| {
+            let (reports, units) = (columns::count(row, 1)?, columns::count(row, 2)?);
+            Ok(Backlog { state: state(row, 0)?, reports, units, since: columns::timestamp(row, 3)? })
+        };
+        self.at(read::ask(&self.database, select).and_then(|rows| rows.iter().map(backlog).collect()))
+    }
+
+    fn has_unsent(&self, until: Timestamp) -> crate::Result<bool> {
+        let select = Statement::new(
+            "SELECT 1 FROM usage_reports WHERE state IN ('pending', 'sending') AND timestamp <= $1 LIMIT 1",
+        )
+        .with(columns::instant(until), Type::TIMESTAMPTZ);
+        self.at(read::ask(&self.database, select).map(|rows| !rows.is_empty()))
+    }
+
+    fn reported(&self, customer: Option<&CustomerId>, span: Period) -> crate::Result<Vec<Reported>> {
+        let select = Statement::new(
+            "SELECT customer_id, meter, state, count(*), sum(units)::bigint FROM usage_reports
+             WHERE window_start >= $1 AND window_start < $2 AND ($3 IS NULL OR customer_id = $3)
+             GROUP BY customer_id, meter, state ORDER BY customer_id, meter, state",
+        )
+        .with(columns::instant(span.start), Type::TIMESTAMPTZ)
+        .with(columns::instant(span.end), Type::TIMESTAMPTZ)
+        .with(customer.map(|id| id.as_str().to_owned()), Type::TEXT);
+        let reported = |row: &Row| {
+            Ok(Reported {
+                customer_id: CustomerId::from_stored(row.try_get(0)?),
+                meter: columns::meter(row, 1)?,
+                state: state(row, 2)?,
+                reports: columns::count(row, 3)?,
+                units: columns::count(row, 4)?,
+            })
+        };
+        self.at(read::ask(&self.database, select).and_then(|rows| rows.iter().map(reported).collect()))
+    }
+
+    fn reject_report(&self, id: &ReportId, reason: &str, now: Timestamp) -> crate::Result<Option<Report>> {
+        let update = Statement::new(concat!(
+            "UPDATE usage_reports r SET state = 'dead', in_doubt = false, reason = $2, settled_at = $3
+             WHERE id = $1 AND NOT is_open RETURNING ",
+            report_columns!()
+        ))
+        .text(id.as_str())
+        .text(reason)
+        .with(columns::instant(now), Type::TIMESTAMPTZ);
+        let answers = self.outbox(&[update])?;
+        self.at(answers.iter().flatten().next().map(report).transpose())
+    }
+
+    fn retry_report(&self, id: &ReportId, successor: &ReportId, now: Timestamp) -> crate::Result<bool> {
+        let update = Statement::new(
+            "UPDATE usage_reports SET id = $2, state = 'pending', due_at = $3, first_attempt_at = NULL, reason = NULL
+             WHERE id = $1 AND state = 'dead' RETURNING 1",
+        )
+        .text(id.as_str())
+        .text(successor.as_str())
+        .with(columns::instant(now), Type::TIMESTAMPTZ);
+        Ok(self.outbox(&[update])?.iter().flatten().next().is_some())
+    }
+
+    fn forget_reports(&self, sent_before: Timestamp, limit: usize) -> crate::Result<u64> {
+        let delete = Statement::new(
+            "DELETE FROM usage_reports WHERE (customer_id, id) IN (
+                 SELECT customer_id, id FROM usage_reports WHERE state = 'sent' AND settled_at < $1 LIMIT $2
+             ) RETURNING 1",
+        )
+        .with(columns::instant(sent_before), Type::TIMESTAMPTZ)
+        .with(i64::try_from(limit).unwrap_or(i64::MAX), Type::INT8);
+        Ok(self.outbox(&[delete])?.iter().flatten().count() as u64)
+    }
+}
+
+impl PostgresStore {
+    /// A transaction beside those of groups, in one round trip. A connection that was cut while it lay idle is found out
+    /// here, so once more is tried: to do it twice is the same.
+    fn outbox(&self, statements: &[Statement]) -> crate::Result<Vec<Vec<Row>>> {
+        let run = || self.database.begin(Purpose::Write)?.finish(statements);
+        let answers = match run() {
+            Err(error) if error.is_disconnection() => run(),
+            answers => answers,
+        };
+        self.at(answers)
+    }
+}
