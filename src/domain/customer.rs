@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{SubscriptionStatus, Timestamp};
+use super::{Period, SubscriptionStatus, TimeZone, Timestamp, billing_period};
 use crate::{Error, Result};
 
 /// The longest id of a customer, event, tier or subscription, in bytes of UTF-8.
@@ -80,6 +80,11 @@ impl Customer {
         }
     }
 
+    /// The billing period that holds an instant; `zone` is that of calendar months.
+    pub fn billing_period(&self, at: Timestamp, zone: TimeZone) -> Period {
+        billing_period(self.billing_cycle_anchor, at, zone)
+    }
+
     /// A suspended customer's requests are refused; what is recorded for him otherwise still counts. His subscription
     /// can suspend him too, and ends only that.
     pub fn is_suspended(&self) -> bool {
@@ -119,6 +124,7 @@ pub struct CustomerPatch {
     pub tier_id: Patch<String>,
     pub subscription_id: Patch<String>,
     pub stripe_customer_id: Patch<String>,
+    pub billing_cycle_anchor: Patch<Timestamp>,
     pub suspended: Option<bool>,
 }
 
@@ -141,6 +147,12 @@ impl CustomerPatch {
         self.subscription_id.value().is_some() || self.stripe_customer_id.value().is_some()
     }
 
+    /// Whether the customer's billing periods may begin at other instants afterwards.
+    pub fn may_move_periods(&self) -> bool {
+        let names = |patch: &Patch<String>| *patch != Patch::Keep;
+        names(&self.subscription_id) || names(&self.stripe_customer_id) || self.billing_cycle_anchor != Patch::Keep
+    }
+
     /// Whatever was known of another subscription is forgotten.
     pub fn apply(self, customer: &mut Customer) {
         let before = (customer.subscription_id.clone(), customer.stripe_customer_id.clone());
@@ -154,5 +166,6 @@ impl CustomerPatch {
             customer.subscription_status = None;
             customer.billing_cycle_anchor = None;
         }
+        self.billing_cycle_anchor.apply(&mut customer.billing_cycle_anchor);
     }
 }

@@ -123,6 +123,16 @@ impl Interval {
     }
 }
 
+/// The billing period that holds an instant, for a customer with or without a subscription: a month from the anchor on, in
+/// Stripe's own zone, also where a longer time is paid for at once, because limits are for a month; without an anchor the
+/// calendar month of `zone`.
+pub fn billing_period(anchor: Option<Timestamp>, at: Timestamp, zone: TimeZone) -> Period {
+    match anchor {
+        Some(anchor) => BillingCycle::anchored(anchor, Interval::MONTH, TimeZone::UTC).period_containing(at),
+        None => Period::month(at, zone),
+    }
+}
+
 /// The periods of a subscription. Every instant lies in exactly one of them, also one before the anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BillingCycle {

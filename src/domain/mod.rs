@@ -39,7 +39,7 @@ pub use api_key::{ApiKey, KeyHash, Secret};
 pub use catalog::{Catalog, CatalogVersions};
 pub use currency::Currency;
 pub use customer::{Customer, CustomerId};
-pub use cycle::{BillingCycle, Interval};
+pub use cycle::{BillingCycle, Interval, billing_period};
 pub use decimal::{Decimal, Rounding};
 pub use event::{EventId, UsageEvent};
 pub use invoice::Invoice;

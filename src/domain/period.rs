@@ -107,7 +107,7 @@ impl Period {
     }
 
     /// The hour on the local clock that holds an instant; a change of the clocks begins a new one.
-    fn hour(at: Timestamp, zone: TimeZone) -> Self {
+    pub fn hour(at: Timestamp, zone: TimeZone) -> Self {
         let local = zone.local(at).time();
         let elapsed =
             i64::from(local.num_seconds_from_midnight() % 3_600) * 1_000 + i64::from(local.nanosecond() / 1_000_000);

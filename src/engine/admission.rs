@@ -191,9 +191,8 @@ impl Engine {
         let zone = shared.catalog().time_zone;
         let moment = shared.moment();
         let mut ledger = shared.ledger();
-        let period = ledger.period_of(want.now, zone);
         let basis = terms.map_or_else(|| Basis::Revision(shared.keys.revision()), Basis::Terms);
-        let (answer, refill) = ledger.take(want, period, basis, moment);
+        let (answer, refill) = ledger.take(want, zone, basis, moment);
         let returns = ledger.take_returns();
         drop(ledger);
         self.release(returns);
@@ -277,12 +276,9 @@ impl Engine {
 
     fn waited_in_vain(&self, want: &Want) -> Answer {
         let zone = self.shared.catalog().time_zone;
-        let mut ledger = self.shared.ledger();
-        let period = ledger.period_of(want.now, zone);
-        let contention = ledger.contention(want, period);
-        drop(ledger);
+        let contention = self.shared.ledger().contention(want, zone);
         match contention {
-            Some((terms, standing)) => Answer::Full(terms, standing, period),
+            Some((terms, standing, period)) => Answer::Full(terms, standing, period),
             None => Answer::Failed(self.timed_out()),
         }
     }

@@ -138,7 +138,7 @@ impl Gate {
 impl Engine {
     fn quota(&self, store: &dyn Store, catalog: &Catalog, customer: &Customer, now: Timestamp) -> Result<Quota> {
         let meter = Meter::ApiRequest;
-        let period = Period::month(now, catalog.time_zone);
+        let period = customer.billing_period(now, catalog.time_zone);
         let used = usage::used(store, &customer.id, meter, period)?;
         let leases = store.leases(&customer.id, meter, period)?;
         let elsewhere = leases.iter().filter(|lease| lease.holder != self.holder);

@@ -137,40 +137,23 @@ pub struct Ledger {
     returns: Vec<LeasePart>,
     /// Where to ask again, and when.
     retries: VecDeque<(Moment, AccountKey)>,
-    /// The billing period of the last instant asked about: most often the next one's too.
-    period: Option<(TimeZone, Period)>,
+    /// The calendar month of the last instant asked about: most often the next one's too.
+    month: Option<(TimeZone, Period)>,
     /// How far the last [`Ledger::sweep`] came.
     swept: usize,
 }
 
 impl Ledger {
     pub fn new(holder: HolderId) -> Self {
-        Self {
-            holder,
-            accounts: IndexMap::new(),
-            returns: Vec::new(),
-            retries: VecDeque::new(),
-            period: None,
-            swept: 0,
-        }
+        Self { holder, accounts: IndexMap::new(), returns: Vec::new(), retries: VecDeque::new(), month: None, swept: 0 }
     }
 
-    pub fn period_of(&mut self, now: Timestamp, zone: TimeZone) -> Period {
-        match self.period {
-            Some((known, period)) if known == zone && period.contains(now) => period,
-            _ => {
-                let period = Period::month(now, zone);
-                self.period = Some((zone, period));
-                period
-            }
-        }
-    }
-
-    /// Takes units where that can be decided here and now. `None`: only the store can, see [`Ledger::wait`].
+    /// Takes units where that can be decided here and now. `None`: only the store can, see [`Ledger::wait`]. `zone` is that of
+    /// calendar months.
     pub fn take(
         &mut self,
         want: &Want,
-        period: Period,
+        zone: TimeZone,
         basis: Basis,
         moment: Moment,
     ) -> (Option<Answer>, Option<LeaseRequest>) {
@@ -187,6 +170,7 @@ impl Ledger {
         if !account.waiting.is_empty() && want.units > 0 {
             return (None, None);
         }
+        let Some(period) = account.period(want.now, zone, &mut self.month) else { return (None, None) };
         let Some(answer) = account.take(want, period, &self.holder, moment) else { return (None, None) };
         let refill = account.refill(want, period, &self.holder, moment);
         (Some(answer), refill)
@@ -252,7 +236,10 @@ impl Ledger {
                 continue;
             }
             let want = front.want.clone();
-            let period = if leased.period.contains(want.now) { leased.period } else { Period::month(want.now, zone) };
+            let period = match account.period(want.now, zone, &mut self.month) {
+                Some(period) if !leased.period.contains(want.now) => period,
+                _ => leased.period,
+            };
             let Some(answer) = account.take(&want, period, &self.holder, moment) else { break };
             let resume = account.waiting.pop_front().and_then(|waiter| waiter.resume.take());
             match (resume, answer) {
@@ -284,22 +271,30 @@ impl Ledger {
     }
 
     /// Where somebody has waited in vain: whether others hold what he needs, and where the customer stands.
-    pub fn contention(&self, want: &Want, period: Period) -> Option<(Terms, Standing)> {
-        let account = self.accounts.get(&want.key)?;
+    pub fn contention(&mut self, want: &Want, zone: TimeZone) -> Option<(Terms, Standing, Period)> {
+        let account = self.accounts.get_mut(&want.key)?;
+        let period = account.period(want.now, zone, &mut self.month)?;
         let allowance = account.allowances.iter().find(|allowance| allowance.period == period)?;
         let terms = account.terms.clone().filter(|_| account.contended)?;
-        Some((terms, allowance.standing()))
+        Some((terms, allowance.standing(), period))
     }
 
     fn allowance(&mut self, key: &AccountKey, period_start: Timestamp) -> Option<&mut Allowance> {
         self.accounts.get_mut(key)?.allowances.iter_mut().find(|allowance| allowance.period.start == period_start)
     }
 
-    /// The store has counted, or refused to count, an event that spent units. Answers the limit that it counts against.
-    pub fn settled(&mut self, key: &AccountKey, period_start: Timestamp, units: u64, recorded: u64) -> Option<u64> {
+    /// The store has counted, or refused to count, an event that spent units. Answers the limit that it counts against,
+    /// and in which period.
+    pub fn settled(
+        &mut self,
+        key: &AccountKey,
+        period_start: Timestamp,
+        units: u64,
+        recorded: u64,
+    ) -> Option<(u64, Period)> {
         let allowance = self.allowance(key, period_start)?;
         allowance.settled(units, recorded);
-        allowance.limit
+        Some((allowance.limit?, allowance.period))
     }
 
     /// An event that spent units was not recorded; so many of them were a lease's.
@@ -398,6 +393,13 @@ impl Account {
         if self.terms.as_ref().is_some_and(|known| known.revision >= terms.revision) {
             return;
         }
+        let anchor = |terms: &Terms| terms.customer.billing_cycle_anchor;
+        if self.terms.as_ref().is_some_and(|known| anchor(known) != anchor(&terms)) {
+            // Other periods apply.
+            self.current = None;
+            self.full = None;
+            self.give_back(key, holder, None, returns);
+        }
         for allowance in &mut self.allowances {
             if allowance.limit != terms.limit {
                 self.full = None;
@@ -408,6 +410,23 @@ impl Account {
             }
         }
         self.terms = Some(terms);
+    }
+
+    /// The billing period that holds an instant, where the customer is known.
+    fn period(&self, now: Timestamp, zone: TimeZone, month: &mut Option<(TimeZone, Period)>) -> Option<Period> {
+        let customer = &self.terms.as_ref()?.customer;
+        let last = match customer.billing_cycle_anchor {
+            Some(_) => self.current,
+            None => month.filter(|(known, _)| *known == zone).map(|(_, month)| month),
+        };
+        if let Some(last) = last.filter(|last| last.contains(now)) {
+            return Some(last);
+        }
+        let period = customer.billing_period(now, zone);
+        if customer.billing_cycle_anchor.is_none() {
+            *month = Some((zone, period));
+        }
+        Some(period)
     }
 
     fn granted(&mut self, period: Period, standing: Standing, units: u64, moment: Moment) {
@@ -584,7 +603,7 @@ mod tests {
 
         /// What is answered at once, and what is asked for beside.
         fn take(&mut self, want: &Want, moment: Moment) -> (Option<&'static str>, Option<LeaseRequest>) {
-            let (answer, refill) = self.ledger.take(want, month(MARCH), Basis::Revision(1), moment);
+            let (answer, refill) = self.ledger.take(want, TimeZone::UTC, Basis::Revision(1), moment);
             (answer.as_ref().map(describe), refill)
         }
 
@@ -678,7 +697,7 @@ mod tests {
         let mut desk = Desk::new();
         let request = desk.wait("a", want(1)).expect("a request");
         assert!(desk.answer(&request, Ok(grant(0, 5)), 100).is_none());
-        assert!(desk.ledger.contention(&want(1), month(MARCH)).is_some());
+        assert!(desk.ledger.contention(&want(1), TimeZone::UTC).is_some());
         // The retry asks for everybody.
         assert!(desk.wait("b", want(1)).is_none());
         assert!(desk.ledger.retries(100 + RETRY_MILLIS - 1).is_empty());
@@ -687,7 +706,7 @@ mod tests {
         assert!(desk.ledger.retries(10_000).is_empty());
         assert!(desk.answer(&retries[0], Ok(grant(2, 3)), 110).is_none());
         assert_eq!(desk.heard(), ["a taken", "b taken"]);
-        assert!(desk.ledger.contention(&want(1), month(MARCH)).is_none());
+        assert!(desk.ledger.contention(&want(1), TimeZone::UTC).is_none());
     }
 
     #[test]
@@ -714,7 +733,7 @@ mod tests {
     fn another_limit_gives_back_what_was_leased_under_the_old_one() {
         let mut desk = Desk::with(10);
         let learn = |desk: &mut Desk, revision, limit| {
-            desk.ledger.take(&want(1), month(MARCH), Basis::Terms(terms(revision, limit)), 0).0.is_some()
+            desk.ledger.take(&want(1), TimeZone::UTC, Basis::Terms(terms(revision, limit)), 0).0.is_some()
         };
         assert!(learn(&mut desk, 2, Some(1_000)));
         assert!(desk.returned().is_empty());
@@ -729,8 +748,8 @@ mod tests {
     #[test]
     fn what_was_learnt_before_a_change_decides_nothing() {
         let mut desk = Desk::with(10);
-        assert!(desk.ledger.take(&want(1), month(MARCH), Basis::Revision(2), 0).0.is_none());
-        assert!(desk.ledger.take(&want(1), month(MARCH), Basis::Revision(1), 0).0.is_some());
+        assert!(desk.ledger.take(&want(1), TimeZone::UTC, Basis::Revision(2), 0).0.is_none());
+        assert!(desk.ledger.take(&want(1), TimeZone::UTC, Basis::Revision(1), 0).0.is_some());
     }
 
     #[test]
@@ -755,7 +774,7 @@ mod tests {
     fn a_suspended_customer_gets_nothing_of_what_is_leased() {
         let mut desk = Desk::with(10);
         let suspended = Terms { customer: Arc::new(customer(true)), ..terms(2, Some(1_000)) };
-        let (answer, _) = desk.ledger.take(&want(1), month(MARCH), Basis::Terms(suspended), 0);
+        let (answer, _) = desk.ledger.take(&want(1), TimeZone::UTC, Basis::Terms(suspended), 0);
         assert!(matches!(answer, Some(Answer::Suspended(..))));
         assert_eq!(desk.free(), 10);
     }
@@ -801,7 +820,7 @@ mod tests {
     fn units_of_a_month_pay_for_nothing_in_the_next() {
         let mut desk = Desk::with(10);
         let april = Want { now: at(APRIL), ..want(1) };
-        assert!(desk.ledger.take(&april, month(APRIL), Basis::Revision(1), 0).0.is_none());
+        assert!(desk.ledger.take(&april, TimeZone::UTC, Basis::Revision(1), 0).0.is_none());
         let request = desk.wait("april", april).expect("a request");
         let granted = Leased { period: month(APRIL), ..grant(1, 0) };
         assert!(desk.answer(&request, Ok(granted), 0).is_none());
@@ -811,13 +830,32 @@ mod tests {
     }
 
     #[test]
+    fn other_periods_give_back_what_was_leased_for_the_old_ones() {
+        let mut desk = Desk::with(10);
+        let anchor = at(MARCH).plus_millis(7_000);
+        let anchored = Customer { billing_cycle_anchor: Some(anchor), ..customer(false) };
+        let moved = Terms { customer: Arc::new(anchored.clone()), ..terms(2, Some(1_000)) };
+        assert!(desk.ledger.take(&want(1), TimeZone::UTC, Basis::Terms(moved), 0).0.is_none());
+        assert_eq!((desk.returned(), desk.free()), (vec![10], 0));
+        let request = desk.wait("a", want(2)).expect("a request");
+        let period = anchored.billing_period(at(MARCH), TimeZone::UTC);
+        assert_eq!(period.end, anchor);
+        let granted = Leased { period, customer: anchored, ..grant(2, 0) };
+        assert!(desk.answer(&request, Ok(granted), 0).is_none());
+        assert_eq!(desk.heard(), ["a taken"]);
+        // The next period has units of its own.
+        let next = Want { now: anchor, ..want(1) };
+        assert!(desk.ledger.take(&next, TimeZone::UTC, Basis::Revision(2), 0).0.is_none());
+    }
+
+    #[test]
     fn without_a_limit_nothing_is_leased() {
         let mut desk = Desk::new();
         let request = desk.wait("a", want(1)).expect("a request");
         let unlimited = Leased { standing: Standing { limit: None, used: 0 }, ..grant(0, 0) };
         assert!(desk.answer(&request, Ok(unlimited), 0).is_none());
         assert_eq!(desk.heard(), ["a taken"]);
-        let (answer, refill) = desk.ledger.take(&want(1_000_000), month(MARCH), Basis::Revision(1), 0);
+        let (answer, refill) = desk.ledger.take(&want(1_000_000), TimeZone::UTC, Basis::Revision(1), 0);
         assert!(matches!((answer, refill), (Some(Answer::Taken(Taken { paid: None, .. })), None)));
     }
 

@@ -167,7 +167,7 @@ impl Shared {
             match outcome.and_then(Applied::recorded) {
                 Ok(recorded) => {
                     let limit = self.ledger().settled(&key, period_start, units, recorded.used);
-                    if recorded.status.is_counted() {
+                    if let (Some(limit), true) = (limit, recorded.status.is_counted()) {
                         self.counted(&record.event, limit, recorded.used);
                     }
                 }

@@ -9,13 +9,12 @@ use std::collections::HashMap;
 use super::Shared;
 use super::health::Notice;
 use crate::Result;
-use crate::domain::{CustomerId, Meter, Period, UsageEvent};
+use crate::domain::{Customer, CustomerId, Period, UsageEvent};
 use crate::store::{Applied, Change, Charged, Outcome, Record, Recorded, Store, Verdict};
 
 impl Shared {
     /// An event was counted, and `used` is what the counter says after it.
-    pub(super) fn counted(&self, event: &UsageEvent, limit: Option<u64>, used: u64) {
-        let Some(limit) = limit else { return };
+    pub(super) fn counted(&self, event: &UsageEvent, (limit, period): (u64, Period), used: u64) {
         let before = used.saturating_sub(event.units.get());
         for percent in self.thresholds.reached(limit, before, used) {
             self.health.notify(Notice::Threshold {
@@ -24,7 +23,7 @@ impl Shared {
                 percent,
                 limit,
                 used,
-                period: Period::month(event.timestamp, self.catalog().time_zone),
+                period,
             });
         }
     }
@@ -33,10 +32,12 @@ impl Shared {
     /// knows.)
     pub(super) fn charged(&self, changes: &[Change], outcomes: &[Outcome]) {
         for (change, outcome) in changes.iter().zip(outcomes) {
-            if let (Change::Charge(charge), Ok(Applied::Charged(Charged { verdict, standing, .. }))) = (change, outcome)
+            if let (Change::Charge(charge), Ok(Applied::Charged(Charged { verdict, standing, period, .. }))) =
+                (change, outcome)
                 && *verdict == Verdict::Recorded
+                && let Some(limit) = standing.limit
             {
-                self.counted(&charge.event, standing.limit, standing.used);
+                self.counted(&charge.event, (limit, *period), standing.used);
             }
         }
     }
@@ -47,12 +48,12 @@ pub(super) struct Inheritance<'a> {
     pub shared: &'a Shared,
     pub store: &'a dyn Store,
     /// As they were asked for.
-    pub limits: RefCell<HashMap<(CustomerId, Meter), Option<u64>>>,
+    pub customers: RefCell<HashMap<CustomerId, Option<Customer>>>,
 }
 
 impl<'a> Inheritance<'a> {
     pub fn new(shared: &'a Shared, store: &'a dyn Store) -> Self {
-        Self { shared, store, limits: RefCell::default() }
+        Self { shared, store, customers: RefCell::default() }
     }
 
     pub fn recorded(&self, record: &Record, recorded: &Recorded) -> Result<()> {
@@ -60,18 +61,16 @@ impl<'a> Inheritance<'a> {
         if !recorded.status.is_counted() || self.shared.thresholds.is_empty() {
             return Ok(());
         }
-        let key = (event.customer_id.clone(), event.meter);
-        let known = self.limits.borrow().get(&key).copied();
-        let limit = match known {
-            Some(limit) => limit,
-            None => {
-                let customer = self.store.customer(&event.customer_id)?;
-                let limit = self.shared.catalog().tiers.limit(customer.as_ref(), event.meter);
-                self.limits.borrow_mut().insert(key, limit);
-                limit
-            }
-        };
-        self.shared.counted(event, limit, recorded.used);
+        let mut customers = self.customers.borrow_mut();
+        if !customers.contains_key(&event.customer_id) {
+            customers.insert(event.customer_id.clone(), self.store.customer(&event.customer_id)?);
+        }
+        let Some(customer) = customers.get(&event.customer_id).and_then(Option::as_ref) else { return Ok(()) };
+        let catalog = self.shared.catalog();
+        if let Some(limit) = catalog.tiers.limit(Some(customer), event.meter) {
+            let period = customer.billing_period(event.timestamp, catalog.time_zone);
+            self.shared.counted(event, (limit, period), recorded.used);
+        }
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ pub fn of_customer(
     at: Timestamp,
 ) -> Result<Option<CustomerUsage>> {
     let Some(customer) = store.customer(id)? else { return Ok(None) };
-    let period = Period::month(at, catalog.time_zone);
+    let period = customer.billing_period(at, catalog.time_zone);
     let counters = store.counters(id, period.start)?;
     let meters = Meter::ALL.map(|meter| {
         let used = counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units);

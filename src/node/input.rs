@@ -123,6 +123,7 @@ pub struct CustomerInput {
     pub tier: Option<Either<String, Null>>,
     pub subscription_id: Option<Either<String, Null>>,
     pub stripe_customer_id: Option<Either<String, Null>>,
+    pub billing_cycle_anchor: Option<Either<f64, Null>>,
     pub suspended: Option<bool>,
 }
 
@@ -340,6 +341,11 @@ impl CustomerInput {
             tier_id: patch(self.tier),
             subscription_id: patch(self.subscription_id),
             stripe_customer_id: patch(self.stripe_customer_id),
+            billing_cycle_anchor: match self.billing_cycle_anchor {
+                None => Patch::Keep,
+                Some(Either::A(millis)) => Patch::Set(Timestamp::from_millis("billingCycleAnchor", millis)?),
+                Some(Either::B(Null)) => Patch::Clear,
+            },
             suspended: self.suspended,
         };
         patch.validate()?;

@@ -14,6 +14,7 @@ pub mod leases_model;
 pub mod limits;
 pub mod model;
 pub mod outbox;
+pub mod periods;
 pub mod stripe_events;
 pub mod takeover;
 pub mod usage;
@@ -121,6 +122,15 @@ macro_rules! store_conformance {
                 one_customer_is_visited_alone,
                 an_empty_endpoint_is_none,
                 a_visitor_that_fails_ends_the_visit,
+            }
+            periods {
+                limits_are_for_a_month_from_the_anchor,
+                an_anchor_sorts_what_was_used_before,
+                another_time_zone_leaves_anchored_periods,
+                an_anchor_decides_within_its_own_group,
+                what_is_leased_for_other_periods_is_spoken_for,
+                counters_equal_an_independent_count_whatever_the_anchors,
+                nothing_is_counted_into_periods_that_are_over,
             }
             leases {
                 a_wish_is_granted_as_needed_or_not_at_all,

@@ -14,10 +14,10 @@ impl<T: Tables> Group<T> {
         {
             return Ok(Err(error));
         }
-        let mut customer = self.tables.customer(id)?.unwrap_or_else(|| Customer::new(id.clone(), now));
+        let before = self.tables.customer(id)?;
+        let mut customer = before.clone().unwrap_or_else(|| Customer::new(id.clone(), now));
         patch.clone().apply(&mut customer);
-        self.tables.put_customer(&customer)?;
-        self.tables.revise();
+        self.put_changed(before.as_ref(), &customer)?;
         if patch.names_subscription() {
             let subscription_id = customer.subscription_id.as_deref().unwrap_or_default();
             let stripe_customer_id = match &customer.stripe_customer_id {
@@ -95,7 +95,7 @@ impl<T: Tables> Group<T> {
             && time_zone != self.tables.catalog().time_zone
         {
             self.tables.set_time_zone(time_zone)?;
-            self.period = None;
+            self.month = None;
             self.tables.revise();
         }
         Ok(Ok(Applied::Configured))

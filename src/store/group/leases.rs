@@ -10,7 +10,7 @@ impl<T: Tables> Group<T> {
         let LeaseRequest { holder, customer_id, meter, now, wish, urgent } = request;
         let known = self.tables.customer(customer_id)?;
         let customer = known.unwrap_or_else(|| Customer::new(customer_id.clone(), *now));
-        let period = self.period_of(*now);
+        let period = self.period_of(&customer, *now);
         let standing = self.standing(&customer, *meter, period)?;
 
         let leases = self.tables.leases(customer_id, *meter, period)?;

@@ -4,7 +4,7 @@
 //! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
-use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, Timestamp, decide_access};
+use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
@@ -13,18 +13,20 @@ mod administration;
 mod deltas;
 mod export;
 mod leases;
+mod periods;
 mod stripe_events;
 mod tables;
 mod tally;
 
 pub use deltas::Deltas;
+pub use periods::Used;
 pub use tables::{Counted, Tables};
 pub use tally::{CounterKey, RollupKey, Tally, rollup_key};
 
 pub struct Group<T> {
     pub tables: T,
-    /// The billing period of the last event: most often the next one's too.
-    period: Option<Period>,
+    /// The calendar month of the last event: most often the next one's too.
+    month: Option<Period>,
 }
 
 /// An error here ends the whole group; the outcome is a change's own.
@@ -33,7 +35,7 @@ type Step<T> = Result<Outcome, <T as Tables>::Error>;
 impl<T: Tables> Group<T> {
     /// In a transaction that has just begun.
     pub fn begin(tables: T) -> Self {
-        Self { tables, period: None }
+        Self { tables, month: None }
     }
 
     pub fn apply(&mut self, change: &Change) -> Step<T> {
@@ -79,7 +81,7 @@ impl<T: Tables> Group<T> {
         let known = self.tables.customer(&event.customer_id)?;
         let is_new = known.is_none();
         let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), charge.now));
-        let period = self.period_of(event.timestamp);
+        let period = self.period_of(&customer, event.timestamp);
         let mut standing = self.standing(&customer, event.meter, period)?;
 
         let verdict = self.judge(charge, &customer, standing, period)?;
@@ -103,7 +105,7 @@ impl<T: Tables> Group<T> {
         let known = self.tables.customer(&event.customer_id)?;
         let is_new = known.is_none();
         let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), *now));
-        let period = self.period_of(event.timestamp);
+        let period = self.period_of(&customer, event.timestamp);
         let status = if *sequence <= self.tables.journal_position(holder)? {
             RecordStatus::Replayed
         } else {
@@ -171,13 +173,6 @@ impl<T: Tables> Group<T> {
     fn standing(&mut self, customer: &Customer, meter: Meter, period: Period) -> Result<Standing, T::Error> {
         let used = self.tables.used(&customer.id, meter, period)?;
         Ok(Standing { limit: self.tables.catalog().tiers.limit(Some(customer), meter), used })
-    }
-
-    fn period_of(&mut self, at: Timestamp) -> Period {
-        match self.period {
-            Some(period) if period.contains(at) => period,
-            _ => *self.period.insert(Period::month(at, self.tables.catalog().time_zone)),
-        }
     }
 
     fn take_over(&mut self, takeover: &Takeover) -> Step<T> {

@@ -84,7 +84,8 @@ impl<T: Tables> Group<T> {
             && let Some(customer) = self.tables.customer(named)?
             && customer.stripe_customer_id.is_none()
         {
-            self.put_customer(Customer { stripe_customer_id: Some(stripe_customer_id.clone()), ..customer })?;
+            let after = Customer { stripe_customer_id: Some(stripe_customer_id.clone()), ..customer.clone() };
+            self.put_changed(Some(&customer), &after)?;
         }
         self.follow_subscriptions(stripe_customer_id, id)
     }
@@ -123,12 +124,13 @@ impl<T: Tables> Group<T> {
         if is_his || has_ended || !is_newer {
             return Ok(());
         }
-        self.put_customer(Customer {
+        let after = Customer {
             stripe_customer_id: Some(stripe_customer_id.to_owned()),
             subscription_id: Some(subscription_id.to_owned()),
             subscription_status: None,
-            ..customer
-        })
+            ..customer.clone()
+        };
+        self.put_changed(Some(&customer), &after)
     }
 
     /// Gives all customers concerned what they have because of the subscriptions that are known. Several may share one
@@ -153,16 +155,10 @@ impl<T: Tables> Group<T> {
                 follow(&mut customer, subscription, tiers);
             }
             if customer != customers[place] {
-                self.put_customer(customer.clone())?;
+                self.put_changed(Some(&customers[place]), &customer)?;
                 customers[place] = customer;
             }
         }
-        Ok(())
-    }
-
-    fn put_customer(&mut self, customer: Customer) -> Result<(), T::Error> {
-        self.tables.put_customer(&customer)?;
-        self.tables.revise();
         Ok(())
     }
 }

@@ -1,5 +1,8 @@
 //! What a group of changes reads and writes: the part that each store does in its own way.
 
+use std::collections::BTreeMap;
+
+use super::{CounterKey, Tally, Used};
 use crate::Error;
 use crate::domain::{
     ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
@@ -15,7 +18,8 @@ pub trait Tables {
 
     fn catalog(&self) -> &Catalog;
     fn set_tiers(&mut self, tiers: TierTable) -> Result<(), Self::Error>;
-    /// Sorts all events into the billing periods of a new time zone, too.
+    /// Sorts all events into the calendar months of a new time zone, too, but for those of customers whose periods have an
+    /// anchor.
     fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<(), Self::Error>;
     fn set_export(&mut self, rule: Option<ExportRule>) -> Result<(), Self::Error>;
     /// The ids of the tiers that customers have.
@@ -25,6 +29,16 @@ pub trait Tables {
 
     fn customer(&mut self, id: &CustomerId) -> Result<Option<Customer>, Self::Error>;
     fn put_customer(&mut self, customer: &Customer) -> Result<(), Self::Error>;
+    /// What he has used, by the hour that begins then (UTC).
+    fn used_by_hour(&mut self, customer_id: &CustomerId) -> Result<Vec<Used>, Self::Error>;
+    /// The same by single events, of a span.
+    fn used_within(&mut self, customer_id: &CustomerId, span: Period) -> Result<Vec<Used>, Self::Error>;
+    /// Puts these into the place of all of a customer's.
+    fn set_counters(
+        &mut self,
+        customer_id: &CustomerId,
+        counters: BTreeMap<CounterKey, Tally>,
+    ) -> Result<(), Self::Error>;
 
     fn key(&mut self, id: &str) -> Result<Option<&ApiKey>, Self::Error>;
     fn has_secret(&mut self, hash: &KeyHash) -> Result<bool, Self::Error>;

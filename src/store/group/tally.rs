@@ -27,6 +27,16 @@ impl Tally {
     }
 }
 
+impl Tally {
+    pub fn with(self, other: Self) -> Result<Self> {
+        Ok(Self {
+            events: self.events + other.events,
+            units: self.units + other.units,
+            cost: self.cost.checked_add(other.cost)?,
+        })
+    }
+}
+
 /// Which rollup an event is counted into.
 pub fn rollup_key(event: &UsageEvent) -> RollupKey {
     let hour = Timestamp::from_stored(event.timestamp.as_millis() / HOUR * HOUR);

@@ -6,7 +6,7 @@
 //! upon. What must be as we believe is checked by the statements themselves; where it is not, they fail, and the group
 //! goes the long way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -16,10 +16,9 @@ use super::database::Statement;
 use super::error::Result;
 use super::outbox;
 use super::transaction::{CountedEvent, LeaseKey};
-use super::write::{
-    COUNTER_COLUMNS, counter_statement, event_statements, new_customer_statement, position_statement, rollup_statement,
-};
-use crate::domain::{Customer, CustomerId, HolderId, Period, Standing, Timestamp, UsageEvent};
+use super::wanted::Anchors;
+use super::write::{COUNTER_COLUMNS, counter_statement, event_statements, position_statement, rollup_statement};
+use crate::domain::{Customer, CustomerId, HolderId, Period, Standing, Timestamp, UsageEvent, billing_period};
 use crate::store::group::{CounterKey, Deltas, RollupKey, Tally, rollup_key};
 use crate::store::{
     Applied, Catalog, Change, Charge, Charged, LeasePart, Outcome, Record, RecordStatus, Recorded, Verdict,
@@ -34,8 +33,6 @@ pub struct Turn<'w> {
     /// How many groups were committed before.
     pub groups: u64,
     pub revision: u64,
-    /// Customers who are known to exist.
-    pub known: &'w HashSet<CustomerId>,
 }
 
 /// What a group adds.
@@ -51,7 +48,6 @@ pub struct Additions {
     positions: BTreeMap<HolderId, (u64, u64)>,
     /// In the order of the changes.
     places: Vec<Place>,
-    customers: BTreeMap<CustomerId, Customer>,
 }
 
 /// Where a change was counted.
@@ -69,16 +65,17 @@ enum Kind {
 }
 
 impl Additions {
-    /// What the changes add; `None` where one of them has to be decided upon.
-    pub fn of(changes: &[Change], catalog: &Catalog) -> Option<Self> {
+    /// What the changes add; `None` where one of them has to be decided upon, or is about a customer who is not known: he
+    /// may not be there yet, or have billing periods of his own.
+    pub fn of(changes: &[Change], catalog: &Catalog, known: &Anchors) -> Option<Self> {
         let mut additions = Self::default();
         for change in changes {
             match change {
                 Change::Charge(Charge { event, admission: None, paid: None, now }) => {
-                    additions.add(event, Kind::Charge, *now, catalog)?;
+                    additions.add(event, Kind::Charge, *now, catalog, known)?;
                 }
                 Change::Record(Record { holder, sequence, event, paid, now }) => {
-                    additions.add(event, Kind::Record, *now, catalog)?;
+                    additions.add(event, Kind::Record, *now, catalog, known)?;
                     additions.pass(holder, *sequence)?;
                     paid.iter().for_each(|part| additions.settle(part));
                 }
@@ -88,11 +85,19 @@ impl Additions {
         (!changes.is_empty()).then_some(additions)
     }
 
-    fn add(&mut self, event: &UsageEvent, kind: Kind, now: Timestamp, catalog: &Catalog) -> Option<()> {
+    fn add(
+        &mut self,
+        event: &UsageEvent,
+        kind: Kind,
+        now: Timestamp,
+        catalog: &Catalog,
+        known: &Anchors,
+    ) -> Option<()> {
         if event.id.is_some() || event.cost.to_number() > LARGEST_COST {
             return None;
         }
-        let period = Period::month(event.timestamp, catalog.time_zone);
+        let anchor = *known.get(&event.customer_id)?;
+        let period = billing_period(anchor, event.timestamp, catalog.time_zone);
         let counter = (event.customer_id.clone(), period.start, event.meter);
         let tally = self.counters.entry(counter.clone()).or_default();
         *tally = tally.plus(event).ok()?;
@@ -105,10 +110,6 @@ impl Additions {
         }
         let subscription_id = event.subscription_id.clone();
         self.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
-        let id = &event.customer_id;
-        if !self.customers.contains_key(id) {
-            self.customers.insert(id.clone(), Customer::new(id.clone(), now));
-        }
         Some(())
     }
 
@@ -130,7 +131,6 @@ impl Additions {
     /// They are in the order in which everybody writes these tables.
     pub fn statements(&self, turn: &Turn<'_>) -> Vec<Statement> {
         let positions = self.positions.iter().map(|(holder, (_, last))| (holder.clone(), *last)).collect();
-        let new = self.customers.values().filter(|customer| !turn.known.contains(&customer.id));
         [
             Statement::new("LOCK TABLE settings IN ROW SHARE MODE"),
             self.check(turn.revision),
@@ -145,7 +145,6 @@ impl Additions {
             .with(columns::bigint(turn.groups), Type::INT8),
         ]
         .into_iter()
-        .chain(new_customer_statement(new))
         .chain(counter_statement(&self.counters))
         .chain(rollup_statement(&self.rollups))
         .chain(event_statements(&self.events))
@@ -239,7 +238,7 @@ impl Additions {
                 Kind::Record => Applied::Recorded(Recorded { status: RecordStatus::Counted, used }),
                 Kind::Charge => {
                     let id = &place.counter.0;
-                    let customer = customers.get(id).or_else(|| self.customers.get(id)).cloned();
+                    let customer = customers.get(id).cloned();
                     let customer = customer.unwrap_or_else(|| Customer::new(id.clone(), place.period.start));
                     let limit = catalog.tiers.limit(Some(&customer), place.counter.2);
                     let standing = Standing { limit, used };
@@ -248,11 +247,6 @@ impl Additions {
             })
         };
         Ok(self.places.iter().map(outcome).collect())
-    }
-
-    /// Who is known to the store afterwards.
-    pub fn customers(&self) -> impl Iterator<Item = &CustomerId> {
-        self.customers.keys()
     }
 
     /// The answer to a charge tells the customer.

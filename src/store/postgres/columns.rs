@@ -7,6 +7,7 @@ use tokio_postgres::Row;
 
 use super::error::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Subscription, Timestamp};
+use crate::store::group::{Tally, Used};
 use crate::store::{StripeEvent, StripeEventRow};
 use crate::{Code, Error};
 
@@ -108,6 +109,12 @@ pub fn bigint(number: u64) -> i64 {
 /// A `numeric` that was cast to `text`.
 pub fn money(row: &Row, column: usize) -> Result<Money> {
     Ok(Money::from_stored(row.try_get(column)?)?)
+}
+
+/// Reads an instant, a meter, how many events, their units and their cost.
+pub fn used(row: &Row) -> Result<Used> {
+    let tally = Tally { events: count(row, 2)?, units: count(row, 3)?, cost: money(row, 4)? };
+    Ok(Used { at: timestamp(row, 0)?, meter: meter(row, 1)?, tally })
 }
 
 pub fn meter(row: &Row, column: usize) -> Result<Meter> {

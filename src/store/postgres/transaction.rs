@@ -16,7 +16,7 @@ use crate::domain::{
     ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
     TimeZone, Timestamp, UsageEvent,
 };
-use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, rollup_key};
+use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 /// Customer, meter, start of the period, holder.
@@ -82,6 +82,12 @@ impl<'d> Transaction<'d> {
             unwritten: Unwritten::default(),
             recalls_anew: false,
         }
+    }
+
+    /// Of the customers who are known here.
+    pub fn anchors(&self) -> impl Iterator<Item = (CustomerId, Option<Timestamp>)> {
+        let known = self.customers.values().flatten();
+        known.map(|customer| (customer.id.clone(), customer.billing_cycle_anchor))
     }
 
     /// What a lookup finds; it is read now where that was not foreseen.
@@ -172,6 +178,35 @@ impl Tables for Transaction<'_> {
     fn put_customer(&mut self, customer: &Customer) -> Result<()> {
         self.unwritten.customers.insert(customer.id.clone());
         self.customers.insert(customer.id.clone(), Some(customer.clone()));
+        Ok(())
+    }
+
+    fn used_by_hour(&mut self, customer_id: &CustomerId) -> Result<Vec<Used>> {
+        self.write()?;
+        let statement = Statement::new(
+            "SELECT hour, meter, sum(events)::bigint, sum(units)::bigint, trim_scale(sum(cost))::text
+             FROM hourly_rollups WHERE customer_id = $1 GROUP BY hour, meter ORDER BY hour",
+        );
+        self.session.run_one(statement.text(customer_id.as_str()))?.iter().map(columns::used).collect()
+    }
+
+    fn used_within(&mut self, customer_id: &CustomerId, span: Period) -> Result<Vec<Used>> {
+        let statement = Statement::new(
+            "SELECT timestamp, meter, 1::bigint, units, trim_scale(cost)::text FROM events
+             WHERE customer_id = $1 AND timestamp >= $2 AND timestamp < $3",
+        )
+        .text(customer_id.as_str())
+        .with(columns::instant(span.start), Type::TIMESTAMPTZ)
+        .with(columns::instant(span.end), Type::TIMESTAMPTZ);
+        self.session.run_one(statement)?.iter().map(columns::used).collect()
+    }
+
+    fn set_counters(&mut self, customer_id: &CustomerId, counters: BTreeMap<CounterKey, Tally>) -> Result<()> {
+        self.write()?;
+        self.counters.retain(|(other, ..), _| other != customer_id);
+        let delete = Statement::new("DELETE FROM period_counters WHERE customer_id = $1").text(customer_id.as_str());
+        let statements: Vec<_> = [delete].into_iter().chain(write::counter_statement(&counters)).collect();
+        self.session.run(&statements)?;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! What a group of changes is going to ask for, so that it can be read in one go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::event_ids::{self, Key};
-use crate::domain::{CustomerId, HolderId, Meter, Period, TimeZone, Timestamp, UsageEvent};
+use crate::domain::{CustomerId, HolderId, Meter, Period, TimeZone, Timestamp, UsageEvent, billing_period};
 use crate::store::{Change, LeasePart};
 
 #[derive(Debug, Default)]
@@ -18,17 +18,33 @@ pub struct Wanted {
     pub journals: BTreeSet<HolderId>,
 }
 
+/// When the billing periods of customers begin.
+pub struct Calendar<'c> {
+    pub zone: TimeZone,
+    pub anchors: &'c Anchors,
+}
+
+/// Of the customers who are known: from when on their periods are counted, where that is no calendar month.
+pub type Anchors = HashMap<CustomerId, Option<Timestamp>>;
+
+impl Calendar<'_> {
+    /// Of a customer who is not known it is a guess.
+    fn period(&self, customer_id: &CustomerId, at: Timestamp) -> Period {
+        billing_period(self.anchors.get(customer_id).copied().flatten(), at, self.zone)
+    }
+}
+
 impl Wanted {
-    pub fn of(changes: &[Change], time_zone: TimeZone) -> Self {
+    pub fn of(changes: &[Change], calendar: &Calendar<'_>) -> Self {
         let mut wanted = Self::default();
-        changes.iter().for_each(|change| wanted.add(change, time_zone));
+        changes.iter().for_each(|change| wanted.add(change, calendar));
         wanted
     }
 
-    fn add(&mut self, change: &Change, time_zone: TimeZone) {
+    fn add(&mut self, change: &Change, calendar: &Calendar<'_>) {
         match change {
             Change::Charge(charge) => {
-                self.add_event(&charge.event, time_zone);
+                self.add_event(&charge.event, calendar);
                 if let Some(admission) = &charge.admission {
                     self.keys.extend(admission.key_id.clone());
                     self.accounts.insert((charge.event.customer_id.clone(), charge.event.meter));
@@ -36,12 +52,12 @@ impl Wanted {
                 self.add_part(charge.paid.as_ref());
             }
             Change::Record(record) => {
-                self.add_event(&record.event, time_zone);
+                self.add_event(&record.event, calendar);
                 self.add_part(record.paid.as_ref());
                 self.journals.insert(record.holder.clone());
             }
             Change::Lease(request) => {
-                self.add_counter(&request.customer_id, request.meter, request.now, time_zone);
+                self.add_counter(&request.customer_id, request.meter, request.now, calendar);
                 self.accounts.insert((request.customer_id.clone(), request.meter));
             }
             Change::Release(part) => self.add_part(Some(part)),
@@ -50,7 +66,7 @@ impl Wanted {
             Change::RevokeKey { id, .. } | Change::RotateKey { id, .. } => self.keys.extend([id.clone()]),
             Change::TakeOver(takeover) => {
                 self.customers.extend(takeover.customers.iter().cloned());
-                takeover.events.iter().for_each(|event| self.add_event(event, time_zone));
+                takeover.events.iter().for_each(|event| self.add_event(event, calendar));
             }
             Change::ReturnLeases { .. }
             | Change::ForgetJournal { .. }
@@ -63,14 +79,14 @@ impl Wanted {
         }
     }
 
-    fn add_event(&mut self, event: &UsageEvent, time_zone: TimeZone) {
-        self.add_counter(&event.customer_id, event.meter, event.timestamp, time_zone);
+    fn add_event(&mut self, event: &UsageEvent, calendar: &Calendar<'_>) {
+        self.add_counter(&event.customer_id, event.meter, event.timestamp, calendar);
         self.ids.extend(event.id.as_ref().map(|id| (event.customer_id.clone(), event_ids::key(id))));
     }
 
-    fn add_counter(&mut self, customer_id: &CustomerId, meter: Meter, at: Timestamp, time_zone: TimeZone) {
+    fn add_counter(&mut self, customer_id: &CustomerId, meter: Meter, at: Timestamp, calendar: &Calendar<'_>) {
         self.customers.insert(customer_id.clone());
-        let period = Period::month(at, time_zone);
+        let period = calendar.period(customer_id, at);
         self.counters.insert((customer_id.clone(), period.start, meter));
     }
 

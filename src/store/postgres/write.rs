@@ -90,7 +90,7 @@ impl Transaction<'_> {
         statements
     }
 
-    /// Sorts all events into the billing periods of the time zone, which are computed here: the server's own table of time
+    /// Sorts the events into the calendar months of the time zone, but for customers whose periods have an anchor. The months are computed here: the server's own table of time
     /// zones may be another one.
     pub(super) fn recount(&mut self) -> Result<()> {
         self.write()?;
@@ -116,11 +116,16 @@ impl Transaction<'_> {
              SELECT customer_id, period_start, meter, sum(units), sum(cost)
              FROM unnest($1, $2) AS periods(period_start, period_end)
              JOIN events ON timestamp >= period_start AND timestamp < period_end
+             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)
              GROUP BY customer_id, period_start, meter",
         )
         .with(starts, Type::TIMESTAMPTZ_ARRAY)
         .with(ends, Type::TIMESTAMPTZ_ARRAY);
-        self.session.run(&[Statement::new("DELETE FROM period_counters"), recount])?;
+        let delete = Statement::new(
+            "DELETE FROM period_counters
+             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)",
+        );
+        self.session.run(&[delete, recount])?;
         Ok(())
     }
 }
@@ -168,16 +173,6 @@ pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> 
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
              stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
              subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor",
-        customers,
-    )
-}
-
-/// Customers who are perhaps known already.
-pub fn new_customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
-    upsert_customers(
-        "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                subscription_status, billing_cycle_anchor)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         customers,
     )
 }

@@ -3,7 +3,7 @@
 //! The server counts the groups of each writer, in their very transactions. Where the answer to a commit is lost, that
 //! count tells whether it took effect; and by counting on, one that did not is kept from doing so later.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
@@ -15,9 +15,9 @@ use super::listener::{self, Announcements};
 use super::options::PostgresOptions;
 use super::partitions::{self, Month, Partitioned, Partitions};
 use super::transaction::Transaction;
-use super::wanted::Wanted;
+use super::wanted::{Anchors, Calendar, Wanted};
 use super::{columns, load, read, stripe_events};
-use crate::domain::{CustomerId, HolderId, Timestamp, UsageEvent};
+use crate::domain::{HolderId, Timestamp, UsageEvent};
 use crate::store::group::Group;
 use crate::store::{Catalog, Change, Committed, Outcome};
 use crate::{Code, Error};
@@ -35,7 +35,8 @@ pub struct Writer {
     revision: u64,
     catalog: Catalog,
     partitions: Partitions,
-    known_customers: HashSet<CustomerId>,
+    /// As of the revision.
+    known: Anchors,
 }
 
 /// Why an attempt to commit failed.
@@ -58,7 +59,7 @@ impl Writer {
         let mut partitions = Partitions::default();
         // Before anybody waits for them.
         partitions.ensure(database, &options.schema, partitions::soon(read::now(database)?))?;
-        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions, known_customers: HashSet::new() })
+        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions, known: Anchors::new() })
     }
 
     pub fn forget_partitions(&mut self) {
@@ -66,7 +67,7 @@ impl Writer {
     }
 
     pub fn commit(&mut self, database: &Database, changes: &[Change]) -> Result<Committed> {
-        let mut additions = Additions::of(changes, &self.catalog);
+        let mut additions = Additions::of(changes, &self.catalog, &self.known);
         let mut is_cut = false;
         for _ in 0..ATTEMPTS {
             let attempt = match additions.take() {
@@ -101,13 +102,15 @@ impl Writer {
         if revision != self.revision {
             let (revision, catalog) = read::catalog_of(&session.run(&read::settings())?)?;
             (self.revision, self.catalog) = (revision, catalog);
+            self.known.clear();
         }
         let mut transaction = Transaction::begin(session, self.catalog.clone());
         let answers = answers.split_off(2);
         transaction.take(&wanted, answers)?;
-        let rest = Wanted::of(changes, self.catalog.time_zone);
+        let anchors = transaction.anchors().collect();
+        let rest = Wanted::of(changes, &Calendar { zone: self.catalog.time_zone, anchors: &anchors });
         if rest.counters != wanted.counters {
-            // The time zone has changed since we knew it, and with it the periods.
+            // The periods are others than we believed.
             transaction.load(&rest)?;
         }
 
@@ -123,6 +126,7 @@ impl Writer {
             // Its row is everybody's, so it is locked last and for the shortest time.
             statements.push(listener::announce(&self.options.schema));
         }
+        let anchors: Anchors = transaction.anchors().collect();
         let Transaction { session, catalog, .. } = transaction;
         let answers = match session.finish(&statements) {
             Ok(answers) => answers,
@@ -136,13 +140,20 @@ impl Writer {
         self.groups = groups;
         if revised {
             (self.revision, self.catalog) = (self.announcements.learn(number(answers.last())?), catalog);
+            // Others may have changed something in between.
+            self.known.clear();
         }
+        if self.known.len() > MOST_KNOWN_CUSTOMERS {
+            self.known.clear();
+        }
+        self.known.extend(anchors);
         Ok(Committed { revision: self.revision, outcomes })
     }
 
     /// Begins the transaction of a group, and asks for what the group needs.
     fn begin<'d>(&self, database: &'d Database, changes: &[Change]) -> Result<(Session<'d>, Vec<Vec<Row>>, Wanted)> {
-        let wanted = Wanted::of(changes, self.catalog.time_zone);
+        let calendar = Calendar { zone: self.catalog.time_zone, anchors: &self.known };
+        let wanted = Wanted::of(changes, &calendar);
         let mut statements = vec![count(&self.options.writer), lock_settings(changes)];
         statements.extend(administers_keys(changes).then(|| {
             // So that whoever looks whether a secret is a key already finds out about all that are.
@@ -169,12 +180,7 @@ impl Writer {
         additions: &Additions,
     ) -> std::result::Result<Committed, Failure> {
         self.make_partitions(database, changes)?;
-        let turn = Turn {
-            writer: &self.options.writer,
-            groups: self.groups,
-            revision: self.revision,
-            known: &self.known_customers,
-        };
+        let turn = Turn { writer: &self.options.writer, groups: self.groups, revision: self.revision };
         let answers = match database.begin(Purpose::Write)?.finish(&additions.statements(&turn)) {
             Ok(answers) => answers,
             Err(error) if error.is_disconnection() => {
@@ -187,10 +193,6 @@ impl Writer {
             Err(error) => return Err(Failure::Certain(error)),
         };
         self.groups += 1;
-        if self.known_customers.len() > MOST_KNOWN_CUSTOMERS {
-            self.known_customers.clear();
-        }
-        self.known_customers.extend(additions.customers().cloned());
         Ok(Committed { revision: self.revision, outcomes: additions.outcomes(&answers, &self.catalog)? })
     }
 
@@ -245,11 +247,16 @@ fn count(writer: &HolderId) -> Statement {
     .text(writer.as_str())
 }
 
-/// The catalog stands still while a group is decided upon; whoever changes it waits until nobody decides.
+/// The catalog and the billing periods stand still while a group is decided upon or counted; whoever changes them waits
+/// until nobody does that.
 fn lock_settings(changes: &[Change]) -> Statement {
-    let configures =
-        |change: &Change| matches!(change, Change::Configure { .. } | Change::IntroduceTiers(_) | Change::Export(_));
-    Statement::new(if changes.iter().any(configures) {
+    let moves_them = |change: &Change| match change {
+        Change::Configure { .. } | Change::IntroduceTiers(_) | Change::Export(_) => true,
+        Change::UpsertCustomer { patch, .. } => patch.may_move_periods(),
+        Change::FinishStripeEvent(finished) => !finished.reports.is_empty(),
+        _ => false,
+    };
+    Statement::new(if changes.iter().any(moves_them) {
         "LOCK TABLE settings IN EXCLUSIVE MODE"
     } else {
         "LOCK TABLE settings IN ROW SHARE MODE"

@@ -6,6 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 
 use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Subscription, Timestamp};
+use crate::store::group::{Tally, Used};
 use crate::store::{StripeEvent, StripeEventRow};
 
 /// The columns that [`customer`] reads, in its order; a literal, so that statements are put together when compiled.
@@ -85,6 +86,12 @@ pub fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
 pub fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Money> {
     let text = row.get_ref(column)?.as_str()?;
     Money::from_stored(text).map_err(|error| unreadable(column, error))
+}
+
+/// Reads an instant, a meter, how many events, their units and their cost.
+pub fn used(row: &Row<'_>) -> rusqlite::Result<Used> {
+    let tally = Tally { events: row.get(2)?, units: row.get(3)?, cost: money(row, 4)? };
+    Ok(Used { at: timestamp(row, 0)?, meter: meter(row, 1)?, tally })
 }
 
 pub fn meter(row: &Row<'_>, column: usize) -> rusqlite::Result<Meter> {

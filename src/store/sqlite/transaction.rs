@@ -1,6 +1,6 @@
 //! The tables inside one write transaction. What is written often is gathered in memory and written at the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, params};
 
@@ -13,7 +13,7 @@ use crate::domain::{
     ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription,
     SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
 };
-use crate::store::group::{Counted, Deltas, Tables, rollup_key};
+use crate::store::group::{Counted, CounterKey, Deltas, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 pub struct Transaction<'c> {
@@ -52,13 +52,20 @@ impl<'c> Transaction<'c> {
         Ok(self.memory)
     }
 
-    /// Sorts all events into the billing periods of the time zone.
+    /// Sorts the events into the calendar months of the time zone, but for customers whose periods have an anchor.
     fn recount(&mut self) -> Result<()> {
         self.memory.tallies.write(self.connection)?;
         self.memory.tallies.forget_counters();
-        self.connection.execute("DELETE FROM period_counters", [])?;
+        self.connection.execute(
+            "DELETE FROM period_counters
+             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor NOT NULL)",
+            [],
+        )?;
         let mut period = None;
-        let mut statement = self.connection.prepare("SELECT customer_id, timestamp, meter, units, cost FROM events")?;
+        let mut statement = self.connection.prepare(
+            "SELECT customer_id, timestamp, meter, units, cost FROM events
+             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor NOT NULL)",
+        )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let timestamp = columns::timestamp(row, 1)?;
@@ -155,6 +162,37 @@ impl Tables for Transaction<'_> {
                 customer.billing_cycle_anchor.map(Timestamp::as_millis),
             ])?;
         self.memory.set_customer(customer);
+        Ok(())
+    }
+
+    fn used_by_hour(&mut self, customer_id: &CustomerId) -> Result<Vec<Used>> {
+        self.memory.tallies.write(self.connection)?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT hour, meter, events, units, cost FROM hourly_rollups WHERE customer_id = ?")?;
+        let used = statement.query_map([customer_id.as_str()], columns::used)?;
+        Ok(used.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn used_within(&mut self, customer_id: &CustomerId, span: Period) -> Result<Vec<Used>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT timestamp, meter, 1, units, cost FROM events
+             WHERE timestamp >= ? AND timestamp < ? AND customer_id = ?",
+        )?;
+        let span = params![span.start.as_millis(), span.end.as_millis(), customer_id.as_str()];
+        let used = statement.query_map(span, columns::used)?;
+        Ok(used.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn set_counters(&mut self, customer_id: &CustomerId, counters: BTreeMap<CounterKey, Tally>) -> Result<()> {
+        self.memory.tallies.write(self.connection)?;
+        self.memory.tallies.forget_counters();
+        self.connection
+            .prepare_cached("DELETE FROM period_counters WHERE customer_id = ?")?
+            .execute([customer_id.as_str()])?;
+        for (key, tally) in counters {
+            self.memory.tallies.set_counter(key, tally);
+        }
         Ok(())
     }
 

@@ -1,0 +1,75 @@
+//! When a customer's billing periods begin, and what was used in them once that changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{CounterKey, Group, Tables, Tally};
+use crate::domain::{Customer, Meter, Period, TimeZone, Timestamp};
+
+/// What was used on a meter from an instant on: within the hour, or at that instant.
+pub struct Used {
+    pub at: Timestamp,
+    pub meter: Meter,
+    pub tally: Tally,
+}
+
+impl<T: Tables> Group<T> {
+    pub(super) fn period_of(&mut self, customer: &Customer, at: Timestamp) -> Period {
+        let zone = self.tables.catalog().time_zone;
+        if customer.billing_cycle_anchor.is_some() {
+            return customer.billing_period(at, zone);
+        }
+        match self.month {
+            Some(month) if month.contains(at) => month,
+            _ => *self.month.insert(Period::month(at, zone)),
+        }
+    }
+
+    /// Writes a customer whom somebody has changed. Where his periods begin at other instants, what he has used is sorted
+    /// into them: a change of the periods gives nobody his limit a second time.
+    pub(super) fn put_changed(&mut self, before: Option<&Customer>, customer: &Customer) -> Result<(), T::Error> {
+        self.tables.put_customer(customer)?;
+        self.tables.revise();
+        let anchor = before.and_then(|before| before.billing_cycle_anchor);
+        if anchor == customer.billing_cycle_anchor {
+            return Ok(());
+        }
+        self.recount(customer)
+    }
+
+    /// Hours that lie in one period are counted whole, those that a boundary cuts event by event.
+    fn recount(&mut self, customer: &Customer) -> Result<(), T::Error> {
+        let mut counters: BTreeMap<CounterKey, Tally> = BTreeMap::new();
+        let mut cut = BTreeSet::new();
+        let mut period = None;
+        for used in self.tables.used_by_hour(&customer.id)? {
+            let hour = Period::hour(used.at, TimeZone::UTC);
+            let of_hour = match period {
+                Some(period) if Period::contains(period, hour.start) => period,
+                _ => *period.insert(self.period_of(customer, hour.start)),
+            };
+            if hour.end <= of_hour.end {
+                count(&mut counters, customer, of_hour, &used)?;
+            } else {
+                cut.insert(hour.start);
+            }
+        }
+        for start in cut {
+            for used in self.tables.used_within(&customer.id, Period::hour(start, TimeZone::UTC))? {
+                let period = self.period_of(customer, used.at);
+                count(&mut counters, customer, period, &used)?;
+            }
+        }
+        self.tables.set_counters(&customer.id, counters)
+    }
+}
+
+fn count(
+    counters: &mut BTreeMap<CounterKey, Tally>,
+    customer: &Customer,
+    period: Period,
+    used: &Used,
+) -> crate::Result<()> {
+    let counter = counters.entry((customer.id.clone(), period.start, used.meter)).or_default();
+    *counter = counter.with(used.tally)?;
+    Ok(())
+}
