@@ -93,6 +93,10 @@ codes! {
     StripeKeyMissing = "stripe_key_missing",
     /// The subscription's price cannot take the usage.
     StripePriceNotMetered = "stripe_price_not_metered",
+    /// The subscription has no item with a tier's price, or several.
+    StripeTierNotFound = "stripe_tier_not_found",
+    /// What Stripe has under a lookup key differs from the catalog.
+    StripeCatalogConflict = "stripe_catalog_conflict",
     /// A bug in Weighbridge.
     Internal = "internal",
 }
