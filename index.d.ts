@@ -277,6 +277,8 @@ export declare class Customers {
  * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
+ * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -308,6 +310,8 @@ export type BillingErrorCode =
   | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
+  | 'stripe_tier_not_found'
+  | 'stripe_catalog_conflict'
   | 'native_load_failed'
   | 'internal'
 /**
@@ -617,24 +621,316 @@ export interface MiddlewareOptions {
   /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
   strict?: boolean
 }
-/** How to reach Stripe. Everything has a default. */
-export interface StripeServiceOptions {
-  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
-  secretKey?: string
-  /** By default `https://api.stripe.com`. */
-  baseUrl?: string
-  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
-  apiVersion?: string
-  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
-  timeoutMs?: number
-  /** How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. */
-  maxNetworkRetries?: number
-  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
-  tiers?: SubscriptionTier[]
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock. */
-  clock?: Clock
+/**
+ * An exact decimal: an amount, a rate or a quantity.
+ *
+ * Best as a string: digits, with a point between them or not, at most 1,000 characters: `'0.10'`. A number is taken where it
+ * is certainly exact: with at most 15 significant digits, or whole up to 2^53. The noise of float arithmetic (`0.1 + 0.2`),
+ * NaN and Infinity are refused, never rounded. A bigint is taken as it is.
+ */
+export type DecimalInput = string | number | bigint
+/**
+ * What something costs, by one of six models; the field `model` says which. Amounts are in the currency's major unit, and in
+ * which currency is for you to know: a price has none.
+ *
+ * Unknown fields are refused. A price that could be read prices every quantity from 0.
+ */
+export type Price =
+  PerUnitPrice | PackagePrice | GraduatedPrice | VolumePrice | PercentagePrice | GraduatedPercentagePrice
+/** The least and the most that a price ever asks, whatever its model. */
+export interface PriceBounds {
+  /** The total is at least this, also for quantity 0. */
+  minimumAmount?: DecimalInput
+  /** The total is at most this. It must not be below the minimum. */
+  maximumAmount?: DecimalInput
+}
+/**
+ * Every unit costs the same.
+ *
+ * ```ts
+ * quote({ model: 'per_unit', unitAmount: '0.002', freeUnits: '100' }, '1600').amount // '3'
+ * ```
+ *
+ * Stripe's `billing_scheme: 'per_unit'`, Lago's `standard`.
+ *
+ * @see https://docs.stripe.com/products-prices/pricing-models
+ * @see https://docs.getlago.com/guide/plans/charges/charge-models/standard
+ */
+export interface PerUnitPrice extends PriceBounds {
+  model: 'per_unit'
+  /** What a unit costs, from 0. */
+  unitAmount: DecimalInput
+  /** So many of the first units cost nothing. */
+  freeUnits?: DecimalInput
+  /** Due once, also for quantity 0. */
+  flatAmount?: DecimalInput
+}
+/**
+ * Packages of so many units. A package that was begun counts whole.
+ *
+ * ```ts
+ * quote({ model: 'package', amount: '5', packageSize: '100', freeUnits: '50' }, '151').amount // '10'
+ * ```
+ *
+ * Stripe's `transform_quantity` with `round: 'up'`, Lago's `package`.
+ *
+ * @see https://docs.stripe.com/api/prices/object#price_object-transform_quantity
+ * @see https://docs.getlago.com/guide/plans/charges/charge-models/package
+ */
+export interface PackagePrice extends PriceBounds {
+  model: 'package'
+  /** What a package costs, from 0. */
+  amount: DecimalInput
+  /** How many units are in a package: above 0, not necessarily whole. */
+  packageSize: DecimalInput
+  /** So many of the first units need no package. */
+  freeUnits?: DecimalInput
+  /** Due once, also for quantity 0. */
+  flatAmount?: DecimalInput
+}
+/** What units of a tier cost. */
+export interface PriceTier {
+  /**
+   * The last unit that the tier covers; it begins above the bound of the tier before it. `'10'` covers the 10th unit, and of
+   * 10.5 units the last half lies in the next tier. Each bound is above the one before it. The last tier, and only that one,
+   * has none: `null`.
+   */
+  upTo: DecimalInput | null
+  /** What a unit costs, from 0. */
+  unitAmount: DecimalInput
+  /** Due once where the tier is reached. That of the first tier is due always, also for quantity 0. */
+  flatAmount?: DecimalInput
+}
+/**
+ * Every unit costs what the tier asks in which it lies, and every tier that is reached its flat amount.
+ *
+ * ```ts
+ * quote(
+ *   {
+ *     model: 'graduated',
+ *     tiers: [
+ *       { upTo: '10', unitAmount: '1', flatAmount: '5' },
+ *       { upTo: null, unitAmount: '0.5' },
+ *     ],
+ *   },
+ *   '12',
+ * ).amount // '16'
+ * ```
+ *
+ * Stripe's `tiers_mode: 'graduated'`, Lago's `graduated`.
+ *
+ * @see https://docs.stripe.com/products-prices/pricing-models#tiered-pricing
+ * @see https://docs.getlago.com/guide/plans/charges/charge-models/graduated
+ */
+export interface GraduatedPrice extends PriceBounds {
+  model: 'graduated'
+  /** By rising bounds; at least one. */
+  tiers: readonly PriceTier[]
+}
+/**
+ * All units cost what the tier asks in which the whole quantity lies, and only that tier's flat amount is due.
+ *
+ * ```ts
+ * quote(
+ *   {
+ *     model: 'volume',
+ *     tiers: [
+ *       { upTo: '10', unitAmount: '1', flatAmount: '5' },
+ *       { upTo: null, unitAmount: '0.5' },
+ *     ],
+ *   },
+ *   '12',
+ * ).amount // '6'
+ * ```
+ *
+ * Stripe's `tiers_mode: 'volume'`, Lago's `volume`.
+ *
+ * @see https://docs.stripe.com/products-prices/pricing-models#tiered-pricing
+ * @see https://docs.getlago.com/guide/plans/charges/charge-models/volume
+ */
+export interface VolumePrice extends PriceBounds {
+  model: 'volume'
+  /** By rising bounds; at least one. */
+  tiers: readonly PriceTier[]
+}
+/**
+ * A share of the quantity, such as the sum of payments, and a fixed amount for each event, such as a payment.
+ *
+ * ```ts
+ * quote({ model: 'percentage', rate: '2.9', fixedAmount: '0.30' }, '200', { events: 3 }).amount // '6.7'
+ * ```
+ *
+ * Lago's `percentage`, where free units and free events count apart from each other. Lago's minimum and maximum per
+ * transaction depend on each transaction: quote it by itself, with `events: 1`, `minimumAmount` and `maximumAmount`.
+ *
+ * @see https://docs.getlago.com/guide/plans/charges/charge-models/percentage
+ */
+export interface PercentagePrice extends PriceBounds {
+  model: 'percentage'
+  /** In per cent of the quantity, from 0: `'2.9'` of 200 is 5.8. */
+  rate: DecimalInput
+  /**
+   * Due for each event. How many there were is said by {@link QuoteOptions.events}; where that is left out none is due, and a
+   * line of the quote says so.
+   */
+  fixedAmount?: DecimalInput
+  /** So much of the quantity is free of the rate. */
+  freeUnits?: DecimalInput
+  /** So many events are free of the fixed amount: a whole number. */
+  freeEvents?: DecimalInput
+  /** Due once, also for quantity 0. */
+  flatAmount?: DecimalInput
+}
+/** What a tier takes of the quantity within it. */
+export interface PercentageTier {
+  /** As in {@link PriceTier}. */
+  upTo: DecimalInput | null
+  /** In per cent of what lies in the tier, from 0. */
+  rate: DecimalInput
+  /** Due once where the tier is reached. That of the first tier is due always, also for quantity 0. */
+  flatAmount?: DecimalInput
+}
+/**
+ * A share of each part of the quantity, at the rate of the tier in which it lies.
+ *
+ * ```ts
+ * quote(
+ *   {
+ *     model: 'graduated_percentage',
+ *     tiers: [
+ *       { upTo: '1000', rate: '3' },
+ *       { upTo: null, rate: '1.5' },
+ *     ],
+ *   },
+ *   '3000',
+ * ).amount // '60'
+ * ```
+ *
+ * Lago's `graduated_percentage`.
+ *
+ * @see https://docs.getlago.com/guide/plans/charges/charge-models/graduated-percentage
+ */
+export interface GraduatedPercentagePrice extends PriceBounds {
+  model: 'graduated_percentage'
+  /** By rising bounds; at least one. */
+  tiers: readonly PercentageTier[]
+}
+/** What else is known of the quantity. */
+export interface QuoteOptions {
+  /**
+   * The currency's ISO 4217 code, such as `'USD'`, in capitals or not. It is checked and repeated in the quote; it changes no
+   * amount, because a quote is not rounded.
+   */
+  currency?: string
+  /** In how many events the quantity came, a whole number: for the fixed amount of {@link PercentagePrice}. */
+  events?: DecimalInput
+}
+/**
+ * What a quantity costs, and how that comes about. All decimals are strings in their shortest form: no exponent, no zeros at
+ * the end (`'3'`, `'0.1'`).
+ */
+export interface Quote {
+  /** The sum of the lines, exact and not rounded: see {@link round}. */
+  amount: string
+  /** In capitals, where one was given. */
+  currency?: string
+  /** At least one. */
+  lines: QuoteLine[]
+}
+/** A part of a quote: `amount` is `units` × `unitAmount` + `flatAmount`, to the last digit. */
+export interface QuoteLine {
+  /** For people, in English: `Units above 10 up to 20`. Do not take it apart: its wording may change. */
+  description: string
+  /** How many of what the description names: units, packages or events. */
+  units: string
+  /** What one of them costs; of a rate of 2.9 per cent, `'0.029'`. */
+  unitAmount: string
+  /** What is due besides. Negative where a maximum takes something off. */
+  flatAmount: string
+  amount: string
+}
+/**
+ * How an amount is rounded that lies exactly in the middle: `half_away_from_zero` makes 0.13 of 0.125 and -0.13 of -0.125,
+ * `half_even` makes 0.12 of 0.125 and 0.14 of 0.135. All others go to the nearest.
+ */
+export type RoundingMode = 'half_away_from_zero' | 'half_even'
+/**
+ * What a quantity costs at a price, to the last digit. Nothing is rounded and nothing is remembered: the same question always
+ * has the same answer.
+ *
+ * ```ts
+ * quote({ model: 'per_unit', unitAmount: '0.00125' }, '3333').amount // '4.16625'
+ * round('4.16625', 'USD') // '4.17'
+ * ```
+ *
+ * @param quantity From 0, not necessarily whole.
+ * @throws BillingError `invalid_argument` where something is missing, unknown or no decimal from 0, `invalid_catalog` where
+ * the price contradicts itself (tiers that overlap or leave a gap, a maximum below the minimum). The message names the
+ * place: `price.tiers[1].upTo`.
+ */
+export declare function quote(price: Price, quantity: DecimalInput, options?: QuoteOptions): Quote
+/**
+ * Rounds an amount, once, to what can be paid in a currency: to the decimal places of its minor unit in ISO 4217, all of
+ * which are written. The yen has none, the dollar two, the Kuwaiti dinar three, the Unidad de Fomento four.
+ *
+ * ```ts
+ * round('1.005', 'USD') // '1.01'
+ * round('1.005', 'USD', 'half_even') // '1.00'
+ * round('2.5', 'JPY') // '3'
+ * round('1.5', 'KWD') // '1.500'
+ * ```
+ *
+ * Round totals, not parts: the sum of rounded parts is another amount. Stripe counts some currencies otherwise than ISO
+ * (`ISK`, `UGX` and `MGA`, and three decimal places of which the last must be 0).
+ *
+ * @param amount May be negative, such as a refund.
+ * @param currency The ISO 4217 code, in capitals or not.
+ * @param mode `half_away_from_zero` by default.
+ * @throws BillingError `invalid_argument` for what is no decimal, an unknown currency, or one without a minor unit (`XAU`).
+ * @see https://docs.stripe.com/currencies
+ */
+export declare function round(amount: DecimalInput, currency: string, mode?: RoundingMode): string
+/** A tier whose product and price Stripe shall have. */
+export interface CatalogTier extends SubscriptionTier {
+  /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
+  lookupKey?: string
+}
+/** A meter that Stripe shall have, perhaps with a price for what it counts. */
+export interface CatalogMeter {
+  /** What its events are called: `api_requests`. */
+  eventName: string
+  /** What it, and the product of its price, is called: by default `eventName`. */
+  displayName?: string
+  /** How a period's events become one number: by default `sum`. */
+  aggregation?: 'sum' | 'count' | 'last'
+  /** For each unit, in the currency's major unit. Left out, the meter gets no price. */
+  unitPrice?: DecimalInput
+  /** The lookup key of its price, of letters, digits, _ and -: by default `eventName`. */
+  lookupKey?: string
+}
+/** What Stripe's catalog shall hold. */
+export interface SyncCatalogOptions {
+  /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
+  tiers?: CatalogTier[]
+  /** By default none. */
+  meters?: CatalogMeter[]
+  /** Of ISO 4217: by default `usd`. */
+  currency?: string
+  /** Only says what would be done. */
+  dryRun?: boolean
+}
+/** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
+export interface CatalogStep {
+  action: 'create' | 'keep'
+  object: 'billing.meter' | 'product' | 'price'
+  /** Of the price; a product has that of its price. */
+  lookupKey?: string
+  /** Of the meter, or of the one to which the price belongs. */
+  eventName?: string
+  /** The tier whose product or price it is. */
+  tierId?: string
+  /** Stripe's id; missing in a dry run where Stripe has yet to choose it. */
+  id?: string
 }
 /** An object of Stripe's API, as Stripe sent it. */
 export interface StripeObject {
@@ -643,7 +939,102 @@ export interface StripeObject {
   [property: string]: any
 }
 /**
- * Customers, subscriptions and usage at Stripe. Making one reads nothing and connects to nothing; the first call rejects
+ * Parameters under Stripe's own names, which are sent as they are: nested objects and arrays too, `null` unsets a field, and
+ * a `Date` becomes seconds since the epoch (in version 2 of the API an ISO string).
+ *
+ * @see https://docs.stripe.com/api
+ */
+export interface StripeParams {
+  [parameter: string]: unknown
+}
+/** What may differ from call to call, under the names of Stripe's own package. */
+export interface StripeRequestOptions {
+  /**
+   * The same key in a later call gives the answer of the first one, for at least 24 hours; by default a random one for each
+   * call. At most 255 characters. Without effect where a call changes nothing.
+   */
+  idempotencyKey?: string
+  /** The `Stripe-Version` of this call. */
+  apiVersion?: string
+  /** The connected account on whose behalf is asked, `acct_…`. */
+  stripeAccount?: string
+  /** For each attempt, in milliseconds. */
+  timeout?: number
+  /** How often to try again after the first attempt. */
+  maxNetworkRetries?: number
+}
+/** Where a customer pays or subscribes, on Stripe's page. The common parameters; all others may be given too. */
+export interface CheckoutSessionParams extends StripeParams {
+  mode: 'payment' | 'setup' | 'subscription'
+  /** Stripe's id of the customer. */
+  customer?: string
+  line_items?: {
+    price?: string
+    quantity?: number
+    [parameter: string]: unknown
+  }[]
+  success_url?: string
+  cancel_url?: string
+  /** Comes back in the session: for your own id of the customer. */
+  client_reference_id?: string
+}
+/** Where a customer sees his bills and changes his card or plan. */
+export interface PortalSessionParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer: string
+  return_url?: string
+}
+/** Of which customer or subscription, and after which changes. */
+export interface InvoicePreviewParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer?: string
+  subscription?: string
+  subscription_details?: {
+    items?: {
+      id?: string
+      price?: string
+      quantity?: number
+      deleted?: boolean
+      [parameter: string]: unknown
+    }[]
+    proration_behavior?: 'always_invoice' | 'create_prorations' | 'none'
+    [parameter: string]: unknown
+  }
+}
+/** How to reach Stripe. Everything has a default. */
+export interface StripeServiceOptions {
+  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
+  secretKey?: string
+  /** By default `https://api.stripe.com`. */
+  baseUrl?: string
+  /** Where the stream of meter events goes: by default `https://meter-events.stripe.com`. */
+  meterEventsBaseUrl?: string
+  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
+  apiVersion?: string
+  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
+  timeoutMs?: number
+  /**
+   * How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. After 180
+   * seconds a call is not tried again, whatever this says.
+   */
+  maxNetworkRetries?: number
+  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
+  tiers?: SubscriptionTier[]
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock. */
+  clock?: Clock
+}
+/** How {@link StripeService.changeTier} changes it. */
+export interface ChangeTierOptions extends StripeRequestOptions {
+  /**
+   * What becomes of the rest of the period: by default, as Stripe's own, `create_prorations` puts the difference on the next
+   * invoice; `always_invoice` bills it at once; `none` does not bill it.
+   */
+  prorationBehavior?: 'always_invoice' | 'create_prorations' | 'none'
+}
+/**
+ * Customers, subscriptions and usage at Stripe, under the names and with the parameters of Stripe's own package. Making one reads nothing and connects to nothing; the first call rejects
  * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
  * stays the same over all attempts.
  */
@@ -658,7 +1049,7 @@ export declare class StripeService {
    * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
    * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
    */
-  createCustomer(email: string, name?: string): Promise<StripeObject>
+  createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
   /**
    * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
    * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
@@ -668,7 +1059,7 @@ export declare class StripeService {
    * @param tierId The id of a tier: its `priceId` is subscribed to.
    * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
    */
-  createSubscription(customerId: string, tierId: string): Promise<StripeObject>
+  createSubscription(customerId: string, tierId: string, options?: StripeRequestOptions): Promise<StripeObject>
   /**
    * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
    * meter, usage record summaries where the API version has them.
@@ -688,11 +1079,114 @@ export declare class StripeService {
    *
    * @param quantity Whole units from 0.
    * @param timestamp Seconds since the epoch: by default now.
+   * @param options An `idempotencyKey` keeps usage from being added twice where you try again yourself; it is the meter
+   * event's identifier too, of at most 100 characters then.
    * @returns Stripe's meter event or usage record.
    * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
    * silently dropped. StripeError.
    */
-  recordUsage(subscriptionId: string, quantity: number, timestamp?: number): Promise<StripeObject>
+  recordUsage(
+    subscriptionId: string,
+    quantity: number,
+    timestamp?: number,
+    options?: {
+      idempotencyKey?: string
+    },
+  ): Promise<StripeObject>
+  /**
+   * A customer, as Stripe has him; one that was deleted has `deleted: true`.
+   *
+   * @param params Such as `{ expand: ['subscriptions'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customers/retrieve
+   */
+  retrieveCustomer(customerId: string, params?: StripeParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription, as Stripe has it.
+   *
+   * @param params Such as `{ expand: ['latest_invoice'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/retrieve
+   */
+  retrieveSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Ends a subscription at once. To end it with its period, `raw('POST', '/v1/subscriptions/sub_…', { cancel_at_period_end:
+   * true })`.
+   *
+   * @param params Such as `{ invoice_now: true, prorate: true }`.
+   * @returns The subscription, `canceled` now.
+   * @throws StripeError, `resource_missing` where there is none or it has ended. BillingError `invalid_argument`,
+   * `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/cancel
+   */
+  cancelSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Moves a subscription to another tier: the one item that has a tier's price gets the new tier's, and keeps its id and
+   * quantity. Other items, such as metered ones, stay as they are. A subscription that is on that tier already is answered as
+   * it is.
+   *
+   * @returns The subscription.
+   * @throws BillingError `unknown_tier`; `stripe_tier_not_found` where no item has a tier's price, or several have.
+   * StripeError.
+   * @see https://docs.stripe.com/billing/subscriptions/change-price
+   */
+  changeTier(subscriptionId: string, tierId: string, options?: ChangeTierOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which somebody pays or subscribes; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/checkout/sessions/create
+   */
+  createCheckoutSession(params: CheckoutSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which a customer sees his bills and changes his card; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customer_portal/sessions/create
+   */
+  createPortalSession(params: PortalSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * The next invoice of a customer or subscription, or what it would be after a change. Nothing is changed.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/invoices/create_preview
+   */
+  previewInvoice(params: InvoicePreviewParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Makes sure that Stripe has a product and a monthly price for each tier, and each meter with its price. What is there,
+   * found by the lookup key of its price or by the meter's event name, is kept; what is missing is made; nothing is ever
+   * changed or deleted. So it may be run again, after a failure too. It is meant for one process at a time, such as a
+   * deployment.
+   *
+   * Write the `id`s of the tiers' prices into your tiers as `priceId`.
+   *
+   * @returns What was kept and made, in order; with `dryRun`, what would be.
+   * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
+   * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
+   */
+  syncCatalog(options?: SyncCatalogOptions): Promise<CatalogStep[]>
+  /**
+   * Any request: `raw('GET', '/v1/prices', { lookup_keys: ['pro'] })`. Parameters become the query of a GET or DELETE, the
+   * form of a POST to `/v1/` and the JSON of one to `/v2/`. It has the same retries, keys and errors as all others.
+   *
+   * @param path From `/v1/` or `/v2/` on.
+   * @returns What Stripe answered.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  raw(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<any>
 }
 /** How a usage handler finds out who asks. */
 export interface UsageHandlerOptions {
@@ -963,275 +1457,6 @@ export declare class Billing {
    */
   close(options?: { timeoutMs?: number }): Promise<void>
 }
-/**
- * An exact decimal: an amount, a rate or a quantity.
- *
- * Best as a string: digits, with a point between them or not, at most 1,000 characters: `'0.10'`. A number is taken where it
- * is certainly exact: with at most 15 significant digits, or whole up to 2^53. The noise of float arithmetic (`0.1 + 0.2`),
- * NaN and Infinity are refused, never rounded. A bigint is taken as it is.
- */
-export type DecimalInput = string | number | bigint
-/**
- * What something costs, by one of six models; the field `model` says which. Amounts are in the currency's major unit, and in
- * which currency is for you to know: a price has none.
- *
- * Unknown fields are refused. A price that could be read prices every quantity from 0.
- */
-export type Price =
-  PerUnitPrice | PackagePrice | GraduatedPrice | VolumePrice | PercentagePrice | GraduatedPercentagePrice
-/** The least and the most that a price ever asks, whatever its model. */
-export interface PriceBounds {
-  /** The total is at least this, also for quantity 0. */
-  minimumAmount?: DecimalInput
-  /** The total is at most this. It must not be below the minimum. */
-  maximumAmount?: DecimalInput
-}
-/**
- * Every unit costs the same.
- *
- * ```ts
- * quote({ model: 'per_unit', unitAmount: '0.002', freeUnits: '100' }, '1600').amount // '3'
- * ```
- *
- * Stripe's `billing_scheme: 'per_unit'`, Lago's `standard`.
- *
- * @see https://docs.stripe.com/products-prices/pricing-models
- * @see https://docs.getlago.com/guide/plans/charges/charge-models/standard
- */
-export interface PerUnitPrice extends PriceBounds {
-  model: 'per_unit'
-  /** What a unit costs, from 0. */
-  unitAmount: DecimalInput
-  /** So many of the first units cost nothing. */
-  freeUnits?: DecimalInput
-  /** Due once, also for quantity 0. */
-  flatAmount?: DecimalInput
-}
-/**
- * Packages of so many units. A package that was begun counts whole.
- *
- * ```ts
- * quote({ model: 'package', amount: '5', packageSize: '100', freeUnits: '50' }, '151').amount // '10'
- * ```
- *
- * Stripe's `transform_quantity` with `round: 'up'`, Lago's `package`.
- *
- * @see https://docs.stripe.com/api/prices/object#price_object-transform_quantity
- * @see https://docs.getlago.com/guide/plans/charges/charge-models/package
- */
-export interface PackagePrice extends PriceBounds {
-  model: 'package'
-  /** What a package costs, from 0. */
-  amount: DecimalInput
-  /** How many units are in a package: above 0, not necessarily whole. */
-  packageSize: DecimalInput
-  /** So many of the first units need no package. */
-  freeUnits?: DecimalInput
-  /** Due once, also for quantity 0. */
-  flatAmount?: DecimalInput
-}
-/** What units of a tier cost. */
-export interface PriceTier {
-  /**
-   * The last unit that the tier covers; it begins above the bound of the tier before it. `'10'` covers the 10th unit, and of
-   * 10.5 units the last half lies in the next tier. Each bound is above the one before it. The last tier, and only that one,
-   * has none: `null`.
-   */
-  upTo: DecimalInput | null
-  /** What a unit costs, from 0. */
-  unitAmount: DecimalInput
-  /** Due once where the tier is reached. That of the first tier is due always, also for quantity 0. */
-  flatAmount?: DecimalInput
-}
-/**
- * Every unit costs what the tier asks in which it lies, and every tier that is reached its flat amount.
- *
- * ```ts
- * quote(
- *   {
- *     model: 'graduated',
- *     tiers: [
- *       { upTo: '10', unitAmount: '1', flatAmount: '5' },
- *       { upTo: null, unitAmount: '0.5' },
- *     ],
- *   },
- *   '12',
- * ).amount // '16'
- * ```
- *
- * Stripe's `tiers_mode: 'graduated'`, Lago's `graduated`.
- *
- * @see https://docs.stripe.com/products-prices/pricing-models#tiered-pricing
- * @see https://docs.getlago.com/guide/plans/charges/charge-models/graduated
- */
-export interface GraduatedPrice extends PriceBounds {
-  model: 'graduated'
-  /** By rising bounds; at least one. */
-  tiers: readonly PriceTier[]
-}
-/**
- * All units cost what the tier asks in which the whole quantity lies, and only that tier's flat amount is due.
- *
- * ```ts
- * quote(
- *   {
- *     model: 'volume',
- *     tiers: [
- *       { upTo: '10', unitAmount: '1', flatAmount: '5' },
- *       { upTo: null, unitAmount: '0.5' },
- *     ],
- *   },
- *   '12',
- * ).amount // '6'
- * ```
- *
- * Stripe's `tiers_mode: 'volume'`, Lago's `volume`.
- *
- * @see https://docs.stripe.com/products-prices/pricing-models#tiered-pricing
- * @see https://docs.getlago.com/guide/plans/charges/charge-models/volume
- */
-export interface VolumePrice extends PriceBounds {
-  model: 'volume'
-  /** By rising bounds; at least one. */
-  tiers: readonly PriceTier[]
-}
-/**
- * A share of the quantity, such as the sum of payments, and a fixed amount for each event, such as a payment.
- *
- * ```ts
- * quote({ model: 'percentage', rate: '2.9', fixedAmount: '0.30' }, '200', { events: 3 }).amount // '6.7'
- * ```
- *
- * Lago's `percentage`, where free units and free events count apart from each other. Lago's minimum and maximum per
- * transaction depend on each transaction: quote it by itself, with `events: 1`, `minimumAmount` and `maximumAmount`.
- *
- * @see https://docs.getlago.com/guide/plans/charges/charge-models/percentage
- */
-export interface PercentagePrice extends PriceBounds {
-  model: 'percentage'
-  /** In per cent of the quantity, from 0: `'2.9'` of 200 is 5.8. */
-  rate: DecimalInput
-  /**
-   * Due for each event. How many there were is said by {@link QuoteOptions.events}; where that is left out none is due, and a
-   * line of the quote says so.
-   */
-  fixedAmount?: DecimalInput
-  /** So much of the quantity is free of the rate. */
-  freeUnits?: DecimalInput
-  /** So many events are free of the fixed amount: a whole number. */
-  freeEvents?: DecimalInput
-  /** Due once, also for quantity 0. */
-  flatAmount?: DecimalInput
-}
-/** What a tier takes of the quantity within it. */
-export interface PercentageTier {
-  /** As in {@link PriceTier}. */
-  upTo: DecimalInput | null
-  /** In per cent of what lies in the tier, from 0. */
-  rate: DecimalInput
-  /** Due once where the tier is reached. That of the first tier is due always, also for quantity 0. */
-  flatAmount?: DecimalInput
-}
-/**
- * A share of each part of the quantity, at the rate of the tier in which it lies.
- *
- * ```ts
- * quote(
- *   {
- *     model: 'graduated_percentage',
- *     tiers: [
- *       { upTo: '1000', rate: '3' },
- *       { upTo: null, rate: '1.5' },
- *     ],
- *   },
- *   '3000',
- * ).amount // '60'
- * ```
- *
- * Lago's `graduated_percentage`.
- *
- * @see https://docs.getlago.com/guide/plans/charges/charge-models/graduated-percentage
- */
-export interface GraduatedPercentagePrice extends PriceBounds {
-  model: 'graduated_percentage'
-  /** By rising bounds; at least one. */
-  tiers: readonly PercentageTier[]
-}
-/** What else is known of the quantity. */
-export interface QuoteOptions {
-  /**
-   * The currency's ISO 4217 code, such as `'USD'`, in capitals or not. It is checked and repeated in the quote; it changes no
-   * amount, because a quote is not rounded.
-   */
-  currency?: string
-  /** In how many events the quantity came, a whole number: for the fixed amount of {@link PercentagePrice}. */
-  events?: DecimalInput
-}
-/**
- * What a quantity costs, and how that comes about. All decimals are strings in their shortest form: no exponent, no zeros at
- * the end (`'3'`, `'0.1'`).
- */
-export interface Quote {
-  /** The sum of the lines, exact and not rounded: see {@link round}. */
-  amount: string
-  /** In capitals, where one was given. */
-  currency?: string
-  /** At least one. */
-  lines: QuoteLine[]
-}
-/** A part of a quote: `amount` is `units` × `unitAmount` + `flatAmount`, to the last digit. */
-export interface QuoteLine {
-  /** For people, in English: `Units above 10 up to 20`. Do not take it apart: its wording may change. */
-  description: string
-  /** How many of what the description names: units, packages or events. */
-  units: string
-  /** What one of them costs; of a rate of 2.9 per cent, `'0.029'`. */
-  unitAmount: string
-  /** What is due besides. Negative where a maximum takes something off. */
-  flatAmount: string
-  amount: string
-}
-/**
- * How an amount is rounded that lies exactly in the middle: `half_away_from_zero` makes 0.13 of 0.125 and -0.13 of -0.125,
- * `half_even` makes 0.12 of 0.125 and 0.14 of 0.135. All others go to the nearest.
- */
-export type RoundingMode = 'half_away_from_zero' | 'half_even'
-/**
- * What a quantity costs at a price, to the last digit. Nothing is rounded and nothing is remembered: the same question always
- * has the same answer.
- *
- * ```ts
- * quote({ model: 'per_unit', unitAmount: '0.00125' }, '3333').amount // '4.16625'
- * round('4.16625', 'USD') // '4.17'
- * ```
- *
- * @param quantity From 0, not necessarily whole.
- * @throws BillingError `invalid_argument` where something is missing, unknown or no decimal from 0, `invalid_catalog` where
- * the price contradicts itself (tiers that overlap or leave a gap, a maximum below the minimum). The message names the
- * place: `price.tiers[1].upTo`.
- */
-export declare function quote(price: Price, quantity: DecimalInput, options?: QuoteOptions): Quote
-/**
- * Rounds an amount, once, to what can be paid in a currency: to the decimal places of its minor unit in ISO 4217, all of
- * which are written. The yen has none, the dollar two, the Kuwaiti dinar three, the Unidad de Fomento four.
- *
- * ```ts
- * round('1.005', 'USD') // '1.01'
- * round('1.005', 'USD', 'half_even') // '1.00'
- * round('2.5', 'JPY') // '3'
- * round('1.5', 'KWD') // '1.500'
- * ```
- *
- * Round totals, not parts: the sum of rounded parts is another amount. Stripe counts some currencies otherwise than ISO
- * (`ISK`, `UGX` and `MGA`, and three decimal places of which the last must be 0).
- *
- * @param amount May be negative, such as a refund.
- * @param currency The ISO 4217 code, in capitals or not.
- * @param mode `half_away_from_zero` by default.
- * @throws BillingError `invalid_argument` for what is no decimal, an unknown currency, or one without a minor unit (`XAU`).
- * @see https://docs.stripe.com/currencies
- */
-export declare function round(amount: DecimalInput, currency: string, mode?: RoundingMode): string
 /** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
 export declare function createBillingMiddleware(options?: MiddlewareOptions): BillingHandler
 /** The middleware over the default engine, ready for `app.use`. */

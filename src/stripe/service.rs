@@ -84,10 +84,11 @@ impl StripeService {
         }
         let before_at = email.split('@').next().unwrap_or(email);
         let name = name.filter(|name| !name.is_empty()).unwrap_or(before_at);
-        let metadata = HashMap::from([
-            ("created_by".to_owned(), "UBOS_API".to_owned()),
-            ("timestamp".to_owned(), now.to_iso_string()),
-        ]);
+        let mut metadata = HashMap::from([("created_by".to_owned(), "UBOS_API".to_owned())]);
+        // A later call under the caller's key must have the same parameters, which the time is not.
+        if options.idempotency_key.is_none() {
+            metadata.insert("timestamp".to_owned(), now.to_iso_string());
+        }
         let request = CreateCustomer::new().email(email).name(name).metadata(metadata);
         Ok(self.client.call(Call::new(&request).with(options)).await?.into_json())
     }

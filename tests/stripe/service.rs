@@ -77,6 +77,18 @@ async fn a_customer_is_named_after_his_address() {
 }
 
 #[tokio::test]
+async fn a_customer_under_the_callers_key_is_the_same_at_any_time() {
+    let recorder = Recorder::start((0..2).map(|_| json(200, "{}"))).await;
+    for later in [0, 1000] {
+        let options = CallOptions::with_key("signup-7");
+        recorder.service(SEED).create_customer("ada@a.b", None, now().plus_millis(later), options).await.unwrap();
+    }
+    let asked = recorder.asked();
+    assert_eq!(asked[0].params(), asked[1].params());
+    assert_eq!((asked[0].idempotency_key(), asked[1].idempotency_key()), (Some("signup-7"), Some("signup-7")));
+}
+
+#[tokio::test]
 async fn a_customer_needs_an_address() {
     let recorder = Recorder::start([]).await;
     assert_eq!(

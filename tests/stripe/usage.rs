@@ -167,3 +167,40 @@ async fn a_usage_record_is_sent_with_a_version_that_has_it() {
     assert_eq!(asked.headers["stripe-version"], "2025-02-24.acacia");
     assert_eq!(asked.params(), [("action", "increment"), ("quantity", "5"), ("timestamp", "1700000000")]);
 }
+
+/// `__test__/contract/usage.json` is what Stripe's own package sends for the same calls: a test in `__test__` compares.
+#[tokio::test]
+async fn what_a_sender_asks_is_what_the_contract_says() {
+    let contract = include_str!("../../__test__/contract/usage.json");
+    let summaries = json(200, r#"{"data":[]}"#);
+    let meter = json(200, r#"{"event_name":"calls"}"#);
+    let ok = || json(200, "{}");
+    let recorder = Recorder::start([ok(), ok(), meter, summaries, ok(), json(200, session()), ok()]).await;
+    let client = recorder.client();
+    client.create_meter_event(&event("e-1"), once()).await.unwrap();
+    client.cancel_meter_event("calls", "e-1", once()).await.unwrap();
+    client.retrieve_meter("mtr_1").await.unwrap();
+    let query = SummaryQuery {
+        meter_id: "mtr_1",
+        customer_id: "cus_1",
+        start_time: 0,
+        end_time: 7200,
+        window: Some(SummaryWindow::Hour),
+    };
+    client.list_meter_event_summaries(&query).await.unwrap();
+    client.create_usage_record("si_1", 5, 1_700_000_000, once()).await.unwrap();
+    let session = open_session(&recorder).await;
+    client.stream_meter_events(&session, &[event("e-1"), event("e-2")], once()).await.unwrap();
+
+    let asked = recorder.asked();
+    let requests = asked.iter().map(|asked| {
+        let line = asked.line().replace("/meter-events", "");
+        if asked.headers.get("content-type").is_some_and(|content_type| content_type == "application/json") {
+            value!({ "line": line, "json": serde_json::from_str::<Value>(&asked.body).unwrap() })
+        } else {
+            value!({ "line": line, "params": asked.params })
+        }
+    });
+    let contract: Vec<Value> = serde_json::from_str(contract).unwrap();
+    assert_eq!(requests.collect::<Vec<_>>(), contract);
+}
