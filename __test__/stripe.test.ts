@@ -239,6 +239,49 @@ describe('what comes back', () => {
   })
 })
 
+describe('a tier is changed', () => {
+  const item = (id: string, price: string): object => ({ id, price: { id: price }, quantity: 1 })
+  const on = (...items: object[]): Scripted => ({ body: { id: 'sub_1', customer: 'cus_1', items: { data: items } } })
+
+  test('under the key that the caller gives, and not at all where it is that tier already', async () => {
+    const recorder = await Recorder.start({
+      '/v1/subscriptions/sub_1': [
+        on(item('si_1', 'price_starter_monthly')),
+        customer,
+        on(item('si_1', 'price_professional_monthly')),
+      ],
+    })
+    const service = serviceAt(recorder.port)
+    const options = { idempotencyKey: 'upgrade-7' }
+    expect(await service.changeTier('sub_1', 'professional', options)).toEqual(customer.body)
+    expect(await service.changeTier('sub_1', 'professional', options)).toMatchObject({ id: 'sub_1' })
+    expect(recorder.asked.map(({ method }) => method)).toEqual(['GET', 'POST', 'GET'])
+    expect(recorder.asked.map(({ headers }) => headers['idempotency-key'])).toEqual([undefined, 'upgrade-7', undefined])
+  })
+
+  test.each([
+    ['none', [item('si_1', 'price_of_old')], 'no item has'],
+    ['two', [item('si_1', 'price_starter_monthly'), item('si_2', 'price_enterprise_monthly')], 'several items have'],
+  ])('but not where %s of its items has a tier', async (_, items, says) => {
+    const recorder = await Recorder.start({ '/v1/subscriptions/sub_1': on(...items) })
+    const error: unknown = await serviceAt(recorder.port)
+      .changeTier('sub_1', 'professional')
+      .catch((error) => error)
+    expect(error).toBeInstanceOf(BillingError)
+    expect(error).toMatchObject({ code: 'stripe_tier_not_found', message: expect.stringContaining(says) })
+    expect(recorder.asked).toHaveLength(1)
+  })
+})
+
+test('a call may have a version, an account and retries of its own', async () => {
+  const failure: Scripted = { status: 503, body: {}, headers: { 'retry-after': '0' } }
+  const recorder = await Recorder.start({ '/v1/balance': [failure, customer] })
+  const options = { apiVersion: seedVersion, stripeAccount: 'acct_1', maxNetworkRetries: 1, timeout: 60_000 }
+  await serviceAt(recorder.port).raw('GET', '/v1/balance', {}, options)
+  expect(recorder.asked).toHaveLength(2)
+  expect(recorder.asked[1]?.headers).toMatchObject({ 'stripe-version': seedVersion, 'stripe-account': 'acct_1' })
+})
+
 describe('nothing is sent', () => {
   test('for a tier that there is not', async () => {
     const recorder = await Recorder.start({})
@@ -273,6 +316,20 @@ describe('nothing is sent', () => {
       [() => service.recordUsage('sub_1', 2 ** 53), '`quantity`'],
       [() => service.recordUsage('sub_1', 1, -1), '`timestamp`'],
       [() => service.recordUsage('sub_1', 1, 0.5), '`timestamp`'],
+      [() => service.recordUsage('sub_1', 1, 1, { idempotencykey: 'a' } as never), 'did you mean "idempotencyKey"'],
+      [() => service.retrieveCustomer('../subscriptions'), '`customerId`'],
+      [() => service.retrieveSubscription(''), '`subscriptionId`'],
+      [() => service.cancelSubscription('sub_1/..'), '`subscriptionId`'],
+      [() => service.cancelSubscription('sub_1', {}, { timeout: 0 }), 'time-out'],
+      [() => service.changeTier('sub/1', 'starter'), '`subscriptionId`'],
+      [() => service.changeTier('sub_1', 'starter', { prorationBehavior: 'later' as never }), '`prorationBehavior`'],
+      [() => service.createPortalSession(wrong as never), 'object of Stripe'],
+      [() => service.createPortalSession({ customer: 1n as never }), 'JSON'],
+      [() => service.previewInvoice({}, { idempotencyKey: 'x'.repeat(256) }), '`idempotencyKey`'],
+      [() => service.previewInvoice({}, { apiVersion: 'a\nb' }), '`apiVersion`'],
+      [() => service.raw('PATCH' as never, '/v1/customers'), '`method`'],
+      [() => service.raw('GET', 'https://example.com/v1/customers'), '`path`'],
+      [() => service.raw('GET', '/v1/../customers'), '`path`'],
     ]
     for (const [operation, says] of refused) {
       const error: unknown = await operation().catch((error) => error)
@@ -311,6 +368,10 @@ describe('the secret key', () => {
         service.createSubscription('cus_1', 'starter'),
         service.getUsage('cus_1', 'sub_1'),
         service.recordUsage('sub_1', 1),
+        service.retrieveCustomer('cus_1'),
+        service.changeTier('sub_1', 'starter'),
+        service.syncCatalog(),
+        service.raw('GET', '/v1/balance'),
       ]
       for (const call of failed) {
         const error: unknown = await call.catch((error) => error)
@@ -447,6 +508,8 @@ test("a Billing's Stripe service takes its tiers and its clock", async () => {
 })
 
 describe('stripe-stateful-mock', () => {
+  afterEach(() => jest.restoreAllMocks())
+
   test('keeps the customer that was created', async () => {
     const port = await startStatefulMock()
     const created = await serviceAt(port).createCustomer('ada@example.com')
@@ -468,6 +531,34 @@ describe('stripe-stateful-mock', () => {
     const { data } = await officialAt(port).customers.list()
     expect(data.length).toBe(before + 1)
     expect(data.map(({ id }) => id)).toContain(created.id)
+  })
+
+  test('answers a second call under the same key as the first, and refuses another one under it', async () => {
+    // The mock prints each conflict.
+    jest.spyOn(console, 'error').mockImplementation()
+    const port = await startStatefulMock()
+    const clock = new ManualClock(now)
+    const service = serviceAt(port, { clock })
+    const options = { idempotencyKey: `signup-${port}` }
+    const created = await service.createCustomer('ada@example.com', 'Ada', options)
+    const before = (await officialAt(port).customers.list()).data.length
+    clock.set(now + 60_000)
+    expect(await service.createCustomer('ada@example.com', 'Ada', options)).toMatchObject({ id: created.id })
+    const error: unknown = await service.createCustomer('eve@example.com', 'Ada', options).catch((error) => error)
+    expect(error).toBeInstanceOf(StripeError)
+    expect(error).toMatchObject({ type: 'StripeIdempotencyError', statusCode: 400 })
+    expect((await officialAt(port).customers.list()).data).toHaveLength(before)
+  })
+
+  test('gives back what it keeps', async () => {
+    const port = await startStatefulMock()
+    const service = serviceAt(port)
+    const { id } = await service.createCustomer('ada@example.com')
+    expect(await service.retrieveCustomer(id)).toMatchObject({ id, email: 'ada@example.com' })
+    expect(await service.raw('POST', `/v1/customers/${id}`, { metadata: { plan: 'pro' } })).toMatchObject({
+      metadata: { plan: 'pro' },
+    })
+    await expect(service.retrieveCustomer('cus_none')).rejects.toMatchObject({ code: 'resource_missing' })
   })
 
   test('says what is wrong in an error of ours', async () => {

@@ -313,6 +313,11 @@ const options: [what: string, options: unknown, says: string, code?: BillingErro
   ['a secret key that is a number', { stripe: { secretKey: 5 } }, '`secretKey`'],
   ['a negative time-out for Stripe', { stripe: { secretKey: 'sk_test', timeoutMs: -1 } }, '`timeoutMs`'],
   ['half a retry for Stripe', { stripe: { secretKey: 'sk_test', maxNetworkRetries: 0.5 } }, '`maxNetworkRetries`'],
+  [
+    'a base URL of meter events that is none',
+    { stripe: { secretKey: 'sk_test', meterEventsBaseUrl: 'nowhere' } },
+    '`meterEventsBaseUrl`',
+  ],
   ['a base URL that is none', { stripe: { secretKey: 'sk_test', baseUrl: 'nowhere' } }, '`baseUrl`'],
 ]
 

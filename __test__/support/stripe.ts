@@ -9,8 +9,10 @@ import { serve } from './http'
 export interface Asked {
   method: string
   path: string
-  /** Of the query string or the form, decoded, in the order of their names. */
+  /** Of the query string and the form, decoded, in the order of their names. */
   params: Record<string, string>
+  query: string
+  body: string
   headers: IncomingHttpHeaders
 }
 
@@ -21,7 +23,10 @@ export interface Scripted {
   body: unknown
 }
 
-/** Stands in the place of Stripe: writes down what it is asked and answers as it is told, by path. */
+/**
+ * Stands in the place of Stripe: writes down what it is asked and answers as it is told, by path, or as another server
+ * does.
+ */
 export class Recorder {
   readonly asked: Asked[] = []
   readonly #answers: Record<string, Scripted | Scripted[]>
@@ -31,26 +36,38 @@ export class Recorder {
     this.#answers = answers
   }
 
-  /** The answers to each path; of a list, one after another. */
-  static async start(answers: Record<string, Scripted | Scripted[]>): Promise<Recorder> {
+  /** The answers to each path; of a list, one after another. Whatever has none is passed on to `port`. */
+  static async start(answers: Record<string, Scripted | Scripted[]>, port?: number): Promise<Recorder> {
     const recorder = new Recorder(answers)
     recorder.port = await serve(async (request, response) => {
       request.setEncoding('utf8')
-      let form = ''
-      for await (const chunk of request) form += chunk
+      let body = ''
+      for await (const chunk of request) body += chunk
       const url = new URL(request.url ?? '/', 'http://localhost')
-      const params = new URLSearchParams(request.method === 'GET' ? url.search : form)
+      const query = url.search.slice(1)
+      const isForm = request.headers['content-type'] === 'application/x-www-form-urlencoded'
+      const params = new URLSearchParams(isForm ? `${query}&${body}` : query)
       params.sort()
       recorder.asked.push({
         method: request.method ?? '',
         path: url.pathname,
         params: Object.fromEntries(params),
+        query,
+        body,
         headers: request.headers,
       })
       const scripted = recorder.#answer(url.pathname)
-      const { status = 200, headers = {}, body } = scripted
+      if (port !== undefined && recorder.#answers[url.pathname] === undefined) {
+        const { method, headers } = request
+        const onward = forward({ host: '127.0.0.1', port, method, path: request.url, headers }, (answer) => {
+          response.writeHead(answer.statusCode ?? 500, answer.headers)
+          answer.pipe(response)
+        })
+        return void onward.end(body)
+      }
+      const { status = 200, headers = {}, body: answer } = scripted
       response.writeHead(status, { 'content-type': 'application/json', 'request-id': 'req_1', ...headers })
-      response.end(typeof body === 'string' ? body : JSON.stringify(body))
+      response.end(typeof answer === 'string' ? answer : JSON.stringify(answer))
     })
     return recorder
   }
