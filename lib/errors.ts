@@ -32,6 +32,12 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -63,6 +69,12 @@ export type BillingErrorCode =
   | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
   | 'native_load_failed'
   | 'internal'
 

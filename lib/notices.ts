@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events'
+import { setImmediate } from 'node:timers'
 import type { NoticeOutput } from './binding.js'
 import type { BillingErrorCode } from './errors.js'
+import type { StripeEvent } from './webhookSignatures.js'
 
 /** What a Billing tells by itself, and with what. */
 export interface BillingEvents {
@@ -17,12 +19,22 @@ export interface BillingEvents {
    * or removed; it stays where it is and is tried again.
    */
   rejected: [lines: { lines: number; file: string }]
+  /**
+   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
+   * where the process dies meanwhile.
+   */
+  stripeEvent: [event: StripeEvent]
 }
 
 /** Tells listeners what happens by itself, and remembers whether the store is away. */
 export class Notices {
   readonly emitter = new EventEmitter()
   degraded = false
+
+  /** What a listener throws is no failure of the webhook. */
+  stripeEvent(event: StripeEvent): void {
+    setImmediate(() => this.emitter.emit('stripeEvent', event))
+  }
 
   readonly receive = (notice: unknown): void => {
     const { kind, code, message, lines, file } = notice as NoticeOutput

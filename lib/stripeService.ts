@@ -119,6 +119,29 @@ export class StripeService {
   }
 
   /**
+   * A subscription as it is now.
+   *
+   * @param subscriptionId Stripe's id of it.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  async retrieveSubscription(subscriptionId: string): Promise<StripeObject> {
+    const complete = this.#actionLog.start(
+      'StripeService',
+      'Retrieve Stripe subscription',
+      `Retrieving ${subscriptionId}`,
+    )
+    return this.#actionLog.report(
+      complete,
+      async () => {
+        checkString('subscriptionId', subscriptionId)
+        return this.#call<StripeObject>((stripe, ticket) => stripe.retrieveSubscription(ticket, subscriptionId))
+      },
+      ({ id }) => `Subscription retrieved: ${id}`,
+      'Failed to retrieve subscription',
+    )
+  }
+
+  /**
    * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
    * meter, usage record summaries where the API version has them.
    *

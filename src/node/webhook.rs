@@ -33,6 +33,7 @@ pub struct ReceivedOutput {
     pub claim: String,
     pub id: String,
     /// The subscription that should be retrieved.
+    #[napi(ts_type = "string | null")]
     pub subscription_id: Nullable<String>,
 }
 
