@@ -15,6 +15,8 @@ test('a customer comes into being with the first event, key or upsert', async ()
       tier: null,
       subscriptionId: null,
       stripeCustomerId: null,
+      subscriptionStatus: null,
+      billingCycleAnchor: null,
       suspended: false,
       createdAt: now,
     })
@@ -54,6 +56,8 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     tier: null,
     subscriptionId: null,
     stripeCustomerId: null,
+      subscriptionStatus: null,
+      billingCycleAnchor: null,
     suspended: false,
     createdAt: now,
   })
