@@ -32,7 +32,12 @@ export interface Customer {
   subscriptionId: string | null
   /** His id at Stripe. */
   stripeCustomerId: string | null
-  /** A suspended customer's requests are answered 403. */
+  /** The status of that subscription, as far as Stripe's webhooks have told. `unpaid` and `paused` suspend him too. */
+  subscriptionStatus:
+    'incomplete' | 'incomplete_expired' | 'trialing' | 'active' | 'past_due' | 'unpaid' | 'paused' | 'canceled' | null
+  /** An instant at which one of the subscription's periods begins, milliseconds since the epoch. */
+  billingCycleAnchor: number | null
+  /** Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403. */
   suspended: boolean
   /** When Weighbridge first saw him, milliseconds since the epoch. */
   createdAt: number
@@ -47,6 +52,19 @@ export interface JournalReport {
   rejected: number
   /** The file that holds those lines, each with its reason. */
   rejectedFile?: string
+}
+/** What is remembered of an event that Stripe has delivered. */
+export interface StripeEventRecord {
+  id: string
+  type: string
+  /** When it happened, by Stripe; milliseconds since the epoch. */
+  created: number
+  /** `done`; `kept`, where it says nothing that Weighbridge knows; `claimed` while it is being worked on. */
+  state: 'claimed' | 'done' | 'kept'
+  /** Since when it is in this state; milliseconds since the epoch. */
+  changedAt: number
+  /** The JSON of one that is kept, as Stripe sent it. */
+  payload: string | null
 }
 /** What was found when the store was opened: files that the seed's code left behind, and journals of processes that died. */
 export interface TakeoverReport {
@@ -216,7 +234,9 @@ export interface CustomerUpdate {
   id: string
   /** The id of a tier. */
   tier?: string | null
+  /** At Stripe. What webhooks have told of it takes effect at once, in the place of `tier`. */
   subscriptionId?: string | null
+  /** At Stripe. What webhooks have told of his subscriptions takes effect at once, in the place of `tier`. */
   stripeCustomerId?: string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
@@ -277,6 +297,12 @@ export declare class Customers {
  * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -308,6 +334,12 @@ export type BillingErrorCode =
   | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
   | 'native_load_failed'
   | 'internal'
 /**
@@ -339,6 +371,54 @@ export declare class StripeError extends Error {
   /** For Stripe's support. */
   readonly requestId: string | undefined
 }
+/** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
+export interface StripeEvent {
+  id: string
+  /** Such as `customer.subscription.updated`. */
+  type: string
+  [property: string]: any
+}
+/** What {@link generateTestHeader} signs. */
+export interface TestHeaderOptions {
+  /** The body, byte for byte as it will be sent. */
+  payload: string | Uint8Array
+  /** The secret of the webhook. */
+  secret: string
+  /** When it is to be signed, in seconds since the epoch: by default now, by the machine's clock. */
+  timestamp?: number
+}
+/**
+ * A `Stripe-Signature` header for an event of your own, to test your webhook with; the `generateTestHeaderString` of
+ * Stripe's package makes the same.
+ *
+ * ```ts
+ * const payload = JSON.stringify({ id: 'evt_1', type: 'customer.subscription.updated', created, data: { object } })
+ * const headers = { 'stripe-signature': generateTestHeader({ payload, secret: 'whsec_test' }) }
+ * await fetch(`${url}/webhooks/stripe`, { method: 'POST', headers, body: payload })
+ * ```
+ *
+ * @throws BillingError `invalid_argument`.
+ */
+export declare function generateTestHeader(options: TestHeaderOptions): string
+/**
+ * The event of a webhook, where the signature is of exactly these bytes: for handlers of your own. It takes what the
+ * function of this name in Stripe's package takes, and several secrets, too. A signature from the future is refused
+ * like one that is too old.
+ *
+ * @param payload The body as it was received: parsed and written again it is another one.
+ * @param header The `Stripe-Signature` header.
+ * @param secret The secret of the webhook, or several, as while it is rolled.
+ * @param toleranceSeconds How old a signature may be: 300 by default, as in Stripe's package.
+ * @param receivedAt In milliseconds since the epoch: by default now, by the machine's clock.
+ * @throws BillingError `webhook_signature_invalid`, `webhook_payload_invalid`, `invalid_argument`.
+ */
+export declare function constructEvent(
+  payload: string | Uint8Array,
+  header: string,
+  secret: string | string[],
+  toleranceSeconds?: number,
+  receivedAt?: number,
+): StripeEvent
 /** What a Billing tells by itself, and with what. */
 export interface BillingEvents {
   /**
@@ -364,6 +444,11 @@ export interface BillingEvents {
       file: string
     },
   ]
+  /**
+   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
+   * where the process dies meanwhile.
+   */
+  stripeEvent: [event: StripeEvent]
 }
 /** How Weighbridge uses a PostgreSQL database. */
 export interface PostgresOptions {
@@ -670,6 +755,13 @@ export declare class StripeService {
    */
   createSubscription(customerId: string, tierId: string): Promise<StripeObject>
   /**
+   * A subscription as it is now.
+   *
+   * @param subscriptionId Stripe's id of it.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  retrieveSubscription(subscriptionId: string): Promise<StripeObject>
+  /**
    * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
    * meter, usage record summaries where the API version has them.
    *
@@ -693,6 +785,20 @@ export declare class StripeService {
    * silently dropped. StripeError.
    */
   recordUsage(subscriptionId: string, quantity: number, timestamp?: number): Promise<StripeObject>
+}
+/** How a Stripe webhook behaves. Everything has a default. */
+export interface StripeWebhookOptions {
+  /** The webhook's secret, or several while it is rolled, in the place of the `webhookSecret` of the Billing. */
+  secret?: string | string[]
+  /** How far the time of a signature may be from ours, in seconds, earlier or later: 300 by default. */
+  toleranceSeconds?: number
+  /**
+   * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
+   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time.
+   */
+  retrieve?: boolean
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
 }
 /** How a usage handler finds out who asks. */
 export interface UsageHandlerOptions {
@@ -842,6 +948,11 @@ export declare class UsageTracker {
    */
   query(query: UsageQuery): Promise<UsageRow[]>
 }
+/** How a {@link Billing} reaches Stripe, and how it knows Stripe. */
+export interface BillingStripeOptions extends StripeServiceOptions {
+  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
+  webhookSecret?: string | string[]
+}
 /** How to open a {@link Billing}. Everything has a default. */
 export interface BillingOptions {
   /**
@@ -886,8 +997,8 @@ export interface BillingOptions {
    * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
    */
   storeDeadlineMs?: number
-  /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
-  stripe?: StripeServiceOptions
+  /** For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment. */
+  stripe?: BillingStripeOptions
   /** Is told of every operation. */
   actionLogger?: ActionLogger
   /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
@@ -935,6 +1046,25 @@ export declare class Billing {
   middleware(options?: MiddlewareOptions): BillingHandler
   /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
   usageHandler(options?: UsageHandlerOptions): BillingHandler
+  /**
+   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
+   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
+   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
+   * often and in which order it is delivered. What each event does: docs/webhooks.md.
+   *
+   * ```ts
+   * app.post('/webhooks/stripe', billing.stripeWebhook())
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options.
+   */
+  stripeWebhook(options?: StripeWebhookOptions): BillingHandler
+  /**
+   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  stripeEvent(id: string): Promise<StripeEventRecord | null>
   /**
    * Listens for what happens by itself: see {@link BillingEvents}.
    *

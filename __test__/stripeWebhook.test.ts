@@ -4,6 +4,7 @@ import { Billing, type BillingOptions, generateTestHeader, ManualClock, type Str
 import { keyOf, openBilling, PATIENT, temporaryDirectory } from './support/billing'
 import { frameworks } from './support/frameworks'
 import { call, callRaw, serve } from './support/http'
+import { sharedDatabase } from './support/postgres'
 import { start } from './support/processes'
 import { Recorder, type Scripted, startLocalstripe } from './support/stripe'
 import { deliver, event, followed, secret, START, type StripeTestEvent, subscription } from './support/stripeEvents'
@@ -25,6 +26,12 @@ function serveBilling(billing: Billing, options: Parameters<Billing['stripeWebho
   app.use('/api', billing.middleware(), (_req, res) => void res.json({ ok: true }))
   return serve(app)
 }
+
+/** Places that several processes share: a fresh one each time. */
+const places: [name: string, make: () => BillingOptions][] = [
+  ['SQLite', () => ({ dir: temporaryDirectory() })],
+  ['PostgreSQL', () => ({ dir: temporaryDirectory(), ...sharedDatabase().options })],
+]
 
 async function known(billing: Billing): Promise<Billing> {
   await billing.customers.upsert({ id: 'acme', stripeCustomerId: 'cus_1' })
@@ -141,10 +148,10 @@ describe('who has sent it', () => {
 })
 
 describe('what it does', () => {
-  test('a customer follows his subscription, in every process', async () => {
-    const dir = temporaryDirectory()
-    const billing = await known(open({ dir }))
-    const elsewhere = open({ dir })
+  test.each(places)('%s: a customer follows his subscription, in every process', async (_, make) => {
+    const place = make()
+    const billing = await known(open(place))
+    const elsewhere = open(place)
     const key = await keyOf(billing, 'acme')
     const [port, other] = [await serveBilling(billing), await serveBilling(elsewhere)]
     const answers = async (status: number): Promise<void> => {
@@ -280,12 +287,12 @@ describe('once each, in any order', () => {
     expect(await billing.customers.get('acme')).toMatchObject({ tier: 'professional', subscriptionStatus: 'active' })
   })
 
-  test('of processes that get the same events at once, one works on each', async () => {
-    const dir = temporaryDirectory()
-    const billing = await known(open({ dir }))
+  test.each(places)('%s: of processes that get the same events at once, one works on each', async (_, make) => {
+    const place = make()
+    const billing = await known(open(place))
     const answered: Scripted = { body: subscription(priced('price_professional_monthly')) }
     const recorder = await Recorder.start({ '/v1/subscriptions/sub_1': answered })
-    const options = { ...PATIENT, dir, stripe: { ...stripe, secretKey: 'sk_test_1', baseUrl: recorder.baseUrl } }
+    const options = { ...PATIENT, ...place, stripe: { ...stripe, secretKey: 'sk_test_1', baseUrl: recorder.baseUrl } }
     const programs = [1, 2, 3].map(() => start('stripeWebhook.cjs', options))
     const ports = await Promise.all(programs.map(async ({ next }) => (await next()) as number))
     const events = Array.from({ length: 20 }, (_, second) => updated(second))
@@ -299,17 +306,17 @@ describe('once each, in any order', () => {
     expect(await billing.customers.get('acme')).toMatchObject({ tier: 'professional' })
   })
 
-  test('what a process had claimed when it was killed is worked on again', async () => {
-    const dir = temporaryDirectory()
+  test.each(places)('%s: what a process had claimed when it was killed is worked on again', async (_, make) => {
+    const place = make()
     const clock = new ManualClock(Date.now())
-    const billing = await known(open({ dir, clock }))
+    const billing = await known(open({ ...place, clock }))
     const port = await serveBilling(billing)
     // Stripe does not answer, so that the event stays claimed.
     const { happened: isAsked, happen: ask } = happening()
     const silentStripe = await serve(() => ask())
     const options = {
       ...PATIENT,
-      dir,
+      ...place,
       stripe: { ...stripe, secretKey: 'sk_1', baseUrl: `http://127.0.0.1:${silentStripe}` },
     }
     const program = start('stripeWebhook.cjs', options)

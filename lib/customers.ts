@@ -9,7 +9,9 @@ export interface CustomerUpdate {
   id: string
   /** The id of a tier. */
   tier?: string | null
+  /** At Stripe. What webhooks have told of it takes effect at once, in the place of `tier`. */
   subscriptionId?: string | null
+  /** At Stripe. What webhooks have told of his subscriptions takes effect at once, in the place of `tier`. */
   stripeCustomerId?: string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean

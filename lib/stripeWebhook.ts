@@ -77,18 +77,18 @@ export function createStripeWebhook(
       native.receiveStripeEvent(ticket, engine.now(), signed),
     )
     if (claim === 'taken') throw new BillingError('webhook_in_progress', 'this event is being worked on; send it again')
-    if (claim === 'granted') {
-      await work(payload, id, subscriptionId)
+    if (claim === 'granted' && (await work(payload, id, subscriptionId))) {
       engine.notices.stripeEvent(JSON.parse(payload.toString('utf8')) as StripeEvent)
     }
     return { status: 200, body: { received: true } }
   }
 
-  const work = async (payload: Buffer, id: string, subscriptionId: string | null): Promise<void> => {
+  /** Tells whether nobody else was faster, as may happen where it takes longer than a minute. */
+  const work = async (payload: Buffer, id: string, subscriptionId: string | null): Promise<boolean> => {
     try {
       const at = engine.now()
       const subscription = subscriptionId === null ? undefined : await retrieved(subscriptionId)
-      await engine.call<void>((native, ticket) =>
+      return await engine.call<boolean>((native, ticket) =>
         native.finishStripeEvent(ticket, engine.now(), payload, subscription, at),
       )
     } catch (error) {
