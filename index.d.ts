@@ -32,7 +32,12 @@ export interface Customer {
   subscriptionId: string | null
   /** His id at Stripe. */
   stripeCustomerId: string | null
-  /** A suspended customer's requests are answered 403. */
+  /** The status of that subscription, as far as Stripe's webhooks have told. `unpaid` and `paused` suspend him too. */
+  subscriptionStatus:
+    'incomplete' | 'incomplete_expired' | 'trialing' | 'active' | 'past_due' | 'unpaid' | 'paused' | 'canceled' | null
+  /** An instant at which one of the subscription's periods begins, milliseconds since the epoch. */
+  billingCycleAnchor: number | null
+  /** Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403. */
   suspended: boolean
   /** When Weighbridge first saw him, milliseconds since the epoch. */
   createdAt: number
@@ -47,6 +52,19 @@ export interface JournalReport {
   rejected: number
   /** The file that holds those lines, each with its reason. */
   rejectedFile?: string
+}
+/** What is remembered of an event that Stripe has delivered. */
+export interface StripeEventRecord {
+  id: string
+  type: string
+  /** When it happened, by Stripe; milliseconds since the epoch. */
+  created: number
+  /** `done`; `kept`, where it says nothing that Weighbridge knows; `claimed` while it is being worked on. */
+  state: 'claimed' | 'done' | 'kept'
+  /** Since when it is in this state; milliseconds since the epoch. */
+  changedAt: number
+  /** The JSON of one that is kept, as Stripe sent it. */
+  payload: string | null
 }
 /** What was found when the store was opened: files that the seed's code left behind, and journals of processes that died. */
 export interface TakeoverReport {
@@ -102,15 +120,13 @@ export interface KeyVerification {
    * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
    */
   code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
-  /** Whose key it is, unless it is `malformed` or `unknown`. */
   customerId?: string
-  /** The id by which it is listed, rotated and revoked. */
   keyId?: string
 }
 /**
  * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
- * key holds at once in this Billing. In others on the same store a key that was revoked here is refused within a quarter of
- * a second (a second on PostgreSQL behind a pooler that swallows `NOTIFY`), one that has expired at once.
+ * key holds at once in this Billing. In others on the same store no priced request passes with a revoked or expired key
+ * either; whatever else changed there is seen within a quarter of a second.
  */
 export declare class ApiKeys {
   #private
@@ -218,9 +234,9 @@ export interface CustomerUpdate {
   id: string
   /** The id of a tier. */
   tier?: string | null
-  /** Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. */
+  /** At Stripe. What webhooks have told of it takes effect at once, in the place of `tier`. */
   subscriptionId?: string | null
-  /** Stripe's id of the customer, 1 to 255 bytes. */
+  /** At Stripe. What webhooks have told of his subscriptions takes effect at once, in the place of `tier`. */
   stripeCustomerId?: string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
@@ -281,8 +297,12 @@ export declare class Customers {
  * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
- * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
- * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -314,8 +334,12 @@ export type BillingErrorCode =
   | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
-  | 'stripe_tier_not_found'
-  | 'stripe_catalog_conflict'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
   | 'native_load_failed'
   | 'internal'
 /**
@@ -347,164 +371,54 @@ export declare class StripeError extends Error {
   /** For Stripe's support. */
   readonly requestId: string | undefined
 }
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  /** The limit of the billing period, in units of the meter. */
-  limit: number | null
-  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
-  used: number
-  /** What of the limit is not used, never below 0. */
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
+/** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
+export interface StripeEvent {
+  id: string
+  /** Such as `customer.subscription.updated`. */
+  type: string
+  [property: string]: any
 }
-/** What is counted. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access'
-/** Something that a customer used. */
-export interface UsageEvent {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  customerId: string
-  /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
-   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
-   */
-  id?: string
-  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
-  subscriptionId?: string
-  /** The meter that it counts on. */
-  eventType: EventType
-  /** How many units it took: a whole number from 1, which is the default. */
-  units?: number
-  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
-  endpoint?: string
-  /** For people, at most 2,048 bytes. */
-  agentType?: string
-  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
-  timestamp: number
-  /**
-   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic.
-   */
-  cost: number | string
-  /** An object that JSON can hold, at most 16 KiB of it. */
-  metadata?: Record<string, any>
-}
-/** A customer's usage and limits in one period. */
-export interface CustomerUsage {
-  customerId: string
-  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
-  currentPeriodStart: number
-  /** The first instant of the next one: the period is half-open. */
-  currentPeriodEnd: number
-  usage: {
-    apiRequests: number
-    agentExecutions: number
-    dataAccessQueries: number
-    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
-    totalCost: number
-  }
-  /** `Infinity` where there is no limit. */
-  limits: {
-    apiRequests: number
-    agentExecutions: number
-  }
-}
-/** What became of one event of a batch. */
-export type Recording =
-  | {
-      status: 'recorded' | 'duplicate'
-    }
-  | {
-      status: 'rejected'
-      code: BillingErrorCode
-      message: string
-    }
-/** What to consume: one unit of the meter by default. */
-export interface Consumption {
-  customerId: string
-  eventType: EventType
-  /** A whole number from 1, which is the default. All of them are admitted or none. */
-  units?: number
-  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
-  id?: string
-  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
-  endpoint?: string
-  /** Instead of the price list's. */
-  cost?: number | string
-  agentType?: string
-  metadata?: Record<string, any>
-}
-/** The answer to a consumption. */
-export interface ConsumptionResult extends Quota {
-  /** Whether it was counted, now or before. */
-  allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
-}
-/** What to report. */
-export interface UsageQuery {
-  /** Everybody's usage without it. */
-  customerId?: string
-  /** Milliseconds since the epoch; events from this instant on. */
-  from: number
-  /** Events before this instant. */
-  to: number
-  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
-  window?: 'hour' | 'day' | 'month'
-  /** One row for each customer, event type or endpoint. */
-  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+/** What {@link generateTestHeader} signs. */
+export interface TestHeaderOptions {
+  /** The body, byte for byte as it will be sent. */
+  payload: string | Uint8Array
+  /** The secret of the webhook. */
+  secret: string
+  /** When it is to be signed, in seconds since the epoch: by default now, by the machine's clock. */
+  timestamp?: number
 }
 /**
- * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
- * opens on first use; `billing.usage` works on that Billing's.
+ * A `Stripe-Signature` header for an event of your own, to test your webhook with; the `generateTestHeaderString` of
+ * Stripe's package makes the same.
+ *
+ * ```ts
+ * const payload = JSON.stringify({ id: 'evt_1', type: 'customer.subscription.updated', created, data: { object } })
+ * const headers = { 'stripe-signature': generateTestHeader({ payload, secret: 'whsec_test' }) }
+ * await fetch(`${url}/webhooks/stripe`, { method: 'POST', headers, body: payload })
+ * ```
+ *
+ * @throws BillingError `invalid_argument`.
  */
-export declare class UsageTracker {
-  #private
-  /**
-   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
-   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
-   * it again with its `id`.
-   */
-  recordEvent(event: UsageEvent): Promise<void>
-  /**
-   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
-   * others alone.
-   *
-   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
-   */
-  recordEvents(events: UsageEvent[]): Promise<Recording[]>
-  /**
-   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
-   * without events reads as zero. `null` for a customer never seen.
-   */
-  getCustomerUsage(
-    customerId: string,
-    options?: {
-      at?: number
-    },
-  ): Promise<CustomerUsage | null>
-  /**
-   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
-   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
-   */
-  checkLimits(customerId: string, eventType: string): Promise<boolean>
-  /**
-   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
-   * is admitted exactly up to the limit. A refusal is an answer, not an error.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
-   * ask again with the same one.
-   */
-  consume(consumption: Consumption): Promise<ConsumptionResult>
-  /**
-   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
-   * usage are left out.
-   */
-  query(query: UsageQuery): Promise<UsageRow[]>
-}
+export declare function generateTestHeader(options: TestHeaderOptions): string
+/**
+ * The event of a webhook, where the signature is of exactly these bytes: for handlers of your own. It takes what the
+ * function of this name in Stripe's package takes, and several secrets, too. A signature from the future is refused
+ * like one that is too old.
+ *
+ * @param payload The body as it was received: parsed and written again it is another one.
+ * @param header The `Stripe-Signature` header.
+ * @param secret The secret of the webhook, or several, as while it is rolled.
+ * @param toleranceSeconds How old a signature may be: 300 by default, as in Stripe's package.
+ * @param receivedAt In milliseconds since the epoch: by default now, by the machine's clock.
+ * @throws BillingError `webhook_signature_invalid`, `webhook_payload_invalid`, `invalid_argument`.
+ */
+export declare function constructEvent(
+  payload: string | Uint8Array,
+  header: string,
+  secret: string | string[],
+  toleranceSeconds?: number,
+  receivedAt?: number,
+): StripeEvent
 /** What a Billing tells by itself, and with what. */
 export interface BillingEvents {
   /**
@@ -531,26 +445,10 @@ export interface BillingEvents {
     },
   ]
   /**
-   * A customer has used a share of his limit: see `BillingOptions.thresholds`. Of all processes on the store the one tells
-   * that records the event which reaches the threshold, once in a billing period. Events are recorded about a second after
-   * they were admitted; those of a process that was killed, by the process that takes over its journal. Nobody is told where
-   * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
+   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
+   * where the process dies meanwhile.
    */
-  threshold: [reached: ThresholdReached]
-}
-/** What was reached, and by whom. */
-export interface ThresholdReached {
-  customerId: string
-  eventType: EventType
-  /** The threshold, in per cent of the limit. */
-  percent: number
-  /** In units of the meter. */
-  limit: number
-  /** What is used with the event that has reached it. */
-  used: number
-  /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
-  periodStart: number
-  periodEnd: number
+  stripeEvent: [event: StripeEvent]
 }
 /** How Weighbridge uses a PostgreSQL database. */
 export interface PostgresOptions {
@@ -562,11 +460,15 @@ export interface PostgresOptions {
    */
   retentionMonths?: number
 }
-/**
- * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
- * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
- */
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  limit: number | null
+  used: number
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+/** Why a request was not let through. */
 export type RefusalCode =
   | 'api_key_required'
   | 'invalid_key'
@@ -580,9 +482,7 @@ export type RefusalCode =
 /** The answer to a request that is not let through. */
 export interface Refusal {
   code: RefusalCode
-  /** The HTTP status. */
   status: number
-  /** The JSON body: `error`, and where there is more to say `message` and `requiredTier`. */
   body: Record<string, unknown>
 }
 /** A request that is not made: of a key, or of a customer with any valid key. */
@@ -628,11 +528,8 @@ export interface Explanation {
     limit: number | null
     /** What is recorded, all that this process has admitted included. */
     used: number
-    /** What of the limit is neither used nor held here; `null` without a limit. */
     remaining: number | null
-    /** Units that are held for requests of this process whose end is not known yet (`billOn: 'success'`, `hold()`). */
-    heldHere: number
-    /** Units that are set aside for this process and neither used nor held. */
+    /** Units that are set aside for this process and not used. */
     leasedHere: number
     /** Units that are set aside for others; what they do not use comes back when it is asked for. */
     leasedElsewhere: number
@@ -787,9 +684,7 @@ export interface MiddlewareOptions {
   unpriced?: 'pass' | 'refuse'
   /**
    * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
-   * is then charged once. The key stands for one request: with another method, URL or user agent, or another body where
-   * `express.json()` or the like comes before this middleware, it is answered 422. A body that is parsed later is not
-   * compared: turn this off where clients could then reuse one key for many requests that each cost you something.
+   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
    */
   idempotencyKey?: boolean
   /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
@@ -806,6 +701,397 @@ export interface MiddlewareOptions {
   caseSensitive?: boolean
   /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
   strict?: boolean
+}
+/** How to reach Stripe. Everything has a default. */
+export interface StripeServiceOptions {
+  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
+  secretKey?: string
+  /** By default `https://api.stripe.com`. */
+  baseUrl?: string
+  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
+  apiVersion?: string
+  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
+  timeoutMs?: number
+  /** How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. */
+  maxNetworkRetries?: number
+  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
+  tiers?: SubscriptionTier[]
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock. */
+  clock?: Clock
+}
+/** An object of Stripe's API, as Stripe sent it. */
+export interface StripeObject {
+  id: string
+  object: string
+  [property: string]: any
+}
+/**
+ * Customers, subscriptions and usage at Stripe. Making one reads nothing and connects to nothing; the first call rejects
+ * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
+ * stays the same over all attempts.
+ */
+export declare class StripeService {
+  #private
+  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
+  constructor(options?: StripeServiceOptions)
+  /**
+   * Makes a customer.
+   *
+   * @param name By default what stands before the `@` of the e-mail address.
+   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
+   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  createCustomer(email: string, name?: string): Promise<StripeObject>
+  /**
+   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
+   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
+   * `latest_invoice.confirmation_secret` on newer ones.
+   *
+   * @param customerId Stripe's id of the customer.
+   * @param tierId The id of a tier: its `priceId` is subscribed to.
+   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
+   */
+  createSubscription(customerId: string, tierId: string): Promise<StripeObject>
+  /**
+   * A subscription as it is now.
+   *
+   * @param subscriptionId Stripe's id of it.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  retrieveSubscription(subscriptionId: string): Promise<StripeObject>
+  /**
+   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
+   * meter, usage record summaries where the API version has them.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  getUsage(
+    customerId: string,
+    subscriptionId: string,
+  ): Promise<{
+    subscription: StripeObject
+    usage: StripeObject[]
+  }>
+  /**
+   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
+   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
+   *
+   * @param quantity Whole units from 0.
+   * @param timestamp Seconds since the epoch: by default now.
+   * @returns Stripe's meter event or usage record.
+   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
+   * silently dropped. StripeError.
+   */
+  recordUsage(subscriptionId: string, quantity: number, timestamp?: number): Promise<StripeObject>
+}
+/** How a Stripe webhook behaves. Everything has a default. */
+export interface StripeWebhookOptions {
+  /** The webhook's secret, or several while it is rolled, in the place of the `webhookSecret` of the Billing. */
+  secret?: string | string[]
+  /** How far the time of a signature may be from ours, in seconds, earlier or later: 300 by default. */
+  toleranceSeconds?: number
+  /**
+   * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
+   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time.
+   */
+  retrieve?: boolean
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** How a usage handler finds out who asks. */
+export interface UsageHandlerOptions {
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** What is counted. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  subscriptionId?: string
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  endpoint?: string
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   */
+  cost: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
+/** How a {@link Billing} reaches Stripe, and how it knows Stripe. */
+export interface BillingStripeOptions extends StripeServiceOptions {
+  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
+  webhookSecret?: string | string[]
+}
+/** How to open a {@link Billing}. Everything has a default. */
+export interface BillingOptions {
+  /**
+   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
+   * opening: by default `logs/usage` below the working directory. It is made on first use.
+   */
+  dir?: string
+  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
+  path?: string
+  /**
+   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
+   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
+   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
+   * and `sslrootcert` mean what they mean to
+   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
+   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
+   * journals stay on this machine, in `dir`.
+   */
+  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
+  /** With a PostgreSQL database: how it is used. */
+  postgres?: PostgresOptions
+  /**
+   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
+   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
+   * longer listed stays for the customers who have it, below the listed ones.
+   */
+  tiers?: SubscriptionTier[]
+  /** The price list of this process: by default {@link endpointPricing}. */
+  pricing?: PricingOptions
+  /**
+   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
+   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
+   */
+  timeZone?: string
+  /**
+   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
+   * `'journal'` the journal is synced to the disk about once a second, in the background.
+   */
+  durability?: 'journal' | 'commit'
+  /**
+   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
+   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
+   */
+  storeDeadlineMs?: number
+  /** For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment. */
+  stripe?: BillingStripeOptions
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
+  clock?: Clock
+}
+/**
+ * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
+ *
+ * ```ts
+ * const billing = new Billing()
+ * app.use('/api', billing.middleware())
+ * app.get('/usage', billing.usageHandler())
+ * ```
+ *
+ * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
+ *
+ * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
+ * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
+ */
+export declare class Billing {
+  #private
+  /** Recording and asking. */
+  readonly usage: UsageTracker
+  /** API keys. */
+  readonly keys: ApiKeys
+  /** Customers. */
+  readonly customers: Customers
+  /** Stripe, with this Billing's tiers. */
+  readonly stripe: StripeService
+  constructor(options?: BillingOptions)
+  /** The database file; with PostgreSQL the directory of the journals. */
+  get path(): string
+  /**
+   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
+   * is no need to wait for it: everything else waits by itself.
+   *
+   * @throws BillingError a `store_*` code that says why the store cannot be opened.
+   */
+  ready(): Promise<TakeoverReport>
+  /**
+   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
+   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
+   */
+  middleware(options?: MiddlewareOptions): BillingHandler
+  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
+  usageHandler(options?: UsageHandlerOptions): BillingHandler
+  /**
+   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
+   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
+   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
+   * often and in which order it is delivered. What each event does: docs/webhooks.md.
+   *
+   * ```ts
+   * app.post('/webhooks/stripe', billing.stripeWebhook())
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options.
+   */
+  stripeWebhook(options?: StripeWebhookOptions): BillingHandler
+  /**
+   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  stripeEvent(id: string): Promise<StripeEventRecord | null>
+  /**
+   * Listens for what happens by itself: see {@link BillingEvents}.
+   *
+   * ```ts
+   * billing.on('degraded', ({ code, message }) => alert(code, message))
+   * billing.on('recovered', () => calm())
+   * ```
+   */
+  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /** Listens no more. */
+  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /**
+   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
+   * Prices are those of this Billing; a middleware may have its own.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  explain(question: Question): Promise<Explanation>
+  /** Resolves when every event that was handed over before is in the store. */
+  flush(): Promise<void>
+  /**
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
+   * harmless.
+   *
+   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
 }
 /**
  * An exact decimal: an amount, a rate or a quantity.
@@ -1076,437 +1362,6 @@ export declare function quote(price: Price, quantity: DecimalInput, options?: Qu
  * @see https://docs.stripe.com/currencies
  */
 export declare function round(amount: DecimalInput, currency: string, mode?: RoundingMode): string
-/** A tier whose product and price Stripe shall have. */
-export interface CatalogTier extends SubscriptionTier {
-  /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
-  lookupKey?: string
-}
-/** A meter that Stripe shall have, perhaps with a price for what it counts. */
-export interface CatalogMeter {
-  /** What its events are called: `api_requests`. */
-  eventName: string
-  /** What it, and the product of its price, is called: by default `eventName`. */
-  displayName?: string
-  /** How a period's events become one number: by default `sum`. */
-  aggregation?: 'sum' | 'count' | 'last'
-  /** For each unit, in the currency's major unit. Left out, the meter gets no price. */
-  unitPrice?: DecimalInput
-  /** The lookup key of its price, of letters, digits, _ and -: by default `eventName`. */
-  lookupKey?: string
-}
-/** What Stripe's catalog shall hold. */
-export interface SyncCatalogOptions {
-  /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
-  tiers?: CatalogTier[]
-  /** By default none. */
-  meters?: CatalogMeter[]
-  /** Of ISO 4217: by default `usd`. */
-  currency?: string
-  /** Only says what would be done. */
-  dryRun?: boolean
-}
-/** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
-export interface CatalogStep {
-  action: 'create' | 'keep'
-  object: 'billing.meter' | 'product' | 'price'
-  /** Of the price; a product has that of its price. */
-  lookupKey?: string
-  /** Of the meter, or of the one to which the price belongs. */
-  eventName?: string
-  /** The tier whose product or price it is. */
-  tierId?: string
-  /** Stripe's id; missing in a dry run where Stripe has yet to choose it. */
-  id?: string
-}
-/** An object of Stripe's API, as Stripe sent it. */
-export interface StripeObject {
-  id: string
-  object: string
-  [property: string]: any
-}
-/**
- * Parameters under Stripe's own names, which are sent as they are: nested objects and arrays too, `null` unsets a field, and
- * a `Date` becomes seconds since the epoch (in version 2 of the API an ISO string).
- *
- * @see https://docs.stripe.com/api
- */
-export interface StripeParams {
-  [parameter: string]: unknown
-}
-/** What may differ from call to call, under the names of Stripe's own package. */
-export interface StripeRequestOptions {
-  /**
-   * The same key in a later call gives the answer of the first one, for at least 24 hours; by default a random one for each
-   * call. At most 255 characters. Without effect where a call changes nothing.
-   */
-  idempotencyKey?: string
-  /** The `Stripe-Version` of this call. */
-  apiVersion?: string
-  /** The connected account on whose behalf is asked, `acct_…`. */
-  stripeAccount?: string
-  /** For each attempt, in milliseconds. */
-  timeout?: number
-  /** How often to try again after the first attempt. */
-  maxNetworkRetries?: number
-}
-/** Where a customer pays or subscribes, on Stripe's page. The common parameters; all others may be given too. */
-export interface CheckoutSessionParams extends StripeParams {
-  mode: 'payment' | 'setup' | 'subscription'
-  /** Stripe's id of the customer. */
-  customer?: string
-  line_items?: {
-    price?: string
-    quantity?: number
-    [parameter: string]: unknown
-  }[]
-  success_url?: string
-  cancel_url?: string
-  /** Comes back in the session: for your own id of the customer. */
-  client_reference_id?: string
-}
-/** Where a customer sees his bills and changes his card or plan. */
-export interface PortalSessionParams extends StripeParams {
-  /** Stripe's id of the customer. */
-  customer: string
-  return_url?: string
-}
-/** Of which customer or subscription, and after which changes. */
-export interface InvoicePreviewParams extends StripeParams {
-  /** Stripe's id of the customer. */
-  customer?: string
-  subscription?: string
-  subscription_details?: {
-    items?: {
-      id?: string
-      price?: string
-      quantity?: number
-      deleted?: boolean
-      [parameter: string]: unknown
-    }[]
-    proration_behavior?: 'always_invoice' | 'create_prorations' | 'none'
-    [parameter: string]: unknown
-  }
-}
-/** How to reach Stripe. Everything has a default. */
-export interface StripeServiceOptions {
-  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
-  secretKey?: string
-  /** By default `https://api.stripe.com`. */
-  baseUrl?: string
-  /** Where the stream of meter events goes: by default `https://meter-events.stripe.com`. */
-  meterEventsBaseUrl?: string
-  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
-  apiVersion?: string
-  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
-  timeoutMs?: number
-  /**
-   * How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. After 180
-   * seconds a call is not tried again, whatever this says.
-   */
-  maxNetworkRetries?: number
-  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
-  tiers?: SubscriptionTier[]
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock. */
-  clock?: Clock
-}
-/** How {@link StripeService.changeTier} changes it. */
-export interface ChangeTierOptions extends StripeRequestOptions {
-  /**
-   * What becomes of the rest of the period: by default, as Stripe's own, `create_prorations` puts the difference on the next
-   * invoice; `always_invoice` bills it at once; `none` does not bill it.
-   */
-  prorationBehavior?: 'always_invoice' | 'create_prorations' | 'none'
-}
-/**
- * Customers, subscriptions and usage at Stripe, under the names and with the parameters of Stripe's own package. Making one reads nothing and connects to nothing; the first call rejects
- * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
- * stays the same over all attempts.
- */
-export declare class StripeService {
-  #private
-  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
-  constructor(options?: StripeServiceOptions)
-  /**
-   * Makes a customer.
-   *
-   * @param name By default what stands before the `@` of the e-mail address.
-   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
-   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
-   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
-   * `latest_invoice.confirmation_secret` on newer ones.
-   *
-   * @param customerId Stripe's id of the customer.
-   * @param tierId The id of a tier: its `priceId` is subscribed to.
-   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
-   */
-  createSubscription(customerId: string, tierId: string, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
-   * meter, usage record summaries where the API version has them.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  getUsage(
-    customerId: string,
-    subscriptionId: string,
-  ): Promise<{
-    subscription: StripeObject
-    usage: StripeObject[]
-  }>
-  /**
-   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
-   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
-   *
-   * @param quantity Whole units from 0.
-   * @param timestamp Seconds since the epoch: by default now.
-   * @param options An `idempotencyKey` keeps usage from being added twice where you try again yourself; it is the meter
-   * event's identifier too, of at most 100 characters then.
-   * @returns Stripe's meter event or usage record.
-   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
-   * silently dropped. StripeError.
-   */
-  recordUsage(
-    subscriptionId: string,
-    quantity: number,
-    timestamp?: number,
-    options?: {
-      idempotencyKey?: string
-    },
-  ): Promise<StripeObject>
-  /**
-   * A customer, as Stripe has him; one that was deleted has `deleted: true`.
-   *
-   * @param params Such as `{ expand: ['subscriptions'] }`.
-   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/customers/retrieve
-   */
-  retrieveCustomer(customerId: string, params?: StripeParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * A subscription, as Stripe has it.
-   *
-   * @param params Such as `{ expand: ['latest_invoice'] }`.
-   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/subscriptions/retrieve
-   */
-  retrieveSubscription(
-    subscriptionId: string,
-    params?: StripeParams,
-    options?: StripeRequestOptions,
-  ): Promise<StripeObject>
-  /**
-   * Ends a subscription at once. To end it with its period, `raw('POST', '/v1/subscriptions/sub_…', { cancel_at_period_end:
-   * true })`.
-   *
-   * @param params Such as `{ invoice_now: true, prorate: true }`.
-   * @returns The subscription, `canceled` now.
-   * @throws StripeError, `resource_missing` where there is none or it has ended. BillingError `invalid_argument`,
-   * `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/subscriptions/cancel
-   */
-  cancelSubscription(
-    subscriptionId: string,
-    params?: StripeParams,
-    options?: StripeRequestOptions,
-  ): Promise<StripeObject>
-  /**
-   * Moves a subscription to another tier: the one item that has a tier's price gets the new tier's, and keeps its id and
-   * quantity. Other items, such as metered ones, stay as they are. A subscription that is on that tier already is answered as
-   * it is.
-   *
-   * @returns The subscription.
-   * @throws BillingError `unknown_tier`; `stripe_tier_not_found` where no item has a tier's price, or several have.
-   * StripeError.
-   * @see https://docs.stripe.com/billing/subscriptions/change-price
-   */
-  changeTier(subscriptionId: string, tierId: string, options?: ChangeTierOptions): Promise<StripeObject>
-  /**
-   * A page of Stripe's on which somebody pays or subscribes; its `url` is where to send the browser.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/checkout/sessions/create
-   */
-  createCheckoutSession(params: CheckoutSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * A page of Stripe's on which a customer sees his bills and changes his card; its `url` is where to send the browser.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/customer_portal/sessions/create
-   */
-  createPortalSession(params: PortalSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * The next invoice of a customer or subscription, or what it would be after a change. Nothing is changed.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/invoices/create_preview
-   */
-  previewInvoice(params: InvoicePreviewParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * Makes sure that Stripe has a product and a monthly price for each tier, and each meter with its price. What is there,
-   * found by the lookup key of its price or by the meter's event name, is kept; what is missing is made; nothing is ever
-   * changed or deleted. So it may be run again, after a failure too. It is meant for one process at a time, such as a
-   * deployment.
-   *
-   * Write the `id`s of the tiers' prices into your tiers as `priceId`.
-   *
-   * @returns What was kept and made, in order; with `dryRun`, what would be.
-   * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
-   * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
-   */
-  syncCatalog(options?: SyncCatalogOptions): Promise<CatalogStep[]>
-  /**
-   * Any request: `raw('GET', '/v1/prices', { lookup_keys: ['pro'] })`. Parameters become the query of a GET or DELETE, the
-   * form of a POST to `/v1/` and the JSON of one to `/v2/`. It has the same retries, keys and errors as all others.
-   *
-   * @param path From `/v1/` or `/v2/` on.
-   * @returns What Stripe answered.
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  raw(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    params?: StripeParams,
-    options?: StripeRequestOptions,
-  ): Promise<any>
-}
-/** How a usage handler finds out who asks. */
-export interface UsageHandlerOptions {
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** Where failures of Weighbridge itself are reported: `console` by default. */
-  logger?: Logger
-}
-/** How to open a {@link Billing}. Everything has a default. */
-export interface BillingOptions {
-  /**
-   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
-   * opening: by default `logs/usage` below the working directory. It is made on first use.
-   */
-  dir?: string
-  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
-  path?: string
-  /**
-   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
-   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
-   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
-   * and `sslrootcert` mean what they mean to
-   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
-   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
-   * journals stay on this machine, in `dir`.
-   */
-  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
-  /** With a PostgreSQL database: how it is used. */
-  postgres?: PostgresOptions
-  /**
-   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
-   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
-   * longer listed stays for the customers who have it, below the listed ones.
-   */
-  tiers?: SubscriptionTier[]
-  /** The price list of this process: by default {@link endpointPricing}. */
-  pricing?: PricingOptions
-  /**
-   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
-   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
-   */
-  timeZone?: string
-  /**
-   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
-   * `'journal'` the journal is synced to the disk about once a second, in the background.
-   */
-  durability?: 'journal' | 'commit'
-  /**
-   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
-   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
-   */
-  storeDeadlineMs?: number
-  /**
-   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
-   * `[50, 80, 100]`. `[]` tells of none.
-   */
-  thresholds?: number[]
-  /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
-  stripe?: StripeServiceOptions
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
-  clock?: Clock
-}
-/**
- * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
- *
- * ```ts
- * const billing = new Billing()
- * app.use('/api', billing.middleware())
- * app.get('/usage', billing.usageHandler())
- * ```
- *
- * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
- *
- * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
- * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
- */
-export declare class Billing {
-  #private
-  /** Recording and asking. */
-  readonly usage: UsageTracker
-  /** API keys. */
-  readonly keys: ApiKeys
-  /** Customers. */
-  readonly customers: Customers
-  /** Stripe, with this Billing's tiers. */
-  readonly stripe: StripeService
-  constructor(options?: BillingOptions)
-  /** The database file; with PostgreSQL the directory of the journals. */
-  get path(): string
-  /**
-   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
-   * is no need to wait for it: everything else waits by itself.
-   *
-   * @throws BillingError a `store_*` code that says why the store cannot be opened.
-   */
-  ready(): Promise<TakeoverReport>
-  /**
-   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
-   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
-   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
-   */
-  middleware(options?: MiddlewareOptions): BillingHandler
-  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
-  usageHandler(options?: UsageHandlerOptions): BillingHandler
-  /**
-   * Listens for what happens by itself: see {@link BillingEvents}.
-   *
-   * ```ts
-   * billing.on('degraded', ({ code, message }) => alert(code, message))
-   * billing.on('recovered', () => calm())
-   * ```
-   */
-  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /** Listens no more. */
-  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /**
-   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
-   * Prices are those of this Billing; a middleware may have its own.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
-   */
-  explain(question: Question): Promise<Explanation>
-  /** Resolves when every event that was handed over before is in the store. */
-  flush(): Promise<void>
-  /**
-   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
-   * harmless.
-   *
-   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
-   */
-  close(options?: { timeoutMs?: number }): Promise<void>
-}
 /** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
 export declare function createBillingMiddleware(options?: MiddlewareOptions): BillingHandler
 /** The middleware over the default engine, ready for `app.use`. */

@@ -15,6 +15,8 @@ test('a customer comes into being with the first event, key or upsert', async ()
       tier: null,
       subscriptionId: null,
       stripeCustomerId: null,
+      subscriptionStatus: null,
+      billingCycleAnchor: null,
       suspended: false,
       createdAt: now,
     })
@@ -40,11 +42,13 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     stripeCustomerId: 'cus_1',
     suspended: true,
   }
-  expect(await customers.upsert(everything)).toEqual({ ...everything, createdAt: now })
+  const told = { subscriptionStatus: null, billingCycleAnchor: null }
+  expect(await customers.upsert(everything)).toEqual({ ...everything, ...told, createdAt: now })
   clock.advance(5)
-  expect(await customers.upsert({ id: 'customer-1' })).toEqual({ ...everything, createdAt: now })
+  expect(await customers.upsert({ id: 'customer-1' })).toEqual({ ...everything, ...told, createdAt: now })
   expect(await customers.upsert({ id: 'customer-1', tier: 'enterprise', subscriptionId: null })).toEqual({
     ...everything,
+    ...told,
     tier: 'enterprise',
     subscriptionId: null,
     createdAt: now,
@@ -54,6 +58,8 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     tier: null,
     subscriptionId: null,
     stripeCustomerId: null,
+    subscriptionStatus: null,
+    billingCycleAnchor: null,
     suspended: false,
     createdAt: now,
   })

@@ -42,6 +42,8 @@ describe('a new key', () => {
       tier: null,
       subscriptionId: null,
       stripeCustomerId: null,
+      subscriptionStatus: null,
+      billingCycleAnchor: null,
       suspended: false,
       createdAt: now,
     })

@@ -1,6 +1,6 @@
 import type { ActionLogger } from './actionLog.js'
 import { ApiKeys } from './apiKeys.js'
-import type { TakeoverReport } from './binding.js'
+import type { StripeEventRecord, TakeoverReport } from './binding.js'
 import type { PricingOptions, SubscriptionTier } from './catalog.js'
 import type { Clock } from './clock.js'
 import { Customers } from './customers.js'
@@ -10,10 +10,17 @@ import { type Explanation, explain, type Question } from './explanation.js'
 import type { BillingHandler } from './express.js'
 import { createMiddleware, type MiddlewareOptions } from './middleware.js'
 import type { BillingEvents } from './notices.js'
-import { checkFunction, checkOptions } from './options.js'
+import { checkFunction, checkOptions, checkString } from './options.js'
 import { StripeService, type StripeServiceOptions } from './stripeService.js'
+import { createStripeWebhook, type StripeSource, type StripeWebhookOptions } from './stripeWebhook.js'
 import { createUsageHandler, type UsageHandlerOptions } from './usageHandler.js'
 import { UsageTracker } from './usageTracker.js'
+
+/** How a {@link Billing} reaches Stripe, and how it knows Stripe. */
+export interface BillingStripeOptions extends StripeServiceOptions {
+  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
+  webhookSecret?: string | string[]
+}
 
 /** How to open a {@link Billing}. Everything has a default. */
 export interface BillingOptions {
@@ -64,8 +71,8 @@ export interface BillingOptions {
    * `[50, 80, 100]`. `[]` tells of none.
    */
   thresholds?: number[]
-  /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
-  stripe?: StripeServiceOptions
+  /** For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment. */
+  stripe?: BillingStripeOptions
   /** Is told of every operation. */
   actionLogger?: ActionLogger
   /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
@@ -112,12 +119,19 @@ export class Billing {
   /** Stripe, with this Billing's tiers. */
   readonly stripe: StripeService
   readonly #engine: Engine
+  readonly #stripeSource: StripeSource
 
   constructor(options: BillingOptions = {}) {
     checkOptions('new Billing', options, OPTIONS)
     const { stripe, ...engineOptions } = options
-    const stripeOptions = { ...(options.tiers && { tiers: options.tiers }), ...stripe }
+    const { webhookSecret, ...serviceOptions } = stripe ?? {}
+    const stripeOptions = { ...(options.tiers && { tiers: options.tiers }), ...serviceOptions }
     this.stripe = new StripeService({ actionLogger: options.actionLogger, clock: options.clock, ...stripeOptions })
+    this.#stripeSource = {
+      webhookSecret,
+      hasSecretKey: () => Boolean(serviceOptions.secretKey || process.env['STRIPE_SECRET_KEY']),
+      retrieveSubscription: (id) => this.stripe.retrieveSubscription(id),
+    }
     this.#engine = new Engine(engineOptions)
     const source = (): Engine => this.#engine
     this.usage = new UsageTracker(source)
@@ -152,6 +166,32 @@ export class Billing {
   /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
   usageHandler(options: UsageHandlerOptions = {}): BillingHandler {
     return createUsageHandler(this.#engine, options)
+  }
+
+  /**
+   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
+   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
+   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
+   * often and in which order it is delivered. What each event does: docs/webhooks.md.
+   *
+   * ```ts
+   * app.post('/webhooks/stripe', billing.stripeWebhook())
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options.
+   */
+  stripeWebhook(options: StripeWebhookOptions = {}): BillingHandler {
+    return createStripeWebhook(this.#engine, this.#stripeSource, options)
+  }
+
+  /**
+   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  async stripeEvent(id: string): Promise<StripeEventRecord | null> {
+    checkString('id', id)
+    return this.#engine.call((native, ticket) => native.stripeEvent(ticket, id))
   }
 
   /**
@@ -206,7 +246,7 @@ export class Billing {
   }
 }
 
-const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected', 'threshold']
+const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected', 'threshold', 'stripeEvent']
 
 function checkEvent(name: keyof BillingEvents, listener: unknown): void {
   if (!EVENTS.includes(name))

@@ -9,10 +9,23 @@ export interface CustomerUpdate {
   id: string
   /** The id of a tier. */
   tier?: string | null
-  /** Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. */
+  /**
+   * Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. What webhooks have told of it takes
+   * effect at once, in the place of `tier`.
+   */
   subscriptionId?: string | null
-  /** Stripe's id of the customer, 1 to 255 bytes. */
+  /**
+   * Stripe's id of the customer, 1 to 255 bytes. What webhooks have told of his subscriptions takes effect at once, in the
+   * place of `tier`.
+   */
   stripeCustomerId?: string | null
+  /**
+   * An instant at which one of his billing periods begins, milliseconds since the epoch: limits are then for a month from it
+   * on, in UTC, on the same day of each month and on the last day of shorter ones. Without it, which is the default, they are for
+   * calendar months in the time zone of the store. Webhooks set it to that of the subscription. What he has used is sorted into
+   * the new periods.
+   */
+  billingCycleAnchor?: number | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
 }
@@ -25,6 +38,7 @@ export interface CustomerPage {
 }
 
 const MAX_PAGE = 1000
+const FIELDS = ['id', 'tier', 'subscriptionId', 'stripeCustomerId', 'billingCycleAnchor', 'suspended']
 
 /** The customers. One comes into being with the first key, event or `upsert`. */
 export class Customers {
@@ -41,7 +55,7 @@ export class Customers {
    * @throws BillingError `invalid_argument`, or `unknown_tier`.
    */
   async upsert(update: CustomerUpdate): Promise<Customer> {
-    checkOptions('customers.upsert', update, ['id', 'tier', 'subscriptionId', 'stripeCustomerId', 'suspended'])
+    checkOptions('customers.upsert', update, FIELDS)
     const engine = this.#engine()
     return engine.call((native, ticket) =>
       native.upsertCustomer(ticket, engine.now(), update as Parameters<typeof native.upsertCustomer>[2]),

@@ -34,6 +34,12 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
  * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
  * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -67,6 +73,12 @@ export type BillingErrorCode =
   | 'stripe_price_not_metered'
   | 'stripe_tier_not_found'
   | 'stripe_catalog_conflict'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
   | 'native_load_failed'
   | 'internal'
 

@@ -7,9 +7,9 @@ import { UsageTracker } from './usageTracker.js'
 
 export type { ActionLogger } from './actionLog.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
-export { type BillingOptions } from './billing.js'
+export { type BillingOptions, type BillingStripeOptions } from './billing.js'
 export { type PostgresOptions } from './engine.js'
-export type { ApiKey, Customer, JournalReport, TakeoverReport, UsageRow } from './binding.js'
+export type { ApiKey, Customer, JournalReport, StripeEventRecord, TakeoverReport, UsageRow } from './binding.js'
 export {
   type EndpointPricing,
   endpointPricing,
@@ -56,6 +56,7 @@ export type {
   StripeRequestOptions,
 } from './stripeRequests.js'
 export type { ChangeTierOptions, StripeServiceOptions } from './stripeService.js'
+export type { StripeWebhookOptions } from './stripeWebhook.js'
 export type { UsageHandlerOptions } from './usageHandler.js'
 export type {
   Consumption,
@@ -66,6 +67,7 @@ export type {
   UsageEvent,
   UsageQuery,
 } from './usageTracker.js'
+export { constructEvent, generateTestHeader, type StripeEvent, type TestHeaderOptions } from './webhookSignatures.js'
 export { Billing, StripeService, UsageTracker }
 
 /** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */

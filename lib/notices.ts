@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events'
+import { setImmediate } from 'node:timers'
 import type { NoticeOutput } from './binding.js'
 import type { BillingErrorCode } from './errors.js'
 import type { EventType } from './usageTracker.js'
+import type { StripeEvent } from './webhookSignatures.js'
 
 /** What a Billing tells by itself, and with what. */
 export interface BillingEvents {
@@ -25,6 +27,11 @@ export interface BillingEvents {
    * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
    */
   threshold: [reached: ThresholdReached]
+  /**
+   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
+   * where the process dies meanwhile.
+   */
+  stripeEvent: [event: StripeEvent]
 }
 
 /** What was reached, and by whom. */
@@ -46,6 +53,11 @@ export interface ThresholdReached {
 export class Notices {
   readonly emitter = new EventEmitter()
   degraded = false
+
+  /** What a listener throws is no failure of the webhook. */
+  stripeEvent(event: StripeEvent): void {
+    setImmediate(() => this.emitter.emit('stripeEvent', event))
+  }
 
   readonly receive = (notice: unknown): void => {
     const { kind, code, message, lines, file, threshold } = notice as NoticeOutput

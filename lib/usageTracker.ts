@@ -40,7 +40,10 @@ export interface UsageEvent {
 /** A customer's usage and limits in one period. */
 export interface CustomerUsage {
   customerId: string
-  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
+  /**
+   * The first instant of the billing period, milliseconds since the epoch: of the calendar month in the configured time
+   * zone, or of the month that begins at the customer's `billingCycleAnchor`.
+   */
   currentPeriodStart: number
   /** The first instant of the next one: the period is half-open. */
   currentPeriodEnd: number

@@ -1,5 +1,13 @@
 import { once } from 'node:events'
-import { Agent, createServer, type IncomingHttpHeaders, request, type RequestListener, type Server } from 'node:http'
+import {
+  Agent,
+  type ClientRequest,
+  createServer,
+  type IncomingHttpHeaders,
+  request,
+  type RequestListener,
+  type Server,
+} from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 
 const servers = new Set<Server>()
@@ -59,11 +67,27 @@ export async function call(port: number, target: string, options: Call = {}): Pr
     },
   })
   outgoing.end(body === undefined ? undefined : JSON.stringify(body))
+  return answerOf(outgoing)
+}
+
+async function answerOf(outgoing: ClientRequest): Promise<Answer> {
   const [incoming] = await once(outgoing, 'response')
   let text = ''
   incoming.setEncoding('utf8')
   for await (const chunk of incoming) text += chunk
   return { status: incoming.statusCode, headers: incoming.headers, text, body: parsed(text) }
+}
+
+/** Posts a body that is sent as it is. */
+export async function callRaw(
+  port: number,
+  target: string,
+  payload: string | Uint8Array,
+  headers: Record<string, string>,
+): Promise<Answer> {
+  const outgoing = request({ host: '127.0.0.1', port, method: 'POST', path: target, headers })
+  outgoing.end(payload)
+  return answerOf(outgoing)
 }
 
 /** Many requests at once, over a few connections that are kept. */

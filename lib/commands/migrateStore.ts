@@ -134,6 +134,8 @@ function sizes(totals: MigrationTotals): [string, number][] {
     ['event ids', totals.eventIds],
     ['period counters', totals.counters],
     ['hourly rollups', totals.rollups],
+    ['subscriptions', totals.subscriptions],
+    ['Stripe events', totals.stripeEvents],
   ]
 }
 

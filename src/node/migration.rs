@@ -58,6 +58,8 @@ pub struct MigrationTotals {
     pub counters: f64,
     pub rollups: f64,
     pub event_ids: f64,
+    pub subscriptions: f64,
+    pub stripe_events: f64,
 }
 
 #[napi]
@@ -130,6 +132,8 @@ impl From<Totals> for MigrationTotals {
             counters: totals.counters as f64,
             rollups: totals.rollups as f64,
             event_ids: totals.event_ids as f64,
+            subscriptions: totals.subscriptions as f64,
+            stripe_events: totals.stripe_events as f64,
         }
     }
 }

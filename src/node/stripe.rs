@@ -179,17 +179,6 @@ impl NativeStripe {
     }
 
     #[napi(catch_unwind)]
-    pub fn retrieve_subscription(&self, ticket: f64, subscription_id: String) {
-        self.service.spawn(
-            move |service| async move {
-                let response = service.retrieve_subscription(&subscription_id, CallOptions::default()).await?;
-                Ok(response.into_json())
-            },
-            self.reply(ticket),
-        );
-    }
-
-    #[napi(catch_unwind)]
     pub fn get_usage(&self, ticket: f64, now: f64, subscription_id: String) -> Result<()> {
         let now = Timestamp::from_millis("clock.now()", now)?;
         self.service

@@ -33,6 +33,7 @@ pub struct ReceivedOutput {
     pub claim: String,
     pub id: String,
     /// The subscription that should be retrieved.
+    #[napi(ts_type = "string | null")]
     pub subscription_id: Nullable<String>,
 }
 
@@ -112,6 +113,7 @@ impl NativeEngine {
     }
 
     /// Does what a claimed event says, or rather what Stripe answered afterwards when it was asked for the subscription.
+    /// Answers whether nobody else was faster.
     #[napi(catch_unwind)]
     pub fn finish_stripe_event(
         &self,
@@ -129,7 +131,7 @@ impl NativeEngine {
         let retrieved = retrieved.and_then(|json| report::of_subscription(&json, as_of));
         let kept = said.is_none().then(|| String::from_utf8_lossy(&payload).into_owned());
         let finished = FinishedStripeEvent { event: claimable(&event), reports: reports(said, retrieved), kept, now };
-        let answer = |applied: Applied| applied.claim().map(|_| ());
+        let answer = |applied: Applied| Ok(applied.claim()? == Claim::Granted);
         let change = Change::FinishStripeEvent(finished);
         self.engine.commit_one(change, self.deliveries.reply_or_fail(ticket, answer));
         Ok(())

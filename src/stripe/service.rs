@@ -175,8 +175,7 @@ impl StripeService {
         }
     }
 
-    /// A subscription as it is now.
-    pub async fn retrieve_subscription(&self, subscription_id: &str, options: CallOptions) -> Result<Response> {
+    pub(super) async fn retrieve_subscription(&self, subscription_id: &str, options: CallOptions) -> Result<Response> {
         let request = RetrieveSubscription::new(path_id("subscriptionId", subscription_id)?);
         self.client.call(Call::new(&request).with(options)).await
     }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
-use weighbridge::domain::{ApiKey, Meter, Period, Timestamp, UsageEvent};
+use weighbridge::domain::subscription::Report as Told;
+use weighbridge::domain::{ApiKey, Meter, Period, Subscription, SubscriptionStatus, Timestamp, UsageEvent};
 use weighbridge::engine::migration::{self, Options, Report};
 use weighbridge::store::migration::{Pace, Progress};
-use weighbridge::store::{Change, PostgresStore, SqliteStore, Store, Takeover, Verdict};
+use weighbridge::store::{
+    Change, FinishedStripeEvent, PostgresStore, SqliteStore, Store, StripeEvent, Takeover, Verdict,
+};
 use weighbridge::{Code, Error, Result};
 
 use crate::replay::{LINES, SEGMENT, leave};
@@ -99,7 +102,35 @@ fn fill(store: &dyn Store) {
         now: now(),
     }));
     changes.extend((0..EVENTS).map(|index| record(numbered(index))));
+    changes.extend(
+        ["evt_claimed", "evt_done", "evt_kept"]
+            .map(|id| Change::ClaimStripeEvent { event: stripe_event(id), now: now() }),
+    );
+    changes.push(finish(&stripe_event("evt_done"), vec![subscription("sub_1", "cus_1")], None));
+    changes.push(finish(&stripe_event("evt_kept"), vec![], Some("{}".to_owned())));
     assert!(commit(store, &changes).iter().all(std::result::Result::is_ok));
+}
+
+fn stripe_event(id: &str) -> StripeEvent {
+    StripeEvent { id: id.to_owned(), kind: "a.type".to_owned(), created: now() }
+}
+
+fn finish(event: &StripeEvent, reports: Vec<Told>, kept: Option<String>) -> Change {
+    Change::FinishStripeEvent(FinishedStripeEvent { event: event.clone(), reports, kept, now: now() })
+}
+
+/// Of a customer who is not known yet.
+fn subscription(id: &str, stripe_customer_id: &str) -> Told {
+    let subscription = Subscription {
+        id: id.to_owned(),
+        stripe_customer_id: stripe_customer_id.to_owned(),
+        status: SubscriptionStatus::Unpaid,
+        prices: vec!["price_small".to_owned(), "seats".to_owned()],
+        billing_cycle_anchor: Some(now()),
+        created_at: now(),
+        as_of: now(),
+    };
+    Told::Subscription { subscription, customer_id: None }
 }
 
 fn filled() -> Place {
@@ -135,6 +166,9 @@ fn contents(store: &dyn Store) -> String {
         for start in ["2026-01-31T23:00:00Z", "2026-02-28T23:00:00Z"] {
             text += &format!("{:?}\n", store.counters(&customer.id, at(start)).unwrap());
         }
+    }
+    for id in ["evt_claimed", "evt_done", "evt_kept", "evt_late"] {
+        text += &format!("{:?}\n", store.stripe_event(id).unwrap());
     }
     let shown = |rows: Vec<weighbridge::store::UsageRow>| {
         let mut rows: Vec<_> = rows.iter().map(|row| format!("{row:?}\n")).collect();
@@ -277,6 +311,25 @@ fn what_has_changed_between_two_runs_is_moved_too() {
         assert!(matches!(migrate(&place, &target), Ok(Report::Moved(_))), "after {stretches} stretches");
         let store = assert_moved(&place, &target);
         assert_eq!(verdict(&store, record(event_with_id("newcomer", "id"))), Verdict::Duplicate);
+    }
+}
+
+#[test]
+fn what_stripe_has_told_is_moved_even_if_only_that_has_changed() {
+    let (place, target) = (filled(), OwnSchema::new());
+    let stopped = migration::run(&options(&place, &target), &mut |Progress { stage, .. }| match stage {
+        "verification" => Err(Error::new(Code::Closed, "killed")),
+        _ => Ok(()),
+    });
+    assert_eq!(code(stopped), Code::Closed);
+    commit(&place.store(), &[finish(&stripe_event("evt_late"), vec![subscription("sub_2", "cus_2")], None)]);
+    migrate(&place, &target).unwrap();
+    let moved = assert_moved(&place, &target);
+    for (name, subscription_id) in [("first", "sub_1"), ("second", "sub_2")] {
+        let subscription_id = Patch::Set(subscription_id.to_owned());
+        commit(&moved, &[upsert(name, CustomerPatch { subscription_id, ..CustomerPatch::default() })]);
+        let customer = moved.customer(&customer_id(name)).unwrap().expect("a customer");
+        assert_eq!(customer.subscription_status, Some(SubscriptionStatus::Unpaid));
     }
 }
 

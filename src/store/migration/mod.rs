@@ -115,8 +115,24 @@ pub fn run(
                 let last = rollups.last().map(|((customer, hour, meter, endpoint), _)| {
                     (customer.as_str().to_owned(), hour.as_millis(), meter.as_str().to_owned(), endpoint.clone())
                 });
-                let next = position.at(last.map_or(Stage::Settings, Stage::Rollups));
+                let next = position.at(last.map_or(Stage::Subscriptions(String::new()), Stage::Rollups));
                 target.write_rollups(rollups, &position, &next)?;
+                next
+            }
+            Stage::Subscriptions(after) => {
+                let subscriptions = source.subscriptions(&after, pace.rows)?;
+                copied += subscriptions.len() as u64;
+                let last = subscriptions.last().map(|subscription| subscription.id.clone());
+                let next = position.at(last.map_or(Stage::StripeEvents(String::new()), Stage::Subscriptions));
+                target.write_subscriptions(&subscriptions, &position, &next)?;
+                next
+            }
+            Stage::StripeEvents(after) => {
+                let events = source.stripe_events(&after, pace.rows)?;
+                copied += events.len() as u64;
+                let last = events.last().map(|row| row.event.id.clone());
+                let next = position.at(last.map_or(Stage::Settings, Stage::StripeEvents));
+                target.write_stripe_events(&events, &position, &next)?;
                 next
             }
             Stage::Settings => {
@@ -154,6 +170,8 @@ fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
         Stage::Keys(_) => ("keys", sizes.keys),
         Stage::Counters(_) => ("counters", sizes.counters),
         Stage::Rollups(_) => ("rollups", sizes.rollups),
+        Stage::Subscriptions(_) => ("subscriptions", sizes.subscriptions),
+        Stage::StripeEvents(_) => ("stripe events", sizes.stripe_events),
         Stage::Settings => ("settings", 1),
         Stage::Verification | Stage::Done => ("verification", sizes.events),
     };

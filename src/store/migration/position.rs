@@ -30,6 +30,9 @@ pub struct Stamp {
     pub customers: u64,
     /// The bytes of the seed's files that were taken over.
     pub taken_over: u64,
+    /// How many of Stripe's events there are, how many of them are finished, and when the last one was changed.
+    #[serde(default)]
+    pub stripe_events: [u64; 3],
     /// The place of the seed's files, by the name that PostgreSQL knows it by.
     pub home: String,
 }
@@ -43,6 +46,8 @@ pub enum Stage {
     Keys(String),
     Counters(CounterPosition),
     Rollups(RollupPosition),
+    Subscriptions(String),
+    StripeEvents(String),
     /// What is small: the tiers, the time zone, the takeovers.
     Settings,
     Verification,

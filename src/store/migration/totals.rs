@@ -18,6 +18,10 @@ pub struct Totals {
     pub rollups: u64,
     /// Ids of events that are remembered.
     pub event_ids: u64,
+    /// Those that Stripe has told of.
+    pub subscriptions: u64,
+    /// Those that Stripe has delivered and that are remembered.
+    pub stripe_events: u64,
 }
 
 /// What two stores hold, each added up by itself.

@@ -18,6 +18,8 @@ pub fn run(source: &Export, target: &Import, home: &str, rows: usize, watch: Wat
     keys(source, target, rows, &mut found)?;
     counters(source, target, rows, &mut found)?;
     rollups(source, target, rows, &mut found)?;
+    subscriptions(source, target, rows, &mut found)?;
+    stripe_events(source, target, rows, &mut found)?;
     (found.source.event_ids, found.target.event_ids) = (source.event_ids()?, target.event_ids()?);
     same("the event ids that are remembered", &[found.source.event_ids], &[found.target.event_ids])?;
     events(source, target, rows, &mut found, watch)?;
@@ -70,6 +72,30 @@ fn rollups(source: &Export, target: &Import, rows: usize, found: &mut Comparison
         after = (customer.as_str().to_owned(), hour.as_millis(), meter.as_str().to_owned(), endpoint.clone());
         found.source.rollups += here.len() as u64;
         found.target.rollups += there.len() as u64;
+    }
+}
+
+fn subscriptions(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let (here, there) = (source.subscriptions(&after, rows)?, target.subscriptions(&after, rows)?);
+        same("the subscriptions", &here, &there)?;
+        let Some(last) = here.last() else { return Ok(()) };
+        after = last.id.clone();
+        found.source.subscriptions += here.len() as u64;
+        found.target.subscriptions += there.len() as u64;
+    }
+}
+
+fn stripe_events(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let (here, there) = (source.stripe_events(&after, rows)?, target.stripe_events(&after, rows)?);
+        same("the events of Stripe's", &here, &there)?;
+        let Some(last) = here.last() else { return Ok(()) };
+        after = last.event.id.clone();
+        found.source.stripe_events += here.len() as u64;
+        found.target.stripe_events += there.len() as u64;
     }
 }
 

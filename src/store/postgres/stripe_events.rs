@@ -18,18 +18,32 @@ pub fn event(id: &str) -> Statement {
     Statement::new("SELECT id, type, created, state, changed_at, payload FROM stripe_events WHERE id = $1").text(id)
 }
 
-pub fn put_event(row: &StripeEventRow) -> Statement {
+/// By id, beginning after one.
+pub fn events(after: &str, limit: i64) -> Statement {
     Statement::new(
-        "INSERT INTO stripe_events (id, type, created, state, changed_at, payload) VALUES ($1, $2, $3, $4, $5, $6)
+        "SELECT id, type, created, state, changed_at, payload FROM stripe_events WHERE id > $1 ORDER BY id LIMIT $2",
+    )
+    .text(after)
+    .with(limit, Type::INT8)
+}
+
+pub fn put_events(rows: &[StripeEventRow]) -> Statement {
+    let texts = |value: fn(&StripeEventRow) -> &str| rows.iter().map(|row| value(row).to_owned()).collect::<Vec<_>>();
+    let instants = |value: fn(&StripeEventRow) -> Timestamp| -> Vec<_> {
+        rows.iter().map(|row| columns::instant(value(row))).collect()
+    };
+    Statement::new(
+        "INSERT INTO stripe_events (id, type, created, state, changed_at, payload)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE
          SET state = excluded.state, changed_at = excluded.changed_at, payload = excluded.payload",
     )
-    .text(row.event.id.clone())
-    .text(row.event.kind.clone())
-    .with(columns::instant(row.event.created), Type::TIMESTAMPTZ)
-    .text(row.state.as_str())
-    .with(columns::instant(row.changed_at), Type::TIMESTAMPTZ)
-    .with(row.payload.clone(), Type::TEXT)
+    .texts(texts(|row| &row.event.id))
+    .texts(texts(|row| &row.event.kind))
+    .with(instants(|row| row.event.created), Type::TIMESTAMPTZ_ARRAY)
+    .texts(texts(|row| row.state.as_str()))
+    .with(instants(|row| row.changed_at), Type::TIMESTAMPTZ_ARRAY)
+    .with(rows.iter().map(|row| row.payload.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
 }
 
 pub fn delete_event(id: &str) -> Statement {
@@ -48,23 +62,37 @@ pub fn subscription(id: &str) -> Statement {
     .text(id)
 }
 
-pub fn put_subscription(subscription: &Subscription) -> Result<Statement> {
-    let prices = serde_json::to_string(&subscription.prices);
+/// By id, beginning after one.
+pub fn subscriptions(after: &str, limit: i64) -> Statement {
+    Statement::new(
+        "SELECT id, stripe_customer_id, status, prices, billing_cycle_anchor, created_at, as_of
+         FROM stripe_subscriptions WHERE id > $1 ORDER BY id LIMIT $2",
+    )
+    .text(after)
+    .with(limit, Type::INT8)
+}
+
+pub fn put_subscriptions(rows: &[Subscription]) -> Result<Statement> {
+    let texts = |value: fn(&Subscription) -> &str| rows.iter().map(|row| value(row).to_owned()).collect::<Vec<_>>();
+    let instants = |value: fn(&Subscription) -> Option<Timestamp>| -> Vec<_> {
+        rows.iter().map(|row| value(row).map(columns::instant)).collect()
+    };
+    let prices = rows.iter().map(|row| serde_json::to_string(&row.prices)).collect::<serde_json::Result<_>>();
     Ok(Statement::new(
         "INSERT INTO stripe_subscriptions (id, stripe_customer_id, status, prices, billing_cycle_anchor, created_at,
                                            as_of)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (id) DO UPDATE SET stripe_customer_id = excluded.stripe_customer_id, status = excluded.status,
              prices = excluded.prices, billing_cycle_anchor = excluded.billing_cycle_anchor,
              created_at = excluded.created_at, as_of = excluded.as_of",
     )
-    .text(subscription.id.clone())
-    .text(subscription.stripe_customer_id.clone())
-    .text(subscription.status.as_str())
-    .text(prices.map_err(|error| Error::new(Code::Internal, error.to_string()))?)
-    .with(subscription.billing_cycle_anchor.map(columns::instant), Type::TIMESTAMPTZ)
-    .with(columns::instant(subscription.created_at), Type::TIMESTAMPTZ)
-    .with(columns::instant(subscription.as_of), Type::TIMESTAMPTZ))
+    .texts(texts(|row| &row.id))
+    .texts(texts(|row| &row.stripe_customer_id))
+    .texts(texts(|row| row.status.as_str()))
+    .texts(prices.map_err(|error| Error::new(Code::Internal, error.to_string()))?)
+    .with(instants(|row| row.billing_cycle_anchor), Type::TIMESTAMPTZ_ARRAY)
+    .with(instants(|row| Some(row.created_at)), Type::TIMESTAMPTZ_ARRAY)
+    .with(instants(|row| Some(row.as_of)), Type::TIMESTAMPTZ_ARRAY))
 }
 
 pub fn subscriptions_of(stripe_customer_id: &str) -> Statement {

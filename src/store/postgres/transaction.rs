@@ -435,7 +435,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_stripe_event(&mut self, row: &StripeEventRow) -> Result<()> {
-        self.session.run_one(stripe_events::put_event(row)).map(drop)
+        self.session.run_one(stripe_events::put_events(std::slice::from_ref(row))).map(drop)
     }
 
     fn delete_stripe_event(&mut self, id: &str) -> Result<()> {
@@ -452,7 +452,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_subscription(&mut self, subscription: &Subscription) -> Result<()> {
-        self.session.run_one(stripe_events::put_subscription(subscription)?).map(drop)
+        let put = stripe_events::put_subscriptions(std::slice::from_ref(subscription))?;
+        self.session.run_one(put).map(drop)
     }
 
     fn subscriptions_of(&mut self, stripe_customer_id: &str) -> Result<Vec<Subscription>> {

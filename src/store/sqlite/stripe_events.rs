@@ -13,6 +13,14 @@ pub fn event(connection: &Connection, id: &str) -> Result<Option<StripeEventRow>
     Ok(connection.prepare_cached(&sql)?.query_row([id], columns::stripe_event).optional()?)
 }
 
+/// By id, beginning after one.
+pub fn events(connection: &Connection, after: &str, limit: usize) -> Result<Vec<StripeEventRow>> {
+    let sql = format!("SELECT {STRIPE_EVENT_COLUMNS} FROM stripe_events WHERE id > ? ORDER BY id LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![after, limit], columns::stripe_event)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 pub fn put_event(connection: &Connection, row: &StripeEventRow) -> Result<()> {
     let sql = format!("INSERT OR REPLACE INTO stripe_events ({STRIPE_EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)");
     connection.prepare_cached(&sql)?.execute(params![
@@ -54,6 +62,14 @@ pub fn put_subscription(connection: &Connection, subscription: &Subscription) ->
         subscription.as_of.as_millis(),
     ])?;
     Ok(())
+}
+
+/// By id, beginning after one.
+pub fn subscriptions(connection: &Connection, after: &str, limit: usize) -> Result<Vec<Subscription>> {
+    let sql = format!("SELECT {SUBSCRIPTION_COLUMNS} FROM stripe_subscriptions WHERE id > ? ORDER BY id LIMIT ?");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params![after, limit], columns::subscription)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub fn subscriptions_of(connection: &Connection, stripe_customer_id: &str) -> Result<Vec<Subscription>> {

@@ -6,12 +6,12 @@ use super::database::{Database, Purpose, Statement};
 use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
-use super::{migrate, read, write};
-use crate::domain::Customer;
-use crate::store::Catalog;
+use super::{columns, migrate, read, stripe_events, write};
+use crate::domain::{Customer, Subscription};
 use crate::store::migration::position::{CounterPosition, Position, RollupPosition};
 use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
 use crate::store::sqlite::Mark;
+use crate::store::{Catalog, StripeEventRow};
 use crate::{Code, Error, Result};
 
 mod claim;
@@ -110,6 +110,16 @@ impl Import {
         self.advance(position, next, &Vec::from_iter(write::rollup_statement(&rollups)))
     }
 
+    /// Copies what Stripe has told of subscriptions.
+    pub fn write_subscriptions(&self, rows: &[Subscription], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &[self.at(stripe_events::put_subscriptions(rows))?])
+    }
+
+    /// Copies which events Stripe has delivered.
+    pub fn write_stripe_events(&self, rows: &[StripeEventRow], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &[stripe_events::put_events(rows)])
+    }
+
     /// Copies the catalog, and how far the seed's files were taken over.
     pub fn write_settings(
         &self,
@@ -173,6 +183,18 @@ impl Import {
     /// By customer, hour, meter and endpoint, beginning after one.
     pub fn rollups(&self, after: &RollupPosition, limit: usize) -> Result<Vec<Rollup>> {
         self.at(rows::rollups(&self.database, after, limit))
+    }
+
+    /// By id, beginning after one.
+    pub fn subscriptions(&self, after: &str, limit: usize) -> Result<Vec<Subscription>> {
+        let rows = self.at(ask(&self.database, stripe_events::subscriptions(after, rows::page(limit))))?;
+        self.at(rows.iter().map(columns::subscription).collect())
+    }
+
+    /// By id, beginning after one.
+    pub fn stripe_events(&self, after: &str, limit: usize) -> Result<Vec<StripeEventRow>> {
+        let rows = self.at(ask(&self.database, stripe_events::events(after, rows::page(limit))))?;
+        self.at(rows.iter().map(columns::stripe_event).collect())
     }
 
     /// How far the seed's files were taken over.

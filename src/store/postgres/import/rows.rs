@@ -195,6 +195,6 @@ pub fn event_ids(database: &Database) -> Result<u64> {
     ask(database, Statement::new(distinct))?.first().map_or(Ok(0), |row| columns::count(row, 0))
 }
 
-fn page(limit: usize) -> i64 {
+pub fn page(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

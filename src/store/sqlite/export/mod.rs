@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::event_ids::EventIds;
-use super::{connection, error, migrate, read};
-use crate::domain::Customer;
+use super::{connection, error, migrate, read, stripe_events};
+use crate::domain::{Customer, Subscription};
 use crate::store::migration::position::{CounterPosition, RollupPosition, Stamp};
 use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver};
 use crate::store::migration::totals::Totals;
-use crate::store::{Catalog, Durability};
+use crate::store::{Catalog, Durability, StripeEventRow};
 use crate::{Code, Error, Result};
 
 mod rows;
@@ -91,6 +91,11 @@ impl Export {
                 revision: read::revision(connection)?,
                 events: number("SELECT coalesce(max(sequence), 0) FROM events")?,
                 customers: number("SELECT count(*) FROM customers")?,
+                stripe_events: [
+                    number("SELECT count(*) FROM stripe_events")?,
+                    number("SELECT count(*) FROM stripe_events WHERE state <> 'claimed'")?,
+                    number("SELECT coalesce(max(changed_at), 0) FROM stripe_events")?,
+                ],
                 taken_over: number("SELECT coalesce(sum(position), 0) FROM takeovers")?,
                 home: home.to_owned(),
             })
@@ -135,6 +140,16 @@ impl Export {
     /// By customer, hour, meter and endpoint, beginning after one.
     pub fn rollups(&self, after: &RollupPosition, limit: usize) -> Result<Vec<Rollup>> {
         self.read(|connection| rows::rollups(connection, after, limit))
+    }
+
+    /// By id, beginning after one.
+    pub fn subscriptions(&self, after: &str, limit: usize) -> Result<Vec<Subscription>> {
+        self.read(|connection| stripe_events::subscriptions(connection, after, limit))
+    }
+
+    /// By id, beginning after one.
+    pub fn stripe_events(&self, after: &str, limit: usize) -> Result<Vec<StripeEventRow>> {
+        self.read(|connection| stripe_events::events(connection, after, limit))
     }
 
     /// Under the names that they have on a store that several machines share, with a home for each.

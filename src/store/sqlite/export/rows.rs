@@ -20,6 +20,8 @@ pub fn sizes(connection: &Connection) -> Result<Totals> {
         counters: count("SELECT count(*) FROM period_counters")?,
         rollups: count("SELECT count(*) FROM hourly_rollups")?,
         event_ids: event_ids(connection)?,
+        subscriptions: count("SELECT count(*) FROM stripe_subscriptions")?,
+        stripe_events: count("SELECT count(*) FROM stripe_events")?,
         ..Totals::default()
     })
 }
