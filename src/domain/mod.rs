@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod api_key;
+pub mod credit;
 pub mod currency;
 pub mod customer;
 pub mod decimal;
