@@ -10,6 +10,7 @@ export {
   UsageTracker,
   billingMiddleware,
   createBillingMiddleware,
+  creditBalance,
   endpointPricing,
   quote,
   round,

@@ -81,6 +81,8 @@ fn reversed_within_ticks(activity: Vec<Activity>) -> Vec<Activity> {
 }
 
 proptest! {
+    // So many, because few worlds have a reset at the very instant at which something else falls due.
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
     fn a_run_does_what_the_oracle_does(world in world(), at in 0..=TICKS) {
         let oracle = Oracle::at(&world, at);
@@ -98,7 +100,9 @@ proptest! {
         prop_assert_eq!(counts, expected);
         prop_assert_eq!((&balance.overage, &balance.billed), (&decimal(oracle.owed()), &decimal(oracle.billed())));
     }
+}
 
+proptest! {
     #[test]
     fn nothing_is_lost_or_made_up_at_any_instant(world in world()) {
         for at in 0..=TICKS {

@@ -180,7 +180,7 @@ pub fn world() -> impl Strategy<Value = World> {
         grants.iter_mut().zip('a'..).for_each(|(grant, id)| grant.id = id);
         grants
     });
-    let resets = prop_oneof![Just(vec![]), subsequence((0..TICKS).collect::<Vec<_>>(), 1..5)];
+    let resets = prop_oneof![Just(vec![]), subsequence((0..TICKS).collect::<Vec<_>>(), 1..12)];
     let at_reset = prop_oneof![Just(OverageAtReset::Bill), Just(OverageAtReset::Carry)];
     (grants.prop_shuffle(), resets, at_reset, deeds()).prop_map(|(grants, resets, at_reset, deeds)| World {
         grants,
