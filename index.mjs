@@ -11,6 +11,7 @@ export {
   billingMiddleware,
   constructEvent,
   createBillingMiddleware,
+  creditBalance,
   endpointPricing,
   generateTestHeader,
   quote,

@@ -1,25 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BillingError, type BillingErrorCode, type Price, quote, type QuoteOptions, round } from 'weighbridge'
+import { examples, expectExample, thrownBy } from './support/examples'
 
-const run = (expression: string): unknown => new Function('quote', 'round', `return ${expression}`)(quote, round)
-
-/**
- * The examples of a text, each an expression and the comment behind or below it that says its value. They are in blocks of
- * TypeScript that ask for a quote or round something.
- */
-function examples(text: string): { expression: string; value: string }[] {
-  const blocks = [...text.matchAll(/```ts\n(.*?)```/gs)].map(([, block = '']) => block)
-  return blocks.filter((block) => /^(quote|round)\(/.test(block)).flatMap(examplesOf)
-}
-
-function examplesOf(block: string): { expression: string; value: string }[] {
-  // The comment's lines are put behind the expression's last one.
-  const joined = block.replace(/\n\/\/ /g, ' // ').replace(/(?<= \/\/ .*) \/\/ /g, '\n')
-  const example = /^((?:quote|round)\(.*?) \/\/ (.*?)(?=\n(?:quote|round)\(|\s*$(?![^]))/gms
-  return [...joined.matchAll(example)].map(([, expression = '', value = '']) => ({ expression, value }))
-}
-
+const functions = { quote, round }
 const page = readFileSync(join(__dirname, '..', 'docs', 'prices.md'), 'utf8')
 const declarations = readFileSync(join(__dirname, '..', 'index.d.ts'), 'utf8').replace(/^\s*\* ?/gm, '')
 
@@ -27,7 +11,7 @@ describe.each([
   ['docs/prices.md', page],
   ['index.d.ts', declarations],
 ])('the examples in %s', (_, text) => {
-  const found = examples(text)
+  const found = examples(text, functions)
 
   test('are all found', () => {
     expect(found.length).toBe(text.match(/^(quote|round)\([^/]/gm)?.length)
@@ -38,9 +22,7 @@ describe.each([
   })
 
   test.each(found)('$expression', ({ expression, value }) => {
-    const [, message] = /^throws: (.*)$/s.exec(value) ?? []
-    if (message === undefined) expect(run(expression)).toStrictEqual(run(`(${value})`))
-    else expect(thrownBy(() => run(expression))).toMatchObject({ name: 'BillingError', message })
+    expectExample(expression, value, functions)
   })
 })
 
@@ -163,12 +145,3 @@ test('a quote leaves the price as it was', () => {
   })
   expect(quote(price as unknown as Price, 5)).toEqual(quote(price as unknown as Price, 5))
 })
-
-function thrownBy(operation: () => unknown): unknown {
-  try {
-    operation()
-  } catch (error) {
-    return error
-  }
-  return 'nothing was refused'
-}

@@ -18,6 +18,19 @@ export {
   subscriptionTiers,
 } from './catalog.js'
 export { type Clock, ManualClock } from './clock.js'
+export {
+  type CreditActivity,
+  creditBalance,
+  type CreditBalance,
+  type CreditChange,
+  type CreditQuestion,
+  type CreditSegment,
+  type Grant,
+  type GrantBalance,
+  type GrantRecurrence,
+  type GrantRollover,
+  type InstantInput,
+} from './credits.js'
 export { type CustomerPage, Customers, type CustomerUpdate } from './customers.js'
 export type { Quota } from './decision.js'
 export { BillingError, type BillingErrorCode, StripeError } from './errors.js'

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::decimal::{Decimal, Positive};
 use super::quota::Units;
 use super::suggestion::advice;
+use super::timestamp::Timestamp;
 use crate::{Error, Result};
 
 /// A message shows no more of what it refuses.
@@ -80,6 +81,18 @@ impl<'a> Value<'a> {
             Some(b'"') => Decimal::parse(&self.place, &self.string()?),
             Some(b'-' | b'0'..=b'9') => Decimal::from_number(&self.place, json),
             _ => Err(self.must_be("a decimal string or a number")),
+        }
+    }
+
+    /// Milliseconds since the epoch, or an instant as ISO 8601 writes it, with an offset.
+    pub fn timestamp(&self) -> Result<Timestamp> {
+        match self.json.get().as_bytes().first() {
+            Some(b'"') => Timestamp::parse(&self.place, &self.string()?),
+            Some(b'-' | b'0'..=b'9') => {
+                let millis: f64 = self.json.get().parse().map_err(|_| self.must_be("a number"))?;
+                Timestamp::from_millis(&self.place, millis)
+            }
+            _ => Err(self.must_be("milliseconds since 1970 or an instant such as \"2026-01-31T00:00:00Z\"")),
         }
     }
 

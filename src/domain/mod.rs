@@ -11,6 +11,7 @@
 pub mod access;
 pub mod api_key;
 pub mod catalog;
+pub mod credit;
 pub mod currency;
 pub mod customer;
 pub mod cycle;

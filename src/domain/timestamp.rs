@@ -22,6 +22,23 @@ impl Timestamp {
         Ok(Self(millis as i64))
     }
 
+    /// Reads an instant of ISO 8601 (RFC 3339), with `Z` or an offset, to the millisecond: `2026-01-31T00:00:00+01:00`.
+    /// `place` names the argument in the error.
+    pub fn parse(place: &str, text: &str) -> Result<Self> {
+        DateTime::parse_from_rfc3339(text)
+            .ok()
+            .filter(|instant| instant.timestamp_subsec_nanos() % 1_000_000 == 0)
+            .map(|instant| instant.timestamp_millis())
+            .filter(|millis| (0..=Self::MAX.0).contains(millis))
+            .map(Self)
+            .ok_or_else(|| {
+                Error::invalid(format!(
+                    "`{place}` must be an instant such as \"2026-01-31T00:00:00Z\", from 1970 to 9999 and to the \
+                     millisecond, got {text:?}"
+                ))
+            })
+    }
+
     /// For values that were a `Timestamp` before, such as a database column; out of range ones are clamped.
     pub fn from_stored(millis: i64) -> Self {
         Self(millis.clamp(0, Self::MAX.0))
