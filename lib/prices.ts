@@ -1,7 +1,5 @@
-import type * as binding from './binding.js'
-import { BillingError, fromNative, invalidArgument } from './errors.js'
-import { native } from './native.js'
 import { checkOptions } from './options.js'
+import { ask, json } from './question.js'
 
 /**
  * An exact decimal: an amount, a rate or a quantity.
@@ -268,7 +266,7 @@ export type RoundingMode = 'half_away_from_zero' | 'half_even'
 export function quote(price: Price, quantity: DecimalInput, options: QuoteOptions = {}): Quote {
   checkOptions('quote', options, ['currency', 'events'])
   const { currency, events } = options
-  const output = ask(({ quote }) => quote(json({ price, quantity, currency, events })))
+  const output = ask(({ quote }) => quote(json('a price', { price, quantity, currency, events })))
   const { amount, lines } = output
   return output.currency === undefined ? { amount, lines } : { amount, currency: output.currency, lines }
 }
@@ -294,24 +292,5 @@ export function quote(price: Price, quantity: DecimalInput, options: QuoteOption
  * @see https://docs.stripe.com/currencies
  */
 export function round(amount: DecimalInput, currency: string, mode: RoundingMode = 'half_away_from_zero'): string {
-  return ask(({ round }) => round(json({ amount, currency, mode })))
-}
-
-function ask<Answer>(question: (native: typeof binding) => Answer): Answer {
-  try {
-    return question(native())
-  } catch (error) {
-    throw error instanceof BillingError ? error : fromNative(error)
-  }
-}
-
-/** What JSON would lose becomes a string: a bigint, and NaN and Infinity, which are then refused where they stand. */
-function json(question: object): string {
-  const text = (_: string, value: unknown): unknown =>
-    typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value)) ? String(value) : value
-  try {
-    return JSON.stringify(question, text)
-  } catch (error) {
-    throw invalidArgument(`a price must be an object that JSON can hold: ${(error as Error).message}`)
-  }
+  return ask(({ round }) => round(json('an amount', { amount, currency, mode })))
 }
