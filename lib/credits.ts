@@ -1,6 +1,6 @@
 import { checkOptions } from './options.js'
 import type { DecimalInput } from './prices.js'
-import { ask, json } from './questions.js'
+import { ask, json } from './question.js'
 
 /**
  * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or

@@ -97,6 +97,32 @@ export class BillingError extends Error {
   }
 }
 
+/** A mistake in a catalog. */
+export interface CatalogMistake {
+  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
+  place: string
+  /** What is wrong there and what to do, for people. It names the place too. */
+  message: string
+}
+
+/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
+export class CatalogError extends BillingError {
+  override readonly name: string = 'CatalogError'
+  /** At least one. */
+  readonly mistakes: readonly CatalogMistake[]
+
+  /** @internal */
+  constructor(mistakes: readonly CatalogMistake[]) {
+    const [first] = mistakes
+    const all = mistakes.map(({ message }) => `- ${message}`).join('\n')
+    super(
+      'invalid_catalog',
+      mistakes.length === 1 && first ? first.message : `the catalog has ${mistakes.length} mistakes:\n${all}`,
+    )
+    this.mistakes = mistakes
+  }
+}
+
 /**
  * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
  *

@@ -17,6 +17,21 @@ export {
   type SubscriptionTier,
   subscriptionTiers,
 } from './catalog.js'
+export {
+  type Catalog,
+  type CatalogLimit,
+  type CatalogPrice,
+  type CatalogRoute,
+  type CatalogTier,
+  checkCatalog,
+  type CheckedCatalog,
+  type CheckedTier,
+  type IncludedUnits,
+  type LimitWindow,
+  type PriceQuestion,
+  type PriceResolution,
+  resolvePrice,
+} from './checkedCatalog.js'
 export { type Clock, ManualClock } from './clock.js'
 export {
   type CreditActivity,
@@ -33,11 +48,12 @@ export {
 } from './credits.js'
 export { type CustomerPage, Customers, type CustomerUpdate } from './customers.js'
 export type { Quota } from './decision.js'
-export { BillingError, type BillingErrorCode, StripeError } from './errors.js'
+export { BillingError, type BillingErrorCode, CatalogError, type CatalogMistake, StripeError } from './errors.js'
 export type { Explanation, Question } from './explanation.js'
 export type { BillingHandler, BillingRequest, BillingResponse, Next } from './express.js'
 export type { MiddlewareOptions } from './middleware.js'
 export type { BillingEvents, ThresholdReached } from './notices.js'
+export { type BillingCycle, type Interval, type Period, periodContaining } from './periods.js'
 export {
   type DecimalInput,
   type GraduatedPercentagePrice,
@@ -59,7 +75,12 @@ export {
 } from './prices.js'
 export type { Refusal, RefusalCode } from './refusals.js'
 export type { RequestBilling, Settlement } from './requestBilling.js'
-export type { CatalogMeter, CatalogStep, CatalogTier, SyncCatalogOptions } from './stripeCatalog.js'
+export type {
+  StripeCatalogMeter,
+  StripeCatalogStep,
+  StripeCatalogTier,
+  SyncCatalogOptions,
+} from './stripeCatalog.js'
 export type {
   CheckoutSessionParams,
   InvoicePreviewParams,

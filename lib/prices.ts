@@ -1,5 +1,5 @@
 import { checkOptions } from './options.js'
-import { ask, json } from './questions.js'
+import { ask, json } from './question.js'
 
 /**
  * An exact decimal: an amount, a rate or a quantity.

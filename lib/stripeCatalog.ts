@@ -4,13 +4,13 @@ import { checkBoolean, checkOptions } from './options.js'
 import type { DecimalInput } from './prices.js'
 
 /** A tier whose product and price Stripe shall have. */
-export interface CatalogTier extends SubscriptionTier {
+export interface StripeCatalogTier extends SubscriptionTier {
   /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
   lookupKey?: string
 }
 
 /** A meter that Stripe shall have, perhaps with a price for what it counts. */
-export interface CatalogMeter {
+export interface StripeCatalogMeter {
   /** What its events are called: `api_requests`. */
   eventName: string
   /** What it, and the product of its price, is called: by default `eventName`. */
@@ -26,9 +26,9 @@ export interface CatalogMeter {
 /** What Stripe's catalog shall hold. */
 export interface SyncCatalogOptions {
   /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
-  tiers?: CatalogTier[]
+  tiers?: StripeCatalogTier[]
   /** By default none. */
-  meters?: CatalogMeter[]
+  meters?: StripeCatalogMeter[]
   /** Of ISO 4217: by default `usd`. */
   currency?: string
   /** Only says what would be done. */
@@ -36,7 +36,7 @@ export interface SyncCatalogOptions {
 }
 
 /** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
-export interface CatalogStep {
+export interface StripeCatalogStep {
   action: 'create' | 'keep'
   object: 'billing.meter' | 'product' | 'price'
   /** Of the price; a product has that of its price. */
@@ -55,7 +55,7 @@ export function catalogInput(options: SyncCatalogOptions, serviceTiers: Subscrip
   const { tiers = serviceTiers, meters = [], currency = 'usd', dryRun } = options
   checkBoolean('dryRun', dryRun)
   if (!Array.isArray(tiers)) throw invalidArgument('`tiers` must be an array of tiers')
-  const wanted = tiers.map((tier: CatalogTier, position) => {
+  const wanted = tiers.map((tier: StripeCatalogTier, position) => {
     if (typeof tier !== 'object' || tier === null) {
       throw invalidArgument(`tiers[${position}] must be a tier: { id, name, monthlyPrice }`)
     }

@@ -5,7 +5,7 @@ import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, StripeError } from './errors.js'
 import { native } from './native.js'
 import { checkOptions, checkString } from './options.js'
-import { catalogInput, type CatalogStep, type SyncCatalogOptions } from './stripeCatalog.js'
+import { catalogInput, type StripeCatalogStep, type SyncCatalogOptions } from './stripeCatalog.js'
 import {
   callOptions,
   type CheckoutSessionParams,
@@ -340,7 +340,7 @@ export class StripeService {
    * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
    * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
    */
-  async syncCatalog(options: SyncCatalogOptions = {}): Promise<CatalogStep[]> {
+  async syncCatalog(options: SyncCatalogOptions = {}): Promise<StripeCatalogStep[]> {
     const complete = this.#actionLog.start(
       'StripeService',
       'Sync Stripe catalog',
@@ -350,7 +350,7 @@ export class StripeService {
       complete,
       async () => {
         const catalog = catalogInput(options, this.#tiers)
-        return this.#call<CatalogStep[]>((stripe, ticket) =>
+        return this.#call<StripeCatalogStep[]>((stripe, ticket) =>
           stripe.syncCatalog(ticket, catalog, options.dryRun ?? false),
         )
       },

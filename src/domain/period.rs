@@ -73,12 +73,6 @@ impl Period {
         self.start <= at && at < self.end
     }
 
-    /// What two periods have in common.
-    pub fn intersection(self, other: Period) -> Option<Period> {
-        let common = Period { start: self.start.max(other.start), end: self.end.min(other.end) };
-        (common.start < common.end).then_some(common)
-    }
-
     pub fn seconds(self) -> u64 {
         u64::try_from((self.end.as_millis() - self.start.as_millis()) / 1_000).unwrap_or(0)
     }

@@ -8,6 +8,7 @@
 // In unit tests napi exports nothing, so that plain functions look unused there.
 #![cfg_attr(test, allow(dead_code))]
 
+mod catalog;
 mod credit;
 mod deliveries;
 mod engine;

@@ -137,7 +137,10 @@ fn most_specific(
     left.into_iter().map(|(index, _)| index).collect()
 }
 
-fn questions() -> Vec<(Option<&'static str>, Option<&'static str>, BTreeMap<String, String>)> {
+/// Tier, request and dimensions.
+type Asked = (Option<&'static str>, Option<&'static str>, BTreeMap<String, String>);
+
+fn questions() -> Vec<Asked> {
     let mut dimensions = vec![BTreeMap::new()];
     for name in ["model", "region", "mode"] {
         let with = |value: &str| {

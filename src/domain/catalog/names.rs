@@ -2,6 +2,7 @@
 
 use super::contradiction;
 use crate::Result;
+use crate::domain::Currency;
 use crate::domain::customer::validate_id;
 use crate::domain::json::{Object, Value};
 use crate::domain::mistakes::Mistakes;
@@ -87,9 +88,9 @@ pub(super) fn list<'a, T>(
 }
 
 /// That a part is in another currency than the catalog.
-pub(super) fn same_currency(object: &Object<'_>, currency: Option<crate::domain::Currency>, mistakes: &mut Mistakes) {
+pub(super) fn same_currency(object: &Object<'_>, currency: Option<Currency>, mistakes: &mut Mistakes) {
     mistakes.optional(object, "currency", |value| {
-        let own = crate::domain::Currency::parse(value.place(), &value.string()?)?;
+        let own = Currency::parse(value.place(), &value.string()?)?;
         match currency {
             Some(currency) if own != currency => Err(contradiction(
                 value.place(),

@@ -17,7 +17,7 @@ impl Catalog {
             "meters": self.meters,
             "features": self.features,
             "tiers": self.tiers.iter().map(|tier| self.tier_json(tier)).collect::<Json>(),
-            "prices": prices.map(price_json).collect::<Json>(),
+            "prices": prices.map(CatalogPrice::to_json).collect::<Json>(),
             "routes": self.routes.iter().map(route_json).collect::<Json>(),
         })
     }
@@ -58,13 +58,15 @@ fn limit_json(limit: &Limit) -> Json {
     json!({ "meter": limit.meter, "per": per, "units": limit.units, "soft": limit.soft })
 }
 
-fn price_json(price: &CatalogPrice) -> Json {
-    let mut entry = json!({ "id": price.id, "meter": price.meter, "price": price.written });
-    if !price.dimensions.is_empty() {
-        entry["dimensions"] = json!(price.dimensions);
+impl CatalogPrice {
+    pub fn to_json(&self) -> Json {
+        let mut entry = json!({ "id": self.id, "meter": self.meter, "price": self.written });
+        if !self.dimensions.is_empty() {
+            entry["dimensions"] = json!(self.dimensions);
+        }
+        let route = self.route.as_ref().map(ToString::to_string);
+        with_optional(entry, [("tier", &self.tier), ("route", &route)])
     }
-    let route = price.route.as_ref().map(ToString::to_string);
-    with_optional(entry, [("tier", &price.tier), ("route", &route)])
 }
 
 fn route_json(rule: &RouteRule) -> Json {

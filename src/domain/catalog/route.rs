@@ -1,6 +1,7 @@
 //! Routes: patterns of paths, as Express writes them, and what a request of one needs.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::contradiction;
 use super::names::{Kind, Names, list};
@@ -105,8 +106,8 @@ impl Route {
     }
 }
 
-impl std::fmt::Display for Route {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.method {
             Some(method) => write!(formatter, "{method} {}", self.endpoint),
             None => formatter.write_str(&self.endpoint),

@@ -54,26 +54,16 @@ impl Model {
     const NAMES: &[&str] = &["per_unit", "package", "graduated", "volume", "percentage", "graduated_percentage"];
 
     fn read(object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
-        let name = mistakes.required(object, "model", known_model)?;
-        let fields = match name {
-            "per_unit" => PerUnit::FIELDS,
-            "package" => Package::FIELDS,
-            "percentage" => Percentage::FIELDS,
-            _ => &["tiers"],
-        };
-        object.unknown(&[&["model"], fields, Bounds::FIELDS].concat()).for_each(|unknown| mistakes.note(unknown));
-        match name {
-            "per_unit" => PerUnit::read(object, mistakes).map(Self::PerUnit),
-            "package" => Package::read(object, mistakes).map(Self::Package),
-            "percentage" => Percentage::read(object, mistakes).map(Self::Percentage),
-            tiered => {
-                let tiers = mistakes.required(object, "tiers", |tiers| Ok(tiers.clone()))?;
-                match tiered {
-                    "graduated" => PriceTiers::read(&tiers, Charge::UnitAmount, mistakes).map(Self::Graduated),
-                    "volume" => PriceTiers::read(&tiers, Charge::UnitAmount, mistakes).map(Self::Volume),
-                    _ => PriceTiers::read(&tiers, Charge::Rate, mistakes).map(Self::GraduatedPercentage),
-                }
+        match mistakes.required(object, "model", Value::string)?.as_str() {
+            "per_unit" => PerUnit::read(only(object, PerUnit::FIELDS, mistakes), mistakes).map(Self::PerUnit),
+            "package" => Package::read(only(object, Package::FIELDS, mistakes), mistakes).map(Self::Package),
+            "graduated" => tiers(object, Charge::UnitAmount, mistakes).map(Self::Graduated),
+            "volume" => tiers(object, Charge::UnitAmount, mistakes).map(Self::Volume),
+            "percentage" => {
+                Percentage::read(only(object, Percentage::FIELDS, mistakes), mistakes).map(Self::Percentage)
             }
+            "graduated_percentage" => tiers(object, Charge::Rate, mistakes).map(Self::GraduatedPercentage),
+            unknown => mistakes.required(object, "model", |name| Err::<Self, _>(unknown_model(name.place(), unknown))),
         }
     }
 
@@ -88,10 +78,19 @@ impl Model {
     }
 }
 
-fn known_model(value: &Value<'_>) -> Result<&'static str> {
-    let name = value.string()?;
-    Model::NAMES.iter().find(|known| **known == name).copied().ok_or_else(|| {
-        let advice = advice(&name, "the models are", Model::NAMES.iter().copied());
-        Error::invalid(format!("`{}`: there is no model {name:?}; {advice}", value.place()))
-    })
+/// The object, of which all other fields are noted as unknown.
+fn only<'o, 'a>(object: &'o Object<'a>, fields: &[&'static str], mistakes: &mut Mistakes) -> &'o Object<'a> {
+    object.unknown(&[&["model"], fields, Bounds::FIELDS].concat()).for_each(|unknown| mistakes.note(unknown));
+    object
+}
+
+fn tiers(object: &Object<'_>, charge: Charge, mistakes: &mut Mistakes) -> Option<PriceTiers> {
+    let object = only(object, &["tiers"], mistakes);
+    let tiers = mistakes.required(object, "tiers", |tiers| Ok(tiers.clone()))?;
+    PriceTiers::read(&tiers, charge, mistakes)
+}
+
+fn unknown_model(place: &str, name: &str) -> Error {
+    let advice = advice(name, "the models are", Model::NAMES.iter().copied());
+    Error::invalid(format!("`{place}`: there is no model {name:?}; {advice}")).at(place)
 }
