@@ -1046,7 +1046,8 @@ export declare class StripeService {
    * Makes a customer.
    *
    * @param name By default what stands before the `@` of the e-mail address.
-   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
+   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`. Under an
+   * `idempotencyKey` of yours there is no timestamp, because a call that is made again must say the same.
    * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
    */
   createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
