@@ -508,8 +508,6 @@ test("a Billing's Stripe service takes its tiers and its clock", async () => {
 })
 
 describe('stripe-stateful-mock', () => {
-  afterEach(() => jest.restoreAllMocks())
-
   test('keeps the customer that was created', async () => {
     const port = await startStatefulMock()
     const created = await serviceAt(port).createCustomer('ada@example.com')
@@ -534,8 +532,6 @@ describe('stripe-stateful-mock', () => {
   })
 
   test('answers a second call under the same key as the first, and refuses another one under it', async () => {
-    // The mock prints each conflict.
-    jest.spyOn(console, 'error').mockImplementation()
     const port = await startStatefulMock()
     const clock = new ManualClock(now)
     const service = serviceAt(port, { clock })
