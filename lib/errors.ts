@@ -32,6 +32,8 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
  * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
+ * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -63,6 +65,8 @@ export type BillingErrorCode =
   | 'migration_mismatch'
   | 'stripe_key_missing'
   | 'stripe_price_not_metered'
+  | 'stripe_tier_not_found'
+  | 'stripe_catalog_conflict'
   | 'native_load_failed'
   | 'internal'
 

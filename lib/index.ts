@@ -46,7 +46,16 @@ export {
 } from './prices.js'
 export type { Refusal, RefusalCode } from './refusals.js'
 export type { RequestBilling, Settlement } from './requestBilling.js'
-export type { StripeObject, StripeServiceOptions } from './stripeService.js'
+export type { CatalogMeter, CatalogStep, CatalogTier, SyncCatalogOptions } from './stripeCatalog.js'
+export type {
+  CheckoutSessionParams,
+  InvoicePreviewParams,
+  PortalSessionParams,
+  StripeObject,
+  StripeParams,
+  StripeRequestOptions,
+} from './stripeRequests.js'
+export type { ChangeTierOptions, StripeServiceOptions } from './stripeService.js'
 export type { UsageHandlerOptions } from './usageHandler.js'
 export type {
   Consumption,

@@ -95,6 +95,10 @@ codes! {
     StripePriceNotMetered = "stripe_price_not_metered",
     /// The outbox could not be emptied in time.
     ExportTimeout = "export_timeout",
+    /// The subscription has no item with a tier's price, or several.
+    StripeTierNotFound = "stripe_tier_not_found",
+    /// What Stripe has under a lookup key differs from the catalog.
+    StripeCatalogConflict = "stripe_catalog_conflict",
     /// A bug in Weighbridge.
     Internal = "internal",
 }

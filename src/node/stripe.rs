@@ -6,20 +6,45 @@ use std::time::Duration;
 use napi::Either;
 use napi::bindgen_prelude::Error as JsError;
 use napi_derive::napi;
+use serde_json::Value;
 
 use super::deliveries::{Deliver, Deliveries};
 use super::error::Result;
 use crate::domain::Timestamp;
-use crate::stripe::{ClientOptions, Failure, StripeError, StripeService};
+use crate::stripe::{CallOptions, Catalog, ClientOptions, Failure, StripeError, StripeService};
 use crate::{Code, Error};
 
 #[napi(object, object_to_js = false)]
 pub struct StripeOptions {
     pub secret_key: String,
     pub base_url: Option<String>,
+    pub meter_events_base_url: Option<String>,
     pub api_version: Option<String>,
     pub timeout_ms: Option<f64>,
     pub max_network_retries: Option<f64>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct StripeCallOptions {
+    pub idempotency_key: Option<String>,
+    pub api_version: Option<String>,
+    pub stripe_account: Option<String>,
+    pub timeout: Option<f64>,
+    pub max_network_retries: Option<f64>,
+}
+
+impl TryFrom<StripeCallOptions> for CallOptions {
+    type Error = Error;
+
+    fn try_from(options: StripeCallOptions) -> crate::Result<Self> {
+        Ok(Self {
+            idempotency_key: options.idempotency_key,
+            api_version: options.api_version,
+            stripe_account: options.stripe_account,
+            timeout: options.timeout.map(|timeout| millis("timeout", timeout)).transpose()?,
+            max_network_retries: options.max_network_retries.map(retries).transpose()?,
+        })
+    }
 }
 
 /// What Stripe refused, or why it could not be asked.
@@ -69,22 +94,88 @@ impl NativeStripe {
         Ok(Self { service, deliveries })
     }
 
+    /// `params` is the JSON of an object.
     #[napi(catch_unwind)]
-    pub fn create_customer(&self, ticket: f64, now: f64, email: String, name: Option<String>) -> Result<()> {
-        let now = Timestamp::from_millis("clock.now()", now)?;
+    pub fn request(
+        &self,
+        ticket: f64,
+        method: String,
+        path: String,
+        params: String,
+        options: StripeCallOptions,
+    ) -> Result<()> {
+        let options = CallOptions::try_from(options)?;
+        let params: Value =
+            serde_json::from_str(&params).map_err(|error| Error::invalid(format!("`params` is no JSON: {error}")))?;
         self.service.spawn(
-            move |service| async move { service.create_customer(&email, name.as_deref(), now).await },
+            move |service| async move { service.request(&method, &path, &params, options).await },
             self.reply(ticket),
         );
         Ok(())
     }
 
     #[napi(catch_unwind)]
-    pub fn create_subscription(&self, ticket: f64, customer_id: String, price_id: String) {
+    pub fn create_customer(
+        &self,
+        ticket: f64,
+        now: f64,
+        email: String,
+        name: Option<String>,
+        options: StripeCallOptions,
+    ) -> Result<()> {
+        let now = Timestamp::from_millis("clock.now()", now)?;
+        let options = CallOptions::try_from(options)?;
         self.service.spawn(
-            move |service| async move { service.create_subscription(&customer_id, &price_id).await },
+            move |service| async move { service.create_customer(&email, name.as_deref(), now, options).await },
             self.reply(ticket),
         );
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn create_subscription(
+        &self,
+        ticket: f64,
+        customer_id: String,
+        price_id: String,
+        options: StripeCallOptions,
+    ) -> Result<()> {
+        let options = CallOptions::try_from(options)?;
+        self.service.spawn(
+            move |service| async move { service.create_subscription(&customer_id, &price_id, options).await },
+            self.reply(ticket),
+        );
+        Ok(())
+    }
+
+    #[napi(catch_unwind)]
+    pub fn change_tier(
+        &self,
+        ticket: f64,
+        subscription_id: String,
+        price_id: String,
+        tier_prices: Vec<String>,
+        proration_behavior: Option<String>,
+        options: StripeCallOptions,
+    ) -> Result<()> {
+        let options = CallOptions::try_from(options)?;
+        self.service.spawn(
+            move |service| async move {
+                let proration_behavior = proration_behavior.as_deref();
+                service.change_tier(&subscription_id, &price_id, &tier_prices, proration_behavior, options).await
+            },
+            self.reply(ticket),
+        );
+        Ok(())
+    }
+
+    /// `catalog` is what [`Catalog::read`] takes.
+    #[napi(catch_unwind)]
+    pub fn sync_catalog(&self, ticket: f64, catalog: String, is_dry_run: bool) -> Result<()> {
+        let catalog = Catalog::read(&catalog)?;
+        self.service
+            .spawn(move |service| async move { service.sync_catalog(&catalog, is_dry_run).await }, self.reply(ticket));
+        Ok(())
     }
 
     #[napi(catch_unwind)]
@@ -103,6 +194,7 @@ impl NativeStripe {
         subscription_id: String,
         quantity: f64,
         timestamp_seconds: Option<f64>,
+        idempotency_key: Option<String>,
     ) -> Result<()> {
         let now = Timestamp::from_millis("clock.now()", now)?;
         let quantity = whole("quantity", quantity)?;
@@ -110,7 +202,9 @@ impl NativeStripe {
         // Below 2^53, so it fits.
         let seconds = seconds.map(|seconds| seconds as i64);
         self.service.spawn(
-            move |service| async move { service.record_usage(&subscription_id, quantity, seconds, now).await },
+            move |service| async move {
+                service.record_usage(&subscription_id, quantity, seconds, now, idempotency_key).await
+            },
             self.reply(ticket),
         );
         Ok(())
@@ -133,17 +227,27 @@ fn client_options(options: StripeOptions) -> crate::Result<ClientOptions> {
     if let Some(base_url) = options.base_url {
         client.base_url = base_url;
     }
+    if let Some(meter_events_base_url) = options.meter_events_base_url {
+        client.meter_events_base_url = meter_events_base_url;
+    }
     if let Some(api_version) = options.api_version {
         client.api_version = api_version;
     }
     if let Some(timeout_ms) = options.timeout_ms {
-        client.timeout = Duration::from_millis(whole("timeoutMs", timeout_ms)?);
+        client.timeout = millis("timeoutMs", timeout_ms)?;
     }
-    if let Some(retries) = options.max_network_retries {
-        client.max_network_retries = u32::try_from(whole("maxNetworkRetries", retries)?)
-            .map_err(|_| Error::invalid("`maxNetworkRetries` is too large"))?;
+    if let Some(max_network_retries) = options.max_network_retries {
+        client.max_network_retries = retries(max_network_retries)?;
     }
     Ok(client)
+}
+
+fn millis(field: &str, number: f64) -> crate::Result<Duration> {
+    Ok(Duration::from_millis(whole(field, number)?))
+}
+
+fn retries(number: f64) -> crate::Result<u32> {
+    u32::try_from(whole("maxNetworkRetries", number)?).map_err(|_| Error::invalid("`maxNetworkRetries` is too large"))
 }
 
 fn whole(field: &str, number: f64) -> crate::Result<u64> {

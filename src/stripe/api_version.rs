@@ -7,6 +7,9 @@ use crate::{Error, Result};
 /// The API version that the generated request types were made for.
 pub const DEFAULT_API_VERSION: &str = "2026-09-30.endive";
 
+/// The last version with usage records.
+pub const LAST_VERSION_WITH_USAGE_RECORDS: &str = "2025-02-24.acacia";
+
 /// The first version of "basil", which removed usage records and the invoice's payment intent.
 const BASIL: &str = "2025-03-31";
 

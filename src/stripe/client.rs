@@ -16,15 +16,18 @@ use hyper_util::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use stripe_client_core::{IdempotencyKey, RequestBuilder, StripeMethod, StripeRequest};
+use stripe_client_core::{StripeMethod, StripeRequest};
+use tokio::time::Instant;
 
 use super::{
     ApiVersion, DEFAULT_API_VERSION, Result, StripeError,
-    retry::{self, Answer},
+    call::{Body, Call, Host},
+    retry,
 };
 use crate::{Code, Error};
 
 pub const DEFAULT_BASE_URL: &str = "https://api.stripe.com";
+pub const DEFAULT_METER_EVENTS_BASE_URL: &str = "https://meter-events.stripe.com";
 /// A larger answer is refused: Stripe's largest, a list of a hundred expanded objects, stay far below.
 pub const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
@@ -33,7 +36,7 @@ const STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
-const RATE_LIMITED_REASON: HeaderName = HeaderName::from_static("stripe-rate-limited-reason");
+const STRIPE_ACCOUNT: HeaderName = HeaderName::from_static("stripe-account");
 
 /// How to reach Stripe. The defaults are those of stripe-node.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct ClientOptions {
     pub secret_key: SecretString,
     /// `http` or `https`; it may have a path, before which a proxy is mounted, and end in a slash.
     pub base_url: String,
+    /// The same for the host that takes the meter event stream.
+    pub meter_events_base_url: String,
     /// Sent as it is.
     pub api_version: String,
     /// Of each attempt, from connecting to the last byte.
@@ -49,6 +54,8 @@ pub struct ClientOptions {
     pub max_network_retries: u32,
     /// The least wait before another attempt.
     pub initial_backoff: Duration,
+    /// Of a call: no attempt begins later, and all but the first end by then.
+    pub deadline: Duration,
 }
 
 impl ClientOptions {
@@ -56,10 +63,12 @@ impl ClientOptions {
         Self {
             secret_key: secret_key.into(),
             base_url: DEFAULT_BASE_URL.to_owned(),
+            meter_events_base_url: DEFAULT_METER_EVENTS_BASE_URL.to_owned(),
             api_version: DEFAULT_API_VERSION.to_owned(),
             timeout: Duration::from_secs(80),
             max_network_retries: 2,
             initial_backoff: retry::DEFAULT_INITIAL_BACKOFF,
+            deadline: retry::DEFAULT_DEADLINE,
         }
     }
 }
@@ -92,6 +101,7 @@ pub struct StripeClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     /// Without a slash at the end.
     base_url: String,
+    meter_events_base_url: String,
     api_version: ApiVersion,
     secret_key: SecretString,
     /// Those that all requests have in common.
@@ -99,13 +109,7 @@ pub struct StripeClient {
     timeout: Duration,
     max_network_retries: u32,
     initial_backoff: Duration,
-}
-
-/// An attempt that failed, and whether another may help.
-struct Failed {
-    error: StripeError,
-    is_retriable: bool,
-    retry_after: Option<Duration>,
+    deadline: Duration,
 }
 
 impl StripeClient {
@@ -113,21 +117,22 @@ impl StripeClient {
     ///
     /// The key is looked at last: [`Code::StripeKeyMissing`] means that all other options are good.
     pub fn new(options: ClientOptions) -> crate::Result<Self> {
-        let base_url = parse_base_url(&options.base_url)?;
+        let base_url = parse_base_url("baseUrl", &options.base_url)?;
+        let meter_events_base_url = parse_base_url("meterEventsBaseUrl", &options.meter_events_base_url)?;
         let api_version = ApiVersion::new(options.api_version)?;
-        if options.timeout.is_zero() {
-            return Err(Error::invalid("`timeoutMs` must be positive"));
-        }
+        check_timeout(options.timeout)?;
         let headers = common_headers(&options.secret_key, &api_version)?;
         Ok(Self {
             http: Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector()?),
             base_url,
+            meter_events_base_url,
             api_version,
             secret_key: options.secret_key,
             headers,
             timeout: options.timeout,
             max_network_retries: options.max_network_retries,
             initial_backoff: options.initial_backoff,
+            deadline: options.deadline,
         })
     }
 
@@ -135,91 +140,126 @@ impl StripeClient {
         &self.api_version
     }
 
-    /// Sends a request. A POST gets a random idempotency key, so that repeating it does nothing twice.
+    /// Sends a request of version 1.
     pub async fn send<R: StripeRequest + Sync>(&self, request: &R) -> Result<Response> {
-        self.send_idempotent(request, &IdempotencyKey::new_uuid_v4()).await
+        self.call(Call::new(request)).await
     }
 
-    /// Sends a POST under the caller's idempotency key. Other methods repeat harmlessly and take none.
-    pub async fn send_idempotent<R: StripeRequest + Sync>(
-        &self,
-        request: &R,
-        idempotency_key: &IdempotencyKey,
-    ) -> Result<Response> {
-        let request = self.prepare(request.build(), idempotency_key)?;
+    /// Makes a call: attempts until one succeeds, fails for good, or the retries or the time have run out. Whatever must
+    /// not happen twice carries one idempotency key, the same in every attempt.
+    pub async fn call(&self, call: Call) -> Result<Response> {
+        let request = self.prepare(&call)?;
+        let timeout = call.options.timeout.unwrap_or(self.timeout);
+        let max_retries = call.options.max_network_retries.unwrap_or(self.max_network_retries);
+        check_timeout(timeout)?;
+        let deadline = Instant::now() + self.deadline;
+        let mut time_left = timeout;
         let mut retries = 0;
         loop {
-            // The same request every time, with the same idempotency key.
-            let failed = match self.attempt(request.clone()).await {
+            let error = match self.attempt(request.clone(), timeout.min(time_left)).await {
                 Ok(response) => return Ok(response),
-                Err(failed) => failed,
+                Err(error) => error,
             };
-            if !failed.is_retriable || retries == self.max_network_retries {
-                return Err(failed.error.redact(self.secret_key.expose_secret()).into());
-            }
             retries += 1;
-            let wait = retry::backoff(self.initial_backoff, retries, random_fraction(), failed.retry_after);
-            tracing::debug!(retries, ?wait, status = failed.error.status_code, "trying Stripe again");
+            let wait = retry::backoff(self.initial_backoff, retries, random_fraction(), error.retry_after);
+            time_left = deadline.saturating_duration_since(Instant::now() + wait);
+            if !error.is_retriable || retries > max_retries || time_left.is_zero() {
+                return Err(self.without_secrets(error, &call.host).into());
+            }
+            tracing::debug!(retries, ?wait, status = error.status_code, "trying Stripe again");
             tokio::time::sleep(wait).await;
         }
     }
 
-    fn prepare(&self, call: RequestBuilder, idempotency_key: &IdempotencyKey) -> crate::Result<Request<Full<Bytes>>> {
-        let query = call.query.filter(|query| !query.is_empty()).map(|query| format!("?{query}")).unwrap_or_default();
-        let uri = format!("{}/v1{}{query}", self.base_url, call.path);
-        let mut request = Request::new(Full::from(call.body.unwrap_or_default()));
+    fn without_secrets(&self, error: StripeError, host: &Host) -> StripeError {
+        let error = error.redact(self.secret_key.expose_secret());
+        match host {
+            Host::Api => error,
+            Host::MeterEvents(token) => error.redact(token.expose_secret()),
+        }
+    }
+
+    fn prepare(&self, call: &Call) -> crate::Result<Request<Full<Bytes>>> {
+        let base_url = match call.host {
+            Host::Api => &self.base_url,
+            Host::MeterEvents(_) => &self.meter_events_base_url,
+        };
+        let uri = format!("{base_url}{}", call.path);
+        let (body, content_type) = match &call.body {
+            Body::None => (Full::default(), None),
+            Body::Form(form) => (Full::from(form.clone()), Some("application/x-www-form-urlencoded")),
+            Body::Json(json) => (Full::from(json.clone()), Some("application/json")),
+        };
+        let mut request = Request::new(body);
         *request.uri_mut() =
             uri.parse().map_err(|error| Error::invalid(format!("{uri:?} is no URL to ask Stripe at: {error}")))?;
-        *request.headers_mut() = self.headers.clone();
         *request.method_mut() = match call.method {
             StripeMethod::Get => Method::GET,
             StripeMethod::Delete => Method::DELETE,
-            StripeMethod::Post => {
-                let key = HeaderValue::from_str(idempotency_key.as_str())
-                    .map_err(|_| Error::invalid("the idempotency key must not hold control characters"))?;
-                request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-                let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-                request.headers_mut().insert(CONTENT_TYPE, form);
-                Method::POST
-            }
+            StripeMethod::Post => Method::POST,
         };
+        let headers = request.headers_mut();
+        *headers = self.headers.clone();
+        if let Host::MeterEvents(token) = &call.host {
+            headers.insert(AUTHORIZATION, bearer(token)?);
+        }
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Some(version) = call.api_version()? {
+            headers.insert(STRIPE_VERSION, header("apiVersion", version.as_str())?);
+        }
+        if let Some(account) = &call.options.stripe_account {
+            headers.insert(STRIPE_ACCOUNT, header("stripeAccount", account)?);
+        }
+        if let Some(key) = call.idempotency_key()? {
+            headers.insert(IDEMPOTENCY_KEY, header("idempotencyKey", &key)?);
+        }
         Ok(request)
     }
 
-    async fn attempt(&self, request: Request<Full<Bytes>>) -> std::result::Result<Response, Failed> {
-        let (status, headers, body) = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+    async fn attempt(
+        &self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> std::result::Result<Response, StripeError> {
+        let (status, headers, body) = match tokio::time::timeout(timeout, self.exchange(request)).await {
             Ok(exchanged) => exchanged?,
-            Err(_) => {
-                let message = format!("Stripe did not answer within {:?}", self.timeout);
-                return Err(Failed::on_the_way(message));
-            }
+            Err(_) => return Err(StripeError::connection(format!("Stripe did not answer within {timeout:?}"))),
         };
-        let request_id = text(&headers, REQUEST_ID).map(str::to_owned);
+        let request_id = text(&headers, &REQUEST_ID).map(str::to_owned);
         if !(200..300).contains(&status) {
-            return Err(Failed::answered(status, &headers, request_id, &body));
+            return Err(StripeError {
+                is_retriable: retry::is_retriable(status, text(&headers, &SHOULD_RETRY)),
+                retry_after: text(&headers, &RETRY_AFTER).and_then(retry::parse_retry_after),
+                ..StripeError::from_answer(status, request_id, &body)
+            });
         }
         match serde_json::from_slice(&body) {
             Ok(body) => Ok(Response { status, request_id, body }),
             Err(error) => {
                 let message = format!("Invalid JSON received from the Stripe API: {error}");
-                Err(Failed::for_good(StripeError::unusable(message, status, request_id)))
+                Err(StripeError::unusable(message, status, request_id))
             }
         }
     }
 
     /// One request, one whole answer.
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> std::result::Result<(u16, HeaderMap, Bytes), Failed> {
-        let response = self.http.request(request).await.map_err(|error| Failed::disconnected(&error))?;
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> std::result::Result<(u16, HeaderMap, Bytes), StripeError> {
+        let response = self.http.request(request).await.map_err(|error| disconnected(&error))?;
         let (parts, body) = response.into_parts();
         let status = parts.status.as_u16();
         match Limited::new(body, MAX_RESPONSE_BYTES).collect().await {
             Ok(body) => Ok((status, parts.headers, body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {
-                let request_id = text(&parts.headers, REQUEST_ID).map(str::to_owned);
+                let request_id = text(&parts.headers, &REQUEST_ID).map(str::to_owned);
                 let message = format!("Stripe's answer is larger than {MAX_RESPONSE_BYTES} bytes");
-                Err(Failed::for_good(StripeError::unusable(message, status, request_id)))
+                Err(StripeError::unusable(message, status, request_id))
             }
-            Err(error) => Err(Failed::disconnected(&*error)),
+            Err(error) => Err(disconnected(&*error)),
         }
     }
 }
@@ -236,38 +276,17 @@ impl fmt::Debug for StripeClient {
     }
 }
 
-impl Failed {
-    fn for_good(error: StripeError) -> Self {
-        Self { error, is_retriable: false, retry_after: None }
+fn disconnected(error: &(dyn std::error::Error + 'static)) -> StripeError {
+    // The outer errors only say "client error"; the innermost tells the cause.
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
+    StripeError::connection(format!("An error occurred with our connection to Stripe: {cause}"))
+}
 
-    fn on_the_way(message: String) -> Self {
-        Self { error: StripeError::connection(message), is_retriable: true, retry_after: None }
-    }
-
-    fn disconnected(error: &(dyn std::error::Error + 'static)) -> Self {
-        // The outer errors only say "client error"; the innermost tells the cause.
-        let mut cause = error;
-        while let Some(source) = cause.source() {
-            cause = source;
-        }
-        Self::on_the_way(format!("An error occurred with our connection to Stripe: {cause}"))
-    }
-
-    fn answered(status: u16, headers: &HeaderMap, request_id: Option<String>, body: &[u8]) -> Self {
-        let error = StripeError::from_answer(status, request_id, body);
-        let answer = Answer {
-            status,
-            should_retry: text(headers, SHOULD_RETRY),
-            is_rate_limited: headers.contains_key(RATE_LIMITED_REASON),
-            code: error.code.as_deref(),
-        };
-        Self {
-            is_retriable: answer.is_retriable(),
-            retry_after: text(headers, RETRY_AFTER).and_then(retry::parse_retry_after),
-            error,
-        }
-    }
+fn check_timeout(timeout: Duration) -> crate::Result<()> {
+    if timeout.is_zero() { Err(Error::invalid("the time-out must be positive")) } else { Ok(()) }
 }
 
 fn connector() -> crate::Result<HttpsConnector<HttpConnector>> {
@@ -282,31 +301,40 @@ fn connector() -> crate::Result<HttpsConnector<HttpConnector>> {
 }
 
 fn common_headers(secret_key: &SecretString, api_version: &ApiVersion) -> crate::Result<HeaderMap> {
-    let secret_key = secret_key.expose_secret();
-    if secret_key.is_empty() {
+    let text = secret_key.expose_secret();
+    if text.is_empty() {
         return Err(Error::new(Code::StripeKeyMissing, "STRIPE_SECRET_KEY environment variable is required"));
     }
     // A space or a line break comes from a badly copied key; the message must not show it.
-    if !secret_key.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::invalid("the Stripe secret key must be printable ASCII without spaces"));
     }
-    let header = |text: &str| HeaderValue::from_str(text).map_err(|error| Error::invalid(error.to_string()));
-    let mut authorization = header(&format!("Bearer {secret_key}"))?;
-    authorization.set_sensitive(true);
     Ok(HeaderMap::from_iter([
-        (AUTHORIZATION, authorization),
-        (STRIPE_VERSION, header(api_version.as_str())?),
+        (AUTHORIZATION, bearer(secret_key)?),
+        (STRIPE_VERSION, header("apiVersion", api_version.as_str())?),
         (ACCEPT, HeaderValue::from_static("application/json")),
         (USER_AGENT, HeaderValue::from_static(AGENT)),
     ]))
 }
 
+fn bearer(secret: &SecretString) -> crate::Result<HeaderValue> {
+    // The message must not show it.
+    let mut authorization = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()))
+        .map_err(|_| Error::new(Code::Internal, "the token of a meter event session fits no header"))?;
+    authorization.set_sensitive(true);
+    Ok(authorization)
+}
+
+fn header(field: &str, text: &str) -> crate::Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|_| Error::invalid(format!("`{field}` must not hold control characters")))
+}
+
 /// The base URL without a slash at its end.
-fn parse_base_url(text: &str) -> crate::Result<String> {
+fn parse_base_url(field: &str, text: &str) -> crate::Result<String> {
     // The message does not repeat the URL: it may hold a password.
     let wrong = || {
         Error::invalid(format!(
-            "`baseUrl` must be an http or https URL such as {DEFAULT_BASE_URL:?}, without user, query or fragment"
+            "`{field}` must be an http or https URL such as {DEFAULT_BASE_URL:?}, without user, query or fragment"
         ))
     };
     let uri: Uri = text.parse().map_err(|_| wrong())?;
@@ -318,7 +346,7 @@ fn parse_base_url(text: &str) -> crate::Result<String> {
     Ok(format!("{scheme}://{authority}{}", uri.path().trim_end_matches('/')))
 }
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 

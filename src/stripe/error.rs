@@ -1,8 +1,10 @@
 //! What can go wrong, under the class names of Stripe's own Node.js library, so that `error.type` checks keep working.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde_json::Value;
+
+use super::retry;
 
 pub type Result<T> = std::result::Result<T, Failure>;
 
@@ -40,6 +42,8 @@ pub enum StripeErrorKind {
     Api,
     /// No answer: no connection, a connection that broke, or a time-out.
     Connection,
+    /// The token of a meter event session is older than its fifteen minutes.
+    TemporarySessionExpired,
 }
 
 impl StripeErrorKind {
@@ -54,11 +58,15 @@ impl StripeErrorKind {
             StripeErrorKind::Idempotency => "StripeIdempotencyError",
             StripeErrorKind::Api => "StripeAPIError",
             StripeErrorKind::Connection => "StripeConnectionError",
+            StripeErrorKind::TemporarySessionExpired => "TemporarySessionExpiredError",
         }
     }
 
     fn of(status: u16, error_type: Option<&str>, code: Option<&str>) -> Self {
         match status {
+            _ if [error_type, code].contains(&Some("temporary_session_expired")) => {
+                StripeErrorKind::TemporarySessionExpired
+            }
             400 if code == Some("rate_limit") => StripeErrorKind::RateLimit,
             400 | 404 if error_type == Some("idempotency_error") => StripeErrorKind::Idempotency,
             400 | 404 => StripeErrorKind::InvalidRequest,
@@ -92,10 +100,14 @@ pub struct StripeError {
     pub status_code: Option<u16>,
     /// What Stripe's support asks for.
     pub request_id: Option<String>,
+    /// Whether the same call may succeed later, by Stripe's rule. Under the same idempotency key it is made once.
+    pub is_retriable: bool,
+    /// How long Stripe asked to wait.
+    pub retry_after: Option<Duration>,
 }
 
 impl StripeError {
-    /// No answer came.
+    /// No answer came: whether Stripe did what it was asked is unknown.
     pub(super) fn connection(message: impl Into<String>) -> Self {
         Self {
             kind: StripeErrorKind::Connection,
@@ -105,12 +117,20 @@ impl StripeError {
             decline_code: None,
             status_code: None,
             request_id: None,
+            is_retriable: true,
+            retry_after: None,
         }
     }
 
     /// An answer came that we cannot use.
     pub(super) fn unusable(message: impl Into<String>, status: u16, request_id: Option<String>) -> Self {
-        Self { kind: StripeErrorKind::Api, status_code: Some(status), request_id, ..Self::connection(message) }
+        Self {
+            kind: StripeErrorKind::Api,
+            status_code: Some(status),
+            request_id,
+            is_retriable: false,
+            ..Self::connection(message)
+        }
     }
 
     /// Reads an answer that is an error. What is not Stripe's JSON, as a proxy's HTML, still tells its status.
@@ -126,7 +146,17 @@ impl StripeError {
             decline_code: text("decline_code"),
             status_code: Some(status),
             request_id,
+            is_retriable: retry::is_retriable(status, None),
+            retry_after: None,
         }
+    }
+
+    /// Whether a meter event was refused because Stripe has one with its identifier: it was delivered before. Stripe's
+    /// version 1 gives this refusal no code.
+    pub fn is_duplicate_meter_event(&self) -> bool {
+        self.status_code == Some(400)
+            && (self.code.as_deref() == Some("duplicate_meter_event")
+                || self.message.starts_with("An event already exists with identifier"))
     }
 
     /// Blots out a secret that the other side echoed.
@@ -157,6 +187,7 @@ mod tests {
             (404, r#"{"error":{"code":"resource_missing"}}"#, "StripeInvalidRequestError"),
             (409, r#"{"error":{"type":"idempotency_error"}}"#, "StripeAPIError"),
             (429, "{}", "StripeRateLimitError"),
+            (401, r#"{"error":{"code":"temporary_session_expired"}}"#, "TemporarySessionExpiredError"),
             (302, "", "StripeAPIError"),
             (502, "<html>Bad Gateway</html>", "StripeAPIError"),
         ] {
@@ -175,6 +206,18 @@ mod tests {
                 "Stripe answered with status 400 and no message"
             );
         }
+    }
+
+    #[test]
+    fn a_duplicate_meter_event_is_known_by_its_code_or_its_message() {
+        let is_duplicate =
+            |status, body: &str| StripeError::from_answer(status, None, body.as_bytes()).is_duplicate_meter_event();
+        let message =
+            r#"{"error":{"type":"invalid_request_error","message":"An event already exists with identifier a:b."}}"#;
+        assert!(is_duplicate(400, message));
+        assert!(is_duplicate(400, r#"{"error":{"code":"duplicate_meter_event"}}"#));
+        assert!(!is_duplicate(500, message));
+        assert!(!is_duplicate(400, r#"{"error":{"code":"no_meter","message":"No meter"}}"#));
     }
 
     #[test]

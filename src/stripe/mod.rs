@@ -3,17 +3,25 @@
 //! | file          | what it is                                                                               |
 //! |---------------|------------------------------------------------------------------------------------------|
 //! | `client`      | the only HTTP: one pooled connection, headers, time-outs, attempts                        |
+//! | `call`        | one logical call: what is asked, of which host, under which options                       |
 //! | `retry`       | which answers are worth another attempt, and when. Pure                                   |
 //! | `error`       | what can go wrong, under the class names of Stripe's own Node.js library                  |
 //! | `api_version` | what an API version still has                                                             |
 //! | `requests`    | the requests that the generated types lack                                                |
 //! | `objects`     | the few fields that we read of Stripe's answers; everything else passes through untouched |
-//! | `service`     | customers, subscriptions, usage                                                           |
+//! | `usage`       | what a sender of usage asks: meter events, streams, adjustments, summaries, usage records |
+//! | `service`     | what the Node.js class offers                                                              |
+//! | `change_tier` | a subscription's way from one tier to another                                             |
+//! | `catalog`     | what Stripe's catalog must hold, and how what is there differs. Pure                      |
+//! | `sync_catalog` | brings Stripe's catalog in step                                                          |
 //! | `runtime`     | the thread on which calls run, started by the first one                                   |
 //!
 //! Requests come from async-stripe's generated types where they exist. Answers are handed on as Stripe's own JSON text.
 
 mod api_version;
+mod call;
+mod catalog;
+mod change_tier;
 mod client;
 mod error;
 mod objects;
@@ -21,8 +29,14 @@ mod requests;
 mod retry;
 mod runtime;
 mod service;
+mod sync_catalog;
+mod usage;
 
-pub use api_version::{ApiVersion, DEFAULT_API_VERSION};
+pub use api_version::{ApiVersion, DEFAULT_API_VERSION, LAST_VERSION_WITH_USAGE_RECORDS};
+pub use call::{Call, CallOptions};
+pub use catalog::Catalog;
 pub use client::{ClientOptions, DEFAULT_BASE_URL, MAX_RESPONSE_BYTES, Response, StripeClient};
 pub use error::{Failure, Result, StripeError, StripeErrorKind};
+pub use objects::Meter;
 pub use service::StripeService;
+pub use usage::{MeterEvent, MeterEventSession, MeterEventSummary, SummaryQuery, SummaryWindow};

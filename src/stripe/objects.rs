@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::domain::Timestamp;
+use crate::domain::{Decimal, Timestamp};
 
 const MINUTE: i64 = 60;
 
@@ -19,9 +19,11 @@ pub struct Subscription {
 
 impl Subscription {
     pub fn customer_id(&self) -> &str {
-        match &self.customer {
-            Expandable::Id(id) | Expandable::Object { id } => id,
-        }
+        self.customer.id()
+    }
+
+    pub fn items(&self) -> &List<SubscriptionItem> {
+        &self.items
     }
 
     pub fn first_item(&self) -> Option<&SubscriptionItem> {
@@ -47,14 +49,25 @@ enum Expandable {
     Object { id: String },
 }
 
+impl Expandable {
+    fn id(&self) -> &str {
+        match self {
+            Expandable::Id(id) | Expandable::Object { id } => id,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub struct List<T> {
     pub data: Vec<T>,
+    /// Whether this is a first page and not the last one.
+    #[serde(default)]
+    pub has_more: bool,
 }
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        Self { data: Vec::new() }
+        Self { data: Vec::new(), has_more: false }
     }
 }
 
@@ -70,6 +83,8 @@ struct CurrentPeriod {
 #[derive(Debug, Deserialize)]
 pub struct SubscriptionItem {
     pub id: String,
+    /// None where usage is paid for.
+    pub quantity: Option<u64>,
     price: Option<Price>,
     #[serde(flatten)]
     period: CurrentPeriod,
@@ -87,6 +102,10 @@ pub enum Metering<'a> {
 }
 
 impl SubscriptionItem {
+    pub fn price_id(&self) -> Option<&str> {
+        self.price.as_ref()?.id.as_deref()
+    }
+
     pub fn metering(&self) -> Metering<'_> {
         let recurring = self.price.as_ref().and_then(|price| price.recurring.as_ref());
         match recurring {
@@ -99,16 +118,20 @@ impl SubscriptionItem {
 
 #[derive(Debug, Deserialize)]
 struct Price {
+    id: Option<String>,
     recurring: Option<Recurring>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Recurring {
+    interval: Option<String>,
+    interval_count: Option<u32>,
     meter: Option<String>,
     usage_type: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A meter: the name of its events and the keys of their payload.
+#[derive(Debug, Clone, Deserialize)]
 pub struct Meter {
     pub event_name: String,
     customer_mapping: Option<PayloadKey>,
@@ -116,20 +139,87 @@ pub struct Meter {
 }
 
 impl Meter {
+    pub(super) const CUSTOMER_KEY: &str = "stripe_customer_id";
+    pub(super) const VALUE_KEY: &str = "value";
+
     /// The key under which an event names the customer.
     pub fn customer_key(&self) -> &str {
-        self.customer_mapping.as_ref().map_or("stripe_customer_id", |mapping| &mapping.event_payload_key)
+        self.customer_mapping.as_ref().map_or(Self::CUSTOMER_KEY, |mapping| &mapping.event_payload_key)
     }
 
     /// The key under which an event carries its quantity.
     pub fn value_key(&self) -> &str {
-        self.value_settings.as_ref().map_or("value", |settings| &settings.event_payload_key)
+        self.value_settings.as_ref().map_or(Self::VALUE_KEY, |settings| &settings.event_payload_key)
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct PayloadKey {
+    event_payload_key: String,
+}
+
+/// A meter in the catalog.
+#[derive(Debug, Deserialize)]
+pub struct FoundMeter {
+    pub id: String,
+    pub event_name: String,
+    default_aggregation: Option<Aggregation>,
+}
+
+impl FoundMeter {
+    pub fn formula(&self) -> Option<&str> {
+        self.default_aggregation.as_ref().map(|aggregation| aggregation.formula.as_str())
     }
 }
 
 #[derive(Debug, Deserialize)]
-struct PayloadKey {
-    event_payload_key: String,
+struct Aggregation {
+    formula: String,
+}
+
+/// A product in the catalog.
+#[derive(Debug, Deserialize)]
+pub struct FoundProduct {
+    pub id: String,
+    pub active: bool,
+}
+
+/// A price in the catalog.
+#[derive(Debug, Deserialize)]
+pub struct FoundPrice {
+    pub id: String,
+    pub active: bool,
+    pub currency: String,
+    pub lookup_key: Option<String>,
+    product: Expandable,
+    /// In the minor unit; none where there are tiers.
+    unit_amount_decimal: Option<String>,
+    recurring: Option<Recurring>,
+}
+
+impl FoundPrice {
+    pub fn product_id(&self) -> &str {
+        self.product.id()
+    }
+
+    pub fn unit_amount(&self) -> Option<Decimal> {
+        Decimal::parse("unit_amount_decimal", self.unit_amount_decimal.as_deref()?).ok()
+    }
+
+    pub fn is_monthly(&self) -> bool {
+        let recurring = self.recurring.as_ref();
+        recurring.is_some_and(|recurring| {
+            recurring.interval.as_deref() == Some("month") && matches!(recurring.interval_count, None | Some(1))
+        })
+    }
+
+    pub fn usage_type(&self) -> Option<&str> {
+        self.recurring.as_ref()?.usage_type.as_deref()
+    }
+
+    pub fn meter(&self) -> Option<&str> {
+        self.recurring.as_ref()?.meter.as_deref()
+    }
 }
 
 /// A list whose objects pass through untouched.

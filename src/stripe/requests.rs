@@ -1,12 +1,11 @@
 //! The requests that the generated types lack: usage records are gone from them, and their meter event keeps its payload
 //! in a hash map, so that the same event would be written differently each time.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::Value;
 use stripe_client_core::{RequestBuilder, StripeMethod, StripeRequest};
 
+use super::MeterEvent;
 use crate::{Error, Result};
 
 /// An id that becomes a part of a path. Anything but Stripe's own alphabet is refused, since it could lead elsewhere.
@@ -20,20 +19,14 @@ pub fn path_id<'a>(field: &str, id: &'a str) -> Result<&'a str> {
 }
 
 /// `POST /v1/billing/meter_events`
-#[derive(Debug, Serialize)]
-pub struct CreateMeterEvent<'a> {
-    pub event_name: &'a str,
-    pub payload: BTreeMap<&'a str, &'a str>,
-    pub identifier: &'a str,
-    /// Seconds since the epoch.
-    pub timestamp: i64,
-}
+#[derive(Debug)]
+pub struct CreateMeterEvent<'a>(pub &'a MeterEvent<'a>);
 
 impl StripeRequest for CreateMeterEvent<'_> {
     type Output = Value;
 
     fn build(&self) -> RequestBuilder {
-        RequestBuilder::new(StripeMethod::Post, "/billing/meter_events").form(self)
+        RequestBuilder::new(StripeMethod::Post, "/billing/meter_events").form(self.0)
     }
 }
 
@@ -100,14 +93,9 @@ mod tests {
 
     #[test]
     fn a_meter_event_is_always_written_the_same() {
-        let event = CreateMeterEvent {
-            event_name: "api_requests",
-            payload: BTreeMap::from([("value", "7"), ("stripe_customer_id", "cus_1")]),
-            identifier: "id-1",
-            timestamp: 1_700_000_000,
-        };
+        let event = MeterEvent::new("api_requests", "cus_1", "7", "id-1", 1_700_000_000);
         assert_eq!(
-            event.build().body.unwrap(),
+            CreateMeterEvent(&event).build().body.unwrap(),
             "event_name=api_requests&payload[stripe_customer_id]=cus_1&payload[value]=7&identifier=id-1\
              &timestamp=1700000000"
         );

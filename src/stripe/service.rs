@@ -1,14 +1,11 @@
-//! Customers, subscriptions and usage: what the seed's `StripeService` did, on old and new API versions alike.
+//! What the Node.js class offers: customers, subscriptions and usage, on old and new API versions alike, and any request
+//! besides. Changing a tier and the catalog have files of their own.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use stripe_billing::{
-    billing_meter::RetrieveBillingMeter,
     billing_meter_event_summary::ListIdBillingMeterEventSummary,
     subscription::{
         CreateSubscription, CreateSubscriptionItems, CreateSubscriptionPaymentBehavior,
@@ -16,14 +13,13 @@ use stripe_billing::{
         RetrieveSubscription,
     },
 };
-use stripe_client_core::IdempotencyKey;
 use stripe_core::customer::CreateCustomer;
 use uuid::Uuid;
 
 use super::{
-    ApiVersion, ClientOptions, Response, Result, StripeClient,
-    objects::{Meter, Metering, RawList, Subscription},
-    requests::{CreateMeterEvent, CreateUsageRecord, ListUsageRecordSummaries, path_id},
+    ApiVersion, Call, CallOptions, ClientOptions, MeterEvent, Response, Result, StripeClient,
+    objects::{Metering, RawList, Subscription},
+    requests::{ListUsageRecordSummaries, path_id},
     runtime::LazyRuntime,
 };
 use crate::{
@@ -31,10 +27,10 @@ use crate::{
     domain::{Timestamp, customer::validate_id},
 };
 
-/// What the seed's service offers. Answers are Stripe's own JSON text.
+/// A client with a thread of its own. Answers are Stripe's own JSON text.
 #[derive(Debug)]
 pub struct StripeService {
-    client: StripeClient,
+    pub(super) client: StripeClient,
     runtime: LazyRuntime,
 }
 
@@ -62,12 +58,27 @@ impl StripeService {
         });
     }
 
+    pub fn client(&self) -> &StripeClient {
+        &self.client
+    }
+
     pub fn api_version(&self) -> &ApiVersion {
         self.client.api_version()
     }
 
+    /// Any request: see [`Call::raw`].
+    pub async fn request(&self, method: &str, path: &str, params: &Value, options: CallOptions) -> Result<String> {
+        Ok(self.client.call(Call::raw(method, path, params)?.with(options)).await?.into_json())
+    }
+
     /// Creates a customer. Without a name, it is what stands before the `@`.
-    pub async fn create_customer(&self, email: &str, name: Option<&str>, now: Timestamp) -> Result<String> {
+    pub async fn create_customer(
+        &self,
+        email: &str,
+        name: Option<&str>,
+        now: Timestamp,
+        options: CallOptions,
+    ) -> Result<String> {
         if email.is_empty() {
             return Err(Error::invalid("`email` must not be empty").into());
         }
@@ -78,12 +89,12 @@ impl StripeService {
             ("timestamp".to_owned(), now.to_iso_string()),
         ]);
         let request = CreateCustomer::new().email(email).name(name).metadata(metadata);
-        Ok(self.client.send(&request).await?.into_json())
+        Ok(self.client.call(Call::new(&request).with(options)).await?.into_json())
     }
 
     /// Starts a subscription that becomes active with its first payment. The answer's `latest_invoice` holds what the
     /// browser needs to pay: a `payment_intent` before basil, a `confirmation_secret` since.
-    pub async fn create_subscription(&self, customer_id: &str, price_id: &str) -> Result<String> {
+    pub async fn create_subscription(&self, customer_id: &str, price_id: &str, options: CallOptions) -> Result<String> {
         validate_id("customerId", customer_id)?;
         validate_id("priceId", price_id)?;
         let mut item = CreateSubscriptionItems::new();
@@ -91,7 +102,8 @@ impl StripeService {
         let mut payment_settings = CreateSubscriptionPaymentSettings::new();
         payment_settings.save_default_payment_method =
             Some(CreateSubscriptionPaymentSettingsSaveDefaultPaymentMethod::OnSubscription);
-        let payment = if self.api_version().is_before_basil() {
+        let api_version = options.api_version.clone().map(ApiVersion::new).transpose()?;
+        let payment = if api_version.as_ref().unwrap_or(self.api_version()).is_before_basil() {
             "latest_invoice.payment_intent"
         } else {
             "latest_invoice.confirmation_secret"
@@ -102,13 +114,13 @@ impl StripeService {
             .payment_behavior(CreateSubscriptionPaymentBehavior::DefaultIncomplete)
             .payment_settings(payment_settings)
             .expand(vec![payment.to_owned()]);
-        Ok(self.client.send(&request).await?.into_json())
+        Ok(self.client.call(Call::new(&request).with(options)).await?.into_json())
     }
 
     /// `{ "subscription": …, "usage": […] }`, the usage being that of the first item: a summary of its meter's events in
     /// the current period, or its usage record summaries. Where Stripe has neither, `usage` is empty.
     pub async fn get_usage(&self, subscription_id: &str, now: Timestamp) -> Result<String> {
-        let response = self.retrieve_subscription(subscription_id).await?;
+        let response = self.retrieve_subscription(subscription_id, CallOptions::default()).await?;
         let subscription: Subscription = response.read("a subscription")?;
         let list = self.list_usage(&subscription, now).await?;
         let list = list.as_ref().map(|list| list.read::<RawList>("a list of usage")).transpose()?;
@@ -117,7 +129,8 @@ impl StripeService {
     }
 
     /// Adds usage to the subscription's first item, as its price wants it: an event of the price's meter, or a usage
-    /// record where the API version has them. `timestamp_seconds` since the epoch, `now` without one.
+    /// record where the API version has them. `timestamp_seconds` since the epoch, `now` without one. An idempotency key is
+    /// also the meter event's identifier.
     ///
     /// Fails with [`Code::StripePriceNotMetered`] if the item takes neither.
     pub async fn record_usage(
@@ -126,23 +139,28 @@ impl StripeService {
         quantity: u64,
         timestamp_seconds: Option<i64>,
         now: Timestamp,
+        idempotency_key: Option<String>,
     ) -> Result<String> {
         let timestamp = timestamp_seconds.unwrap_or(now.as_millis().div_euclid(1000));
         if timestamp < 0 {
             return Err(Error::invalid(format!("`timestamp` must be seconds since 1970, got {timestamp}")).into());
         }
-        let response = self.retrieve_subscription(subscription_id).await?;
+        let response = self.retrieve_subscription(subscription_id, CallOptions::default()).await?;
         let subscription: Subscription = response.read("a subscription")?;
         let Some(item) = subscription.first_item() else {
             return Err(not_metered(format!("Subscription {subscription_id} has no items. Add a metered price to it")));
         };
         match item.metering() {
             Metering::Meter(meter_id) => {
-                self.send_meter_event(meter_id, subscription.customer_id(), quantity, timestamp).await
+                let identifier = idempotency_key.unwrap_or_else(|| Uuid::new_v4().to_string());
+                let meter = self.client.retrieve_meter(meter_id).await?;
+                let (customer_id, quantity) = (subscription.customer_id(), quantity.to_string());
+                let event = MeterEvent::of(&meter, customer_id, &quantity, &identifier, timestamp);
+                Ok(self.client.create_meter_event(&event, CallOptions::with_key(&identifier)).await?.into_json())
             }
             Metering::UsageRecords if self.api_version().is_before_basil() => {
-                let request = CreateUsageRecord::increment(&item.id, quantity, timestamp)?;
-                Ok(self.client.send(&request).await?.into_json())
+                let options = CallOptions { idempotency_key, ..CallOptions::default() };
+                Ok(self.client.create_usage_record(&item.id, quantity, timestamp, options).await?.into_json())
             }
             Metering::UsageRecords => Err(not_metered(format!(
                 "The price of subscription {subscription_id}'s first item has no meter, and Stripe's API version {} has \
@@ -156,9 +174,9 @@ impl StripeService {
         }
     }
 
-    async fn retrieve_subscription(&self, subscription_id: &str) -> Result<Response> {
+    pub(super) async fn retrieve_subscription(&self, subscription_id: &str, options: CallOptions) -> Result<Response> {
         let request = RetrieveSubscription::new(path_id("subscriptionId", subscription_id)?);
-        self.client.send(&request).await
+        self.client.call(Call::new(&request).with(options)).await
     }
 
     async fn list_usage(&self, subscription: &Subscription, now: Timestamp) -> Result<Option<Response>> {
@@ -173,26 +191,6 @@ impl StripeService {
             return Ok(None);
         }
         Ok(Some(self.client.send(&ListUsageRecordSummaries::new(&item.id)?).await?))
-    }
-
-    async fn send_meter_event(
-        &self,
-        meter_id: &str,
-        customer_id: &str,
-        quantity: u64,
-        timestamp: i64,
-    ) -> Result<String> {
-        let response = self.client.send(&RetrieveBillingMeter::new(path_id("meter", meter_id)?)).await?;
-        let meter: Meter = response.read("a meter")?;
-        let identifier = Uuid::new_v4();
-        let (identifier_text, quantity) = (identifier.to_string(), quantity.to_string());
-        let request = CreateMeterEvent {
-            event_name: &meter.event_name,
-            payload: BTreeMap::from([(meter.customer_key(), customer_id), (meter.value_key(), quantity.as_str())]),
-            identifier: &identifier_text,
-            timestamp,
-        };
-        Ok(self.client.send_idempotent(&request, &IdempotencyKey::from(identifier)).await?.into_json())
     }
 }
 

@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use stripe_billing::subscription::{CancelSubscription, RetrieveSubscription};
-use stripe_client_core::IdempotencyKey;
 use stripe_core::customer::CreateCustomer;
 use weighbridge::{
     Code,
-    stripe::{ClientOptions, Failure, MAX_RESPONSE_BYTES, Response, StripeClient, StripeError, StripeErrorKind},
+    stripe::{
+        Call, CallOptions, ClientOptions, Failure, MAX_RESPONSE_BYTES, Response, StripeClient, StripeError,
+        StripeErrorKind,
+    },
 };
 
 use crate::recorder::{Answer, Recorder, SECRET, error, json};
@@ -50,10 +52,10 @@ async fn a_post_carries_every_header() {
 async fn only_posts_carry_an_idempotency_key() {
     let recorder = Recorder::start([json(200, "{}"), json(200, "{}"), json(200, "{}")]).await;
     let client = recorder.client();
-    let key = IdempotencyKey::new("order-7").unwrap();
-    client.send_idempotent(&RetrieveSubscription::new("sub_1"), &key).await.unwrap();
-    client.send_idempotent(&CancelSubscription::new("sub_1"), &key).await.unwrap();
-    client.send_idempotent(&CreateCustomer::new(), &key).await.unwrap();
+    let with_key = |call: Call| call.with(CallOptions::with_key("order-7"));
+    client.call(with_key(Call::new(&RetrieveSubscription::new("sub_1")))).await.unwrap();
+    client.call(with_key(Call::new(&CancelSubscription::new("sub_1")))).await.unwrap();
+    client.call(with_key(Call::new(&CreateCustomer::new()))).await.unwrap();
     assert_eq!(
         recorder.lines(),
         ["GET /v1/subscriptions/sub_1", "DELETE /v1/subscriptions/sub_1", "POST /v1/customers"]
@@ -80,8 +82,8 @@ async fn a_passing_failure_is_tried_again() {
         error(409),
         error(500),
         error(502),
+        error(429),
         error(429).with("stripe-should-retry", "true"),
-        error(429).with("stripe-rate-limited-reason", "endpoint-rate"),
         error(429).with("stripe-rate-limited-reason", "global-rate").with("retry-after", "0"),
         json(429, lock),
         error(400).with("stripe-should-retry", "true"),
@@ -102,7 +104,7 @@ async fn a_lasting_failure_is_not() {
         (error(402), StripeErrorKind::Card),
         (error(403), StripeErrorKind::Permission),
         (error(404), StripeErrorKind::InvalidRequest),
-        (error(429), StripeErrorKind::RateLimit),
+        (error(429).with("stripe-should-retry", "false"), StripeErrorKind::RateLimit),
         (error(500).with("stripe-should-retry", "false"), StripeErrorKind::Api),
         (error(409).with("stripe-should-retry", "false"), StripeErrorKind::Api),
         (json(200, "<html>"), StripeErrorKind::Api),
@@ -146,6 +148,48 @@ async fn a_time_out_ends_one_attempt() {
 }
 
 #[tokio::test]
+async fn a_call_may_have_options_of_its_own() {
+    let recorder = Recorder::start([json(200, "{}"), error(500), json(200, "{}")]).await;
+    let client = recorder.client();
+    let options = CallOptions {
+        idempotency_key: Some("order-7".into()),
+        api_version: Some("2023-10-16".into()),
+        stripe_account: Some("acct_1".into()),
+        max_network_retries: Some(0),
+        timeout: None,
+    };
+    client.call(Call::new(&CreateCustomer::new()).with(options.clone())).await.unwrap();
+    let error = stripe_error(client.call(Call::new(&CreateCustomer::new()).with(options)).await);
+    assert_eq!((error.status_code, error.is_retriable), (Some(500), true));
+    client.send(&CreateCustomer::new()).await.unwrap();
+    let header = |asked: usize, name: &str| recorder.asked()[asked].headers.get(name).cloned();
+    for (name, value) in
+        [("stripe-version", "2023-10-16"), ("stripe-account", "acct_1"), ("idempotency-key", "order-7")]
+    {
+        assert_eq!(header(0, name).as_deref(), Some(value));
+    }
+    assert_eq!(header(2, "stripe-version").as_deref(), Some("2026-09-30.endive"), "the next call is as before");
+    assert_eq!(header(2, "stripe-account"), None);
+}
+
+#[tokio::test]
+async fn all_attempts_together_have_a_deadline() {
+    // The wait that Stripe asks for would end past it.
+    let recorder = Recorder::start([error(429).with("retry-after", "60"), json(200, "{}")]).await;
+    let options = ClientOptions { deadline: Duration::from_secs(59), ..recorder.options() };
+    let failed = stripe_error(StripeClient::new(options).unwrap().send(&CreateCustomer::new()).await);
+    assert_eq!((failed.status_code, failed.retry_after), (Some(429), Some(Duration::from_secs(60))));
+    assert_eq!(recorder.asked().len(), 1);
+
+    // However many retries are allowed, those that hang end with the call's time and not with their own.
+    let recorder = Recorder::start(std::iter::once(error(500)).chain((0..100).map(|_| Answer::Hang))).await;
+    let deadline = Duration::from_millis(300);
+    let options = ClientOptions { deadline, max_network_retries: 100, ..recorder.options() };
+    let failed = stripe_error(StripeClient::new(options).unwrap().send(&CreateCustomer::new()).await);
+    assert_eq!((failed.kind, recorder.asked().len()), (StripeErrorKind::Connection, 2));
+}
+
+#[tokio::test]
 async fn no_connection_is_a_connection_error() {
     let (result, keys) = post([Answer::Cut, Answer::Cut, Answer::Cut]).await;
     let error = stripe_error(result);
@@ -184,6 +228,8 @@ async fn errors_keep_what_stripe_told() {
         decline_code: Some("insufficient_funds".into()),
         status_code: Some(402),
         request_id: Some("req_1".into()),
+        is_retriable: false,
+        retry_after: None,
     };
     assert_eq!(stripe_error(result), expected);
 }
@@ -288,11 +334,18 @@ async fn the_secret_key_is_never_shown() {
 }
 
 #[tokio::test]
-async fn a_key_that_no_header_can_carry_is_refused() {
+async fn options_that_no_request_can_carry_are_refused() {
     let recorder = Recorder::start([]).await;
-    let key = IdempotencyKey::new("line\nbreak").unwrap();
-    let result = recorder.client().send_idempotent(&CreateCustomer::new(), &key).await;
-    let Err(Failure::Weighbridge(error)) = result else { panic!("{result:?}") };
-    assert_eq!(error.code, Code::InvalidArgument);
+    for options in [
+        CallOptions::with_key("line\nbreak"),
+        CallOptions::with_key(""),
+        CallOptions::with_version("line\nbreak"),
+        CallOptions { stripe_account: Some("line\nbreak".into()), ..CallOptions::default() },
+        CallOptions { timeout: Some(Duration::ZERO), ..CallOptions::default() },
+    ] {
+        let result = recorder.client().call(Call::new(&CreateCustomer::new()).with(options)).await;
+        let Err(Failure::Weighbridge(error)) = result else { panic!("{result:?}") };
+        assert_eq!(error.code, Code::InvalidArgument);
+    }
     assert!(recorder.asked().is_empty());
 }

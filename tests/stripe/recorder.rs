@@ -52,8 +52,9 @@ pub struct Asked {
     pub connection: usize,
     pub method: String,
     pub path: String,
-    /// Decoded, of the query and the form together.
+    /// Decoded, of the query and the form together; empty where the body is JSON.
     pub params: BTreeMap<String, String>,
+    pub body: String,
     pub headers: BTreeMap<String, String>,
 }
 
@@ -114,6 +115,7 @@ impl Recorder {
     pub fn options(&self) -> ClientOptions {
         let mut options = ClientOptions::new(SECRET);
         options.base_url = self.url.clone();
+        options.meter_events_base_url = format!("{}/meter-events", self.url);
         options.initial_backoff = Duration::ZERO;
         options
     }
@@ -143,13 +145,17 @@ async fn answer(
     let body = body.collect().await.unwrap().to_bytes();
     let query = head.uri.query().unwrap_or_default();
     let mut params = decode(query);
-    params.extend(decode(std::str::from_utf8(&body).unwrap()));
+    let body = String::from_utf8(body.into()).unwrap();
+    if head.headers.get("content-type").is_none_or(|content_type| content_type != "application/json") {
+        params.extend(decode(&body));
+    }
     let headers = head.headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
     let asked = Asked {
         connection,
         method: head.method.to_string(),
         path: head.uri.path().to_owned(),
         params,
+        body,
         headers: headers.collect(),
     };
     let next = {

@@ -1,10 +1,10 @@
-//! The four calls of the seed's service: what they ask Stripe, on old and new API versions.
+//! The service's calls: what they ask Stripe, on old and new API versions.
 
 use serde_json::{Value, json as value};
 use weighbridge::{
     Code,
     domain::Timestamp,
-    stripe::{Failure, StripeErrorKind},
+    stripe::{CallOptions, Failure, StripeErrorKind},
 };
 
 use crate::recorder::{Recorder, json};
@@ -56,10 +56,10 @@ fn code(result: Result<String, Failure>) -> Code {
 async fn a_customer_is_named_after_his_address() {
     let recorder = Recorder::start((0..3).map(|_| json(200, r#"{"id":"cus_1"}"#))).await;
     let service = recorder.service(SEED);
-    let answer = service.create_customer("ada@example.com", None, now()).await.unwrap();
+    let answer = service.create_customer("ada@example.com", None, now(), CallOptions::default()).await.unwrap();
     assert_eq!(answer, r#"{"id":"cus_1"}"#);
-    service.create_customer("ada@example.com", Some("Ada Lovelace"), now()).await.unwrap();
-    service.create_customer("ada", Some(""), now()).await.unwrap();
+    service.create_customer("ada@example.com", Some("Ada Lovelace"), now(), CallOptions::default()).await.unwrap();
+    service.create_customer("ada", Some(""), now(), CallOptions::default()).await.unwrap();
 
     let asked = recorder.asked();
     assert_eq!(asked[0].line(), "POST /v1/customers");
@@ -79,7 +79,10 @@ async fn a_customer_is_named_after_his_address() {
 #[tokio::test]
 async fn a_customer_needs_an_address() {
     let recorder = Recorder::start([]).await;
-    assert_eq!(code(recorder.service(SEED).create_customer("", Some("Ada"), now()).await), Code::InvalidArgument);
+    assert_eq!(
+        code(recorder.service(SEED).create_customer("", Some("Ada"), now(), CallOptions::default()).await),
+        Code::InvalidArgument
+    );
     assert!(recorder.asked().is_empty());
 }
 
@@ -92,7 +95,11 @@ async fn a_subscription_expands_what_the_version_has() {
         (ENDIVE, "latest_invoice.confirmation_secret"),
     ] {
         let recorder = Recorder::start([json(200, r#"{"id":"sub_1"}"#)]).await;
-        recorder.service(version).create_subscription("cus_1", "price_starter_monthly").await.unwrap();
+        recorder
+            .service(version)
+            .create_subscription("cus_1", "price_starter_monthly", CallOptions::default())
+            .await
+            .unwrap();
         let asked = &recorder.asked()[0];
         assert_eq!(asked.line(), "POST /v1/subscriptions");
         assert_eq!(asked.headers["stripe-version"], version);
@@ -157,7 +164,7 @@ async fn a_subscription_without_items_has_no_usage() {
     let service = recorder.service(SEED);
     let usage = service.get_usage("sub_1", now()).await.unwrap();
     assert_eq!(usage, format!(r#"{{"subscription":{empty},"usage":[]}}"#));
-    assert_eq!(code(service.record_usage("sub_1", 1, None, now()).await), Code::StripePriceNotMetered);
+    assert_eq!(code(service.record_usage("sub_1", 1, None, now(), None).await), Code::StripePriceNotMetered);
 }
 
 #[tokio::test]
@@ -168,7 +175,7 @@ async fn usage_is_recorded_as_an_event_of_the_prices_meter() {
     for version in [SEED, ENDIVE] {
         let recorder =
             Recorder::start([json(200, metered()), json(200, meter), json(500, "{}"), json(200, event)]).await;
-        let answer = recorder.service(version).record_usage("sub_1", 42, None, now()).await.unwrap();
+        let answer = recorder.service(version).record_usage("sub_1", 42, None, now(), None).await.unwrap();
         assert_eq!(answer, event);
         assert_eq!(
             recorder.lines(),
@@ -201,7 +208,7 @@ async fn usage_is_recorded_as_an_event_of_the_prices_meter() {
 async fn a_meter_has_default_keys() {
     let recorder =
         Recorder::start([json(200, metered()), json(200, r#"{"event_name":"calls"}"#), json(200, "{}")]).await;
-    recorder.service(ENDIVE).record_usage("sub_1", u64::MAX, Some(1_600_000_000), now()).await.unwrap();
+    recorder.service(ENDIVE).record_usage("sub_1", u64::MAX, Some(1_600_000_000), now(), None).await.unwrap();
     let params = &recorder.asked()[2].params;
     assert_eq!(params["payload[stripe_customer_id]"], "cus_1");
     assert_eq!(params["payload[value]"], u64::MAX.to_string());
@@ -212,7 +219,7 @@ async fn a_meter_has_default_keys() {
 async fn usage_without_a_meter_is_a_usage_record_while_they_exist() {
     for (version, timestamp, sent) in [(SEED, None, "1700000000"), (ACACIA, Some(1_600_000_000), "1600000000")] {
         let recorder = Recorder::start([json(200, legacy()), json(200, r#"{"object":"usage_record"}"#)]).await;
-        let answer = recorder.service(version).record_usage("sub_1", 5, timestamp, now()).await.unwrap();
+        let answer = recorder.service(version).record_usage("sub_1", 5, timestamp, now(), None).await.unwrap();
         assert_eq!(answer, r#"{"object":"usage_record"}"#);
         let asked = &recorder.asked()[1];
         assert_eq!(asked.line(), "POST /v1/subscription_items/si_1/usage_records");
@@ -225,7 +232,7 @@ async fn usage_without_a_meter_is_a_usage_record_while_they_exist() {
 async fn usage_that_no_price_takes_is_never_dropped_silently() {
     for (version, subscription) in [(BASIL, legacy()), (ENDIVE, legacy()), (SEED, licensed()), (ENDIVE, licensed())] {
         let recorder = Recorder::start([json(200, subscription)]).await;
-        let result = recorder.service(version).record_usage("sub_1", 1, None, now()).await;
+        let result = recorder.service(version).record_usage("sub_1", 1, None, now(), None).await;
         assert_eq!(code(result), Code::StripePriceNotMetered, "{version}");
         assert_eq!(recorder.lines(), ["GET /v1/subscriptions/sub_1"]);
     }
@@ -237,11 +244,11 @@ async fn ids_cannot_change_the_path() {
     let service = recorder.service(ENDIVE);
     for id in ["", "..", "../customers", "sub_1/../../x", "sub_1?expand[]=x", "sub_1#x", "sub%2e%2e", "sub 1\r\n"] {
         assert_eq!(code(service.get_usage(id, now()).await), Code::InvalidArgument, "{id:?}");
-        assert_eq!(code(service.record_usage(id, 1, None, now()).await), Code::InvalidArgument, "{id:?}");
+        assert_eq!(code(service.record_usage(id, 1, None, now(), None).await), Code::InvalidArgument, "{id:?}");
     }
-    assert_eq!(code(service.create_subscription("", "price_1").await), Code::InvalidArgument);
-    assert_eq!(code(service.create_subscription("cus_1", "").await), Code::InvalidArgument);
-    assert_eq!(code(service.record_usage("sub_1", 1, Some(-1), now()).await), Code::InvalidArgument);
+    assert_eq!(code(service.create_subscription("", "price_1", CallOptions::default()).await), Code::InvalidArgument);
+    assert_eq!(code(service.create_subscription("cus_1", "", CallOptions::default()).await), Code::InvalidArgument);
+    assert_eq!(code(service.record_usage("sub_1", 1, Some(-1), now(), None).await), Code::InvalidArgument);
     assert!(recorder.asked().is_empty());
 }
 
@@ -259,7 +266,16 @@ async fn stripes_refusal_reaches_the_caller() {
     let missing = r#"{"error":{"type":"invalid_request_error","code":"resource_missing","param":"id",
         "message":"No such subscription: 'sub_1'"}}"#;
     let recorder = Recorder::start([json(404, missing)]).await;
-    let result = recorder.service(ENDIVE).record_usage("sub_1", 1, None, now()).await;
+    let result = recorder.service(ENDIVE).record_usage("sub_1", 1, None, now(), None).await;
     let Err(Failure::Stripe(error)) = result else { panic!("{result:?}") };
     assert_eq!((error.kind.as_str(), error.code.as_deref()), ("StripeInvalidRequestError", Some("resource_missing")));
+}
+
+#[tokio::test]
+async fn a_callers_key_is_the_meter_events_identifier() {
+    let meter = r#"{"event_name":"calls"}"#;
+    let recorder = Recorder::start([json(200, metered()), json(200, meter), json(200, "{}")]).await;
+    recorder.service(ENDIVE).record_usage("sub_1", 1, None, now(), Some("job-7".to_owned())).await.unwrap();
+    let asked = &recorder.asked()[2];
+    assert_eq!((asked.idempotency_key(), asked.params["identifier"].as_str()), (Some("job-7"), "job-7"));
 }

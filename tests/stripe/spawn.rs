@@ -8,7 +8,7 @@ use std::{
 use weighbridge::{
     Code,
     domain::Timestamp,
-    stripe::{ClientOptions, Failure, StripeService},
+    stripe::{CallOptions, ClientOptions, Failure, StripeService},
 };
 
 use crate::recorder::{Recorder, SECRET, json};
@@ -24,7 +24,7 @@ async fn a_call_answers_on_the_services_thread() {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let now = Timestamp::from_stored(0);
     service.spawn(
-        move |service| async move { service.create_customer("ada@example.com", None, now).await },
+        move |service| async move { service.create_customer("ada@example.com", None, now, CallOptions::default()).await },
         move |result| {
             let thread = thread::current().name().map(str::to_owned);
             sender.send((result, thread)).unwrap();
