@@ -34,9 +34,9 @@ const MAX_PAGE: f64 = 1_000.0;
 
 #[napi]
 pub struct NativeEngine {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     prices: Arc<PriceList>,
-    deliveries: Deliveries,
+    pub(super) deliveries: Deliveries,
 }
 
 #[napi]

@@ -57,6 +57,7 @@ pub struct MigrationTotals {
     pub cost: String,
     pub counters: f64,
     pub rollups: f64,
+    pub reports: f64,
     pub event_ids: f64,
 }
 
@@ -129,6 +130,7 @@ impl From<Totals> for MigrationTotals {
             cost: totals.cost.to_string(),
             counters: totals.counters as f64,
             rollups: totals.rollups as f64,
+            reports: totals.reports as f64,
             event_ids: totals.event_ids as f64,
         }
     }

@@ -115,8 +115,16 @@ pub fn run(
                 let last = rollups.last().map(|((customer, hour, meter, endpoint), _)| {
                     (customer.as_str().to_owned(), hour.as_millis(), meter.as_str().to_owned(), endpoint.clone())
                 });
-                let next = position.at(last.map_or(Stage::Settings, Stage::Rollups));
+                let next = position.at(last.map_or(Stage::Reports(Default::default()), Stage::Rollups));
                 target.write_rollups(rollups, &position, &next)?;
+                next
+            }
+            Stage::Reports(after) => {
+                let reports = source.reports(&after, pace.rows)?;
+                copied += reports.len() as u64;
+                let last = reports.last().map(|moved| moved.position());
+                let next = position.at(last.map_or(Stage::Settings, Stage::Reports));
+                target.write_reports(&reports, &position, &next)?;
                 next
             }
             Stage::Settings => {
@@ -154,6 +162,7 @@ fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
         Stage::Keys(_) => ("keys", sizes.keys),
         Stage::Counters(_) => ("counters", sizes.counters),
         Stage::Rollups(_) => ("rollups", sizes.rollups),
+        Stage::Reports(_) => ("outbox", sizes.reports),
         Stage::Settings => ("settings", 1),
         Stage::Verification | Stage::Done => ("verification", sizes.events),
     };

@@ -18,6 +18,7 @@ pub fn run(source: &Export, target: &Import, home: &str, rows: usize, watch: Wat
     keys(source, target, rows, &mut found)?;
     counters(source, target, rows, &mut found)?;
     rollups(source, target, rows, &mut found)?;
+    reports(source, target, rows, &mut found)?;
     (found.source.event_ids, found.target.event_ids) = (source.event_ids()?, target.event_ids()?);
     same("the event ids that are remembered", &[found.source.event_ids], &[found.target.event_ids])?;
     events(source, target, rows, &mut found, watch)?;
@@ -70,6 +71,18 @@ fn rollups(source: &Export, target: &Import, rows: usize, found: &mut Comparison
         after = (customer.as_str().to_owned(), hour.as_millis(), meter.as_str().to_owned(), endpoint.clone());
         found.source.rollups += here.len() as u64;
         found.target.rollups += there.len() as u64;
+    }
+}
+
+fn reports(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut after = Default::default();
+    loop {
+        let (here, there) = (source.reports(&after, rows)?, target.reports(&after, rows)?);
+        same("the outbox", &here, &there)?;
+        let Some(last) = here.last() else { return Ok(()) };
+        after = last.position();
+        found.source.reports += here.len() as u64;
+        found.target.reports += there.len() as u64;
     }
 }
 

@@ -31,8 +31,13 @@ pub fn claim(database: &Database, place: &str, start: &Position) -> PostgresResu
     // It was used in between. Events that are there stay, and all else is copied anew.
     let again = Position { events: goes_on.events, ..start.clone() };
     let update = Statement::new("UPDATE settings SET value = $1 WHERE name = 'migration'").text(to_text(&again)?);
-    let copied =
-        ["DELETE FROM customers", "DELETE FROM api_keys", "DELETE FROM period_counters", "DELETE FROM hourly_rollups"];
+    let copied = [
+        "DELETE FROM customers",
+        "DELETE FROM api_keys",
+        "DELETE FROM period_counters",
+        "DELETE FROM hourly_rollups",
+        "DELETE FROM usage_reports",
+    ];
     let statements: Vec<_> = copied.into_iter().map(Statement::new).chain([update]).collect();
     session.finish(&statements)?;
     Ok(again)
@@ -71,7 +76,7 @@ fn refuse_others(session: &mut Session<'_>, place: &str) -> PostgresResult<()> {
     let rows = session.run_one(Statement::new(
         "SELECT EXISTS (SELECT 1 FROM customers) OR EXISTS (SELECT 1 FROM api_keys) OR EXISTS (SELECT 1 FROM events)
                 OR EXISTS (SELECT 1 FROM event_ids) OR EXISTS (SELECT 1 FROM period_counters)
-                OR EXISTS (SELECT 1 FROM hourly_rollups) OR EXISTS (SELECT 1 FROM takeovers),
+                OR EXISTS (SELECT 1 FROM hourly_rollups) OR EXISTS (SELECT 1 FROM usage_reports) OR EXISTS (SELECT 1 FROM takeovers),
             EXISTS (SELECT 1 FROM writers WHERE seen_at > now() - interval '60 seconds')",
     ))?;
     let Some(row) = rows.first() else { return Ok(()) };

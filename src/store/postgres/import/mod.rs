@@ -6,11 +6,11 @@ use super::database::{Database, Purpose, Statement};
 use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
-use super::{migrate, read, write};
+use super::{migrate, outbox, read, write};
 use crate::domain::Customer;
 use crate::store::Catalog;
-use crate::store::migration::position::{CounterPosition, Position, RollupPosition};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
+use crate::store::migration::position::{CounterPosition, Position, ReportPosition, RollupPosition};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, without_nul};
 use crate::store::sqlite::Mark;
 use crate::{Code, Error, Result};
 
@@ -110,6 +110,11 @@ impl Import {
         self.advance(position, next, &Vec::from_iter(write::rollup_statement(&rollups)))
     }
 
+    /// Copies the outbox.
+    pub fn write_reports(&self, reports: &[MovedReport], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &Vec::from_iter(outbox::moved_statement(reports)))
+    }
+
     /// Copies the catalog, and how far the seed's files were taken over.
     pub fn write_settings(
         &self,
@@ -118,7 +123,8 @@ impl Import {
         position: &Position,
         next: &Position,
     ) -> Result<()> {
-        self.advance(position, next, &rows::settings_statements(catalog, takeovers, position.events))
+        let statements = self.at(rows::settings_statements(catalog, takeovers, position.events))?;
+        self.advance(position, next, &statements)
     }
 
     /// Goes on to the next stage. After the last one engines open the schema.
@@ -173,6 +179,12 @@ impl Import {
     /// By customer, hour, meter and endpoint, beginning after one.
     pub fn rollups(&self, after: &RollupPosition, limit: usize) -> Result<Vec<Rollup>> {
         self.at(rows::rollups(&self.database, after, limit))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
+        let rows = ask(&self.database, outbox::moved_after(after, limit));
+        self.at(rows.and_then(|rows| rows.iter().map(outbox::moved).collect()))
     }
 
     /// How far the seed's files were taken over.

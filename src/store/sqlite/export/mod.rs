@@ -6,10 +6,10 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::event_ids::EventIds;
-use super::{connection, error, migrate, read};
+use super::{connection, error, migrate, outbox, read};
 use crate::domain::Customer;
-use crate::store::migration::position::{CounterPosition, RollupPosition, Stamp};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver};
+use crate::store::migration::position::{CounterPosition, ReportPosition, RollupPosition, Stamp};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver};
 use crate::store::migration::totals::Totals;
 use crate::store::{Catalog, Durability};
 use crate::{Code, Error, Result};
@@ -91,6 +91,7 @@ impl Export {
                 revision: read::revision(connection)?,
                 events: number("SELECT coalesce(max(sequence), 0) FROM events")?,
                 customers: number("SELECT count(*) FROM customers")?,
+                outbox: rows::outbox_stamp(connection)?,
                 taken_over: number("SELECT coalesce(sum(position), 0) FROM takeovers")?,
                 home: home.to_owned(),
             })
@@ -135,6 +136,11 @@ impl Export {
     /// By customer, hour, meter and endpoint, beginning after one.
     pub fn rollups(&self, after: &RollupPosition, limit: usize) -> Result<Vec<Rollup>> {
         self.read(|connection| rows::rollups(connection, after, limit))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
+        self.read(|connection| outbox::moved(connection, after, limit))
     }
 
     /// Under the names that they have on a store that several machines share, with a home for each.
