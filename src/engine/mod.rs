@@ -19,7 +19,7 @@ use self::journal::Journal;
 use self::key_cache::KeyCache;
 use self::ledger::Ledger;
 use self::readers::Readers;
-use self::recorder::{Journaled, Recorder, closed, guarded};
+use self::recorder::{Journaled, Recorder, guarded};
 use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
@@ -49,6 +49,8 @@ pub mod takeover;
 mod thresholds;
 mod ticker;
 pub mod usage;
+
+pub use self::recorder::closed;
 
 /// In ticks of ten milliseconds.
 const TICKS_BETWEEN_RECALLS: u64 = 2;

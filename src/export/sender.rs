@@ -10,11 +10,11 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use super::pulse::Pulse;
 use super::sink::{Attempt, UsageSink};
-use crate::domain::outbox::delivery::{LONGEST_FUTURE, Step, after_attempt, before_attempt};
+use crate::domain::outbox::delivery::{Answer, LONGEST_FUTURE, Settled, Step, after_attempt, before_attempt};
 use crate::domain::{CustomerId, HolderId, Meter, Report, Timestamp};
 use crate::store::outbox::Claim;
 use crate::store::{Settlement, Store};
@@ -24,16 +24,19 @@ use crate::{Code, Error, Result};
 const LOOK: Duration = Duration::from_secs(1);
 const LOOK_WHILE_FLUSHING: Duration = Duration::from_millis(50);
 /// Calls that are under way at once.
-const MOST_CALLS: usize = 32;
+const CALLS: u32 = 32;
+const MOST_CALLS: usize = CALLS as usize;
 /// Between attempts, doubling, with jitter.
 const PAUSE_FROM: Duration = Duration::from_millis(500);
 const PAUSE_TO: Duration = Duration::from_secs(300);
-/// A claim outlasts the waiting for one's turn, a call, and the settling.
-const CLAIM_BEYOND_CALL: Duration = Duration::from_secs(60);
+/// For settling a report after its call: until then nobody else claims it.
+const SETTLING: Duration = Duration::from_secs(10);
 /// What was sent is remembered a little longer than usage can be sent at all.
 const KEPT_MILLIS: i64 = 40 * 24 * 3_600_000;
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 const FORGET_AT_ONCE: usize = 1_000;
+/// How long closing waits for calls.
+const CLOSING: Duration = Duration::from_secs(5);
 const LONGEST_REASON: usize = 500;
 
 /// Something to do with the store, on a thread that may wait for it; told why where it cannot be had.
@@ -83,7 +86,8 @@ impl Sender {
             orders,
             pulse: Arc::clone(&pulse),
             pace: Arc::new(Mutex::new(pace(&runtime, options.calls_per_second))),
-            claim_for: options.call_timeout + CLAIM_BEYOND_CALL,
+            call_timeout: options.call_timeout,
+            turn: Duration::from_secs(1) * CALLS / options.calls_per_second.max(1),
             holder: options.holder,
             sink: options.sink,
             store: options.store,
@@ -152,7 +156,9 @@ struct Worker {
     pulse: Arc<Pulse>,
     /// Each call waits for a beat of it.
     pace: Arc<Mutex<Interval>>,
-    claim_for: Duration,
+    call_timeout: Duration,
+    /// The longest that a call waits for its turn.
+    turn: Duration,
     holder: HolderId,
     sink: Arc<dyn UsageSink>,
     store: StoreAccess,
@@ -183,10 +189,16 @@ impl Worker {
             }
         };
         let Some(reply) = closing else { return };
-        while let Some(settlements) = self.calls.join_next().await {
-            self.unsettled.extend(settlements.unwrap_or_default());
+        let last_calls = async {
+            while let Some(settlements) = self.calls.join_next().await {
+                self.unsettled.extend(settlements.unwrap_or_default());
+            }
+        };
+        // What takes longer is left in doubt; where the store is away, too. The claims run out.
+        let is_in_time = timeout(CLOSING, last_calls).await.is_ok();
+        if !is_in_time {
+            tracing::warn!("calls to Stripe were still under way when Weighbridge was closed");
         }
-        // Where the store is away the claims run out.
         let settled = self.settle().await;
         for (_, reply) in self.flushes.drain(..) {
             reply(Err(Error::new(Code::Closed, "this Billing was closed while its outbox was being sent")));
@@ -227,10 +239,11 @@ impl Worker {
         while self.calls.len() < MOST_CALLS {
             let limit = (MOST_CALLS - self.calls.len()) * self.sink.batch_size();
             let now = self.pulse.now();
+            let claim_for = self.turn + self.call_timeout + SETTLING;
             let claim = Claim {
                 holder: self.holder.clone(),
                 now,
-                until: now.plus_millis(i64::try_from(self.claim_for.as_millis()).unwrap_or(i64::MAX)),
+                until: now.plus_millis(i64::try_from(claim_for.as_millis()).unwrap_or(i64::MAX)),
                 limit,
                 after: self.after.clone(),
                 early: !self.flushes.is_empty(),
@@ -252,6 +265,7 @@ impl Worker {
 
     fn begin_call(&mut self, reports: Vec<Report>) {
         let (sink, pulse, pace) = (Arc::clone(&self.sink), Arc::clone(&self.pulse), Arc::clone(&self.pace));
+        let call_timeout = self.call_timeout;
         self.calls.spawn(async move {
             pace.lock().await.tick().await;
             let now = pulse.now();
@@ -267,7 +281,13 @@ impl Worker {
                 }
             }
             if !to_send.is_empty() {
-                let attempts = sink.send(&to_send).await;
+                let attempts = match timeout(call_timeout, sink.send(&to_send)).await {
+                    Ok(attempts) => attempts,
+                    Err(_) => {
+                        let reason = format!("there was no answer within {call_timeout:?}");
+                        vec![Attempt::failed(Answer::Unknown, reason); to_send.len()]
+                    }
+                };
                 let now = pulse.now();
                 settlements.extend(to_send.iter().zip(attempts).map(|(report, attempt)| {
                     let pause = i64::try_from(pause(report, &attempt).as_millis()).unwrap_or(i64::MAX);
@@ -329,12 +349,7 @@ impl Worker {
     }
 }
 
-fn settlement(
-    report: &Report,
-    settled: crate::domain::outbox::delivery::Settled,
-    reason: Option<String>,
-    now: Timestamp,
-) -> Settlement {
+fn settlement(report: &Report, settled: Settled, reason: Option<String>, now: Timestamp) -> Settlement {
     let reason = reason.map(|reason| reason.chars().filter(|c| *c != '\0').take(LONGEST_REASON).collect());
     let (customer_id, id, attempts) = (report.customer_id.clone(), report.id.clone(), report.attempts);
     Settlement { customer_id, id, attempts, settled, reason, now }

@@ -8,6 +8,7 @@ use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 use uuid::Uuid;
 
+use super::outbox::{ExportRuleInput, export_rule};
 use crate::domain::customer::{CustomerPatch, Patch, validate_id};
 use crate::domain::{
     CustomerId, EventId, HolderId, Money, Price, PriceList, Thresholds, Tier, TierTable, Timestamp, Units, UsageEvent,
@@ -35,6 +36,9 @@ pub struct EngineOptions {
     pub default_tiers: Vec<TierInput>,
     pub pricing: Vec<PriceInput>,
     pub time_zone: Option<String>,
+    /// What is reported to Stripe.
+    #[napi(ts_type = "ExportRuleInput | null")]
+    pub export: Option<Either<ExportRuleInput, Null>>,
     pub now: f64,
     /// By default `journal`.
     pub durability: Option<String>,
@@ -151,6 +155,7 @@ impl EngineOptions {
         let tiers = self.tiers.map(tier_table).transpose()?;
         let prices = price_list(self.pricing)?;
         let time_zone = self.time_zone.as_deref().map(str::parse).transpose()?;
+        let export = export_rule(self.export)?;
         let now = Timestamp::from_millis("clock.now()", self.now)?;
         let durability = durability(self.durability.as_deref())?;
         let deadline = deadline(self.deadline_ms)?;
@@ -164,11 +169,11 @@ impl EngineOptions {
             tiers,
             default_tiers,
             time_zone,
+            export,
             now,
             durability,
             deadline,
             thresholds,
-            export: Patch::Keep,
             holder,
             listener,
         };

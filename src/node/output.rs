@@ -23,11 +23,11 @@ pub fn nullable<T>(value: Option<T>) -> Nullable<T> {
 }
 
 /// Instants and units are exact: both stay below 2^53.
-fn millis(at: Timestamp) -> f64 {
+pub fn millis(at: Timestamp) -> f64 {
     at.as_millis() as f64
 }
 
-fn units(units: u64) -> f64 {
+pub fn units(units: u64) -> f64 {
     units as f64
 }
 

@@ -222,7 +222,7 @@ impl NativeStripe {
     }
 }
 
-fn client_options(options: StripeOptions) -> crate::Result<ClientOptions> {
+pub(super) fn client_options(options: StripeOptions) -> crate::Result<ClientOptions> {
     let mut client = ClientOptions::new(options.secret_key);
     if let Some(base_url) = options.base_url {
         client.base_url = base_url;
@@ -242,7 +242,7 @@ fn client_options(options: StripeOptions) -> crate::Result<ClientOptions> {
     Ok(client)
 }
 
-fn millis(field: &str, number: f64) -> crate::Result<Duration> {
+pub(super) fn millis(field: &str, number: f64) -> crate::Result<Duration> {
     Ok(Duration::from_millis(whole(field, number)?))
 }
 

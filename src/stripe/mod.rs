@@ -11,6 +11,7 @@
 //! | `objects`     | the few fields that we read of Stripe's answers; everything else passes through untouched |
 //! | `usage`       | what a sender of usage asks: meter events, streams, adjustments, summaries, usage records |
 //! | `service`     | what the Node.js class offers                                                              |
+//! | `sinks`       | where usage from the outbox is brought                                                    |
 //! | `change_tier` | a subscription's way from one tier to another                                             |
 //! | `catalog`     | what Stripe's catalog must hold, and how what is there differs. Pure                      |
 //! | `sync_catalog` | brings Stripe's catalog in step                                                          |
@@ -30,6 +31,7 @@ mod requests;
 mod retry;
 mod runtime;
 mod service;
+mod sinks;
 mod sync_catalog;
 mod usage;
 pub mod webhook;
@@ -41,4 +43,5 @@ pub use client::{ClientOptions, DEFAULT_BASE_URL, MAX_RESPONSE_BYTES, Response, 
 pub use error::{Failure, Result, StripeError, StripeErrorKind};
 pub use objects::Meter;
 pub use service::StripeService;
+pub use sinks::{MeterEventStreamSink, MeterEventsSink, MeterTarget, MeterTargets, PriceTargets, UsageRecordsSink};
 pub use usage::{MeterEvent, MeterEventSession, MeterEventSummary, SummaryQuery, SummaryWindow};

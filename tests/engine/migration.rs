@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
+use weighbridge::domain::outbox::delivery::Answer;
 use weighbridge::domain::subscription::Report as Told;
 use weighbridge::domain::{ApiKey, Meter, Period, Subscription, SubscriptionStatus, Timestamp, UsageEvent};
 use weighbridge::engine::migration::{self, Options, Report};
 use weighbridge::store::migration::{Pace, Progress};
+use weighbridge::store::outbox::Claim;
 use weighbridge::store::{
     Change, FinishedStripeEvent, PostgresStore, SqliteStore, Store, StripeEvent, Takeover, Verdict,
 };
 use weighbridge::{Code, Error, Result};
 
 use crate::replay::{LINES, SEGMENT, leave};
+use crate::support::outbox::{claim_by, claimed, exporting, reports, settle};
 use crate::support::postgres::OwnSchema;
 use crate::support::*;
 use crate::{Place, close, ready};
@@ -101,6 +104,7 @@ fn fill(store: &dyn Store) {
         customers: vec![customer_id("without-usage")],
         now: now(),
     }));
+    exporting(store, &["ann", "bob"]);
     changes.extend((0..EVENTS).map(|index| record(numbered(index))));
     changes.extend(
         ["evt_claimed", "evt_done", "evt_kept"]
@@ -109,6 +113,10 @@ fn fill(store: &dyn Store) {
     changes.push(finish(&stripe_event("evt_done"), vec![subscription("sub_1", "cus_1")], None));
     changes.push(finish(&stripe_event("evt_kept"), vec![], Some("{}".to_owned())));
     assert!(commit(store, &changes).iter().all(std::result::Result::is_ok));
+    // Reports in several states.
+    let on_their_way = claimed(store, &Claim { limit: 3, ..claim_by("a-sender") });
+    settle(store, "a-sender", &on_their_way[0], Answer::Accepted);
+    settle(store, "a-sender", &on_their_way[1], Answer::Refused);
 }
 
 fn stripe_event(id: &str) -> StripeEvent {
@@ -175,6 +183,7 @@ fn contents(store: &dyn Store) -> String {
         rows.sort();
         rows.concat()
     };
+    text += &format!("{:#?}\n", reports(store));
     text + &shown(hourly_rollups(store, None, all_time())) + &shown(events(store, None, all_time()))
 }
 
@@ -414,6 +423,8 @@ fn what_others_have_written_is_found_out() {
         "UPDATE customers SET suspended = true",
         "UPDATE period_counters SET units = units + 1",
         "UPDATE hourly_rollups SET cost = cost + 1",
+        "UPDATE usage_reports SET state = 'sent'",
+        "DELETE FROM usage_reports WHERE is_open",
     ] {
         let (place, target) = (filled(), OwnSchema::new());
         let result = migration::run(&options(&place, &target), &mut |Progress { stage, done, .. }| {

@@ -127,7 +127,8 @@ impl Rollover {
     pub fn read(value: &Value<'_>) -> Result<Self> {
         let object = value.object()?;
         object.only(&["minimum", "maximum"])?;
-        let minimum = object.non_negative_or_zero("minimum")?;
+        let minimum =
+            object.optional("minimum").map_or_else(|| Ok(Decimal::default()), |value| value.non_negative())?;
         let maximum = object.optional("maximum").map(|maximum| maximum.non_negative()).transpose()?;
         match maximum {
             Some(maximum) if maximum < minimum => Err(Error::invalid(format!(

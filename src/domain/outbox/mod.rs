@@ -13,4 +13,4 @@ mod report;
 mod rule;
 
 pub use report::{Recipient, Report, ReportId, State};
-pub use rule::ExportRule;
+pub use rule::{DEFAULT_WINDOW_MILLIS, ExportRule};

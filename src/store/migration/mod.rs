@@ -131,8 +131,16 @@ pub fn run(
                 let events = source.stripe_events(&after, pace.rows)?;
                 copied += events.len() as u64;
                 let last = events.last().map(|row| row.event.id.clone());
-                let next = position.at(last.map_or(Stage::Settings, Stage::StripeEvents));
+                let next = position.at(last.map_or(Stage::Reports(Default::default()), Stage::StripeEvents));
                 target.write_stripe_events(&events, &position, &next)?;
+                next
+            }
+            Stage::Reports(after) => {
+                let reports = source.reports(&after, pace.rows)?;
+                copied += reports.len() as u64;
+                let last = reports.last().map(|moved| moved.position());
+                let next = position.at(last.map_or(Stage::Settings, Stage::Reports));
+                target.write_reports(&reports, &position, &next)?;
                 next
             }
             Stage::Settings => {
@@ -172,6 +180,7 @@ fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
         Stage::Rollups(_) => ("rollups", sizes.rollups),
         Stage::Subscriptions(_) => ("subscriptions", sizes.subscriptions),
         Stage::StripeEvents(_) => ("stripe events", sizes.stripe_events),
+        Stage::Reports(_) => ("outbox", sizes.reports),
         Stage::Settings => ("settings", 1),
         Stage::Verification | Stage::Done => ("verification", sizes.events),
     };

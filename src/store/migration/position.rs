@@ -7,6 +7,9 @@ pub type CounterPosition = (String, i64, String);
 /// Customer, hour in milliseconds, meter, endpoint: where a page of rollups ends.
 pub type RollupPosition = (String, i64, String, String);
 
+/// Customer, id: where a page of the outbox ends.
+pub type ReportPosition = (String, String);
+
 /// What is being moved into a schema, and how far that has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
@@ -28,6 +31,9 @@ pub struct Stamp {
     pub events: u64,
     /// A customer may come into being without an event.
     pub customers: u64,
+    /// What is in the outbox.
+    #[serde(default)]
+    pub outbox: OutboxStamp,
     /// The bytes of the seed's files that were taken over.
     pub taken_over: u64,
     /// How many of Stripe's events there are, how many of them are finished, and when the last one was changed.
@@ -35,6 +41,16 @@ pub struct Stamp {
     pub stripe_events: [u64; 3],
     /// The place of the seed's files, by the name that PostgreSQL knows it by.
     pub home: String,
+}
+
+/// Tells whether anything in the outbox has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OutboxStamp {
+    pub reports: u64,
+    /// Claims, all together.
+    pub attempts: u64,
+    /// When one was settled last, in milliseconds.
+    pub settled_at: i64,
 }
 
 /// What is copied next, and after which row.
@@ -48,6 +64,7 @@ pub enum Stage {
     Rollups(RollupPosition),
     Subscriptions(String),
     StripeEvents(String),
+    Reports(ReportPosition),
     /// What is small: the tiers, the time zone, the takeovers.
     Settings,
     Verification,

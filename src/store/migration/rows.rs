@@ -1,6 +1,7 @@
 //! What is moved, as rows.
 
-use crate::domain::{ApiKey, KeyHash, Timestamp, UsageEvent};
+use super::position::ReportPosition;
+use crate::domain::{ApiKey, KeyHash, Report, Timestamp, UsageEvent};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
 /// An event as it was recorded.
@@ -21,6 +22,21 @@ pub struct MovedEvent {
 pub struct MovedKey {
     pub key: ApiKey,
     pub hash: KeyHash,
+}
+
+/// A report, and what only the outbox itself looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedReport {
+    pub report: Report,
+    pub is_open: bool,
+    pub holder: Option<String>,
+    pub settled_at: Option<Timestamp>,
+}
+
+impl MovedReport {
+    pub fn position(&self) -> ReportPosition {
+        (self.report.customer_id.as_str().to_owned(), self.report.id.as_str().to_owned())
+    }
 }
 
 /// What a customer used of a meter in a billing period. A counter does not say how many events it counts: none.

@@ -16,6 +16,8 @@ pub struct Totals {
     pub counters: u64,
     /// What customers used in hours, by meter and endpoint: how many sums.
     pub rollups: u64,
+    /// Reports of usage in the outbox.
+    pub reports: u64,
     /// Ids of events that are remembered.
     pub event_ids: u64,
     /// Those that Stripe has told of.

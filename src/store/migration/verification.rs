@@ -20,6 +20,7 @@ pub fn run(source: &Export, target: &Import, home: &str, rows: usize, watch: Wat
     rollups(source, target, rows, &mut found)?;
     subscriptions(source, target, rows, &mut found)?;
     stripe_events(source, target, rows, &mut found)?;
+    reports(source, target, rows, &mut found)?;
     (found.source.event_ids, found.target.event_ids) = (source.event_ids()?, target.event_ids()?);
     same("the event ids that are remembered", &[found.source.event_ids], &[found.target.event_ids])?;
     events(source, target, rows, &mut found, watch)?;
@@ -96,6 +97,18 @@ fn stripe_events(source: &Export, target: &Import, rows: usize, found: &mut Comp
         after = last.event.id.clone();
         found.source.stripe_events += here.len() as u64;
         found.target.stripe_events += there.len() as u64;
+    }
+}
+
+fn reports(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut after = Default::default();
+    loop {
+        let (here, there) = (source.reports(&after, rows)?, target.reports(&after, rows)?);
+        same("the outbox", &here, &there)?;
+        let Some(last) = here.last() else { return Ok(()) };
+        after = last.position();
+        found.source.reports += here.len() as u64;
+        found.target.reports += there.len() as u64;
     }
 }
 

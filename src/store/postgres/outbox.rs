@@ -15,8 +15,10 @@ use super::error::Result;
 use super::{PostgresStore, read};
 use crate::domain::outbox::State;
 use crate::domain::outbox::delivery::LONGEST_FUTURE;
-use crate::domain::{CustomerId, HolderId, Period, Recipient, Report, ReportId, Timestamp};
+use crate::domain::{CustomerId, ExportRule, HolderId, Period, Recipient, Report, ReportId, Timestamp};
 use crate::store::group::Deltas;
+use crate::store::migration::position::ReportPosition;
+use crate::store::migration::rows::MovedReport;
 use crate::store::outbox::Claim;
 use crate::store::{Backlog, Outbox, ReportQuery, Reported, Settlement};
 
@@ -27,6 +29,9 @@ macro_rules! report_columns {
          r.timestamp, r.state, r.attempts, r.first_attempt_at, r.in_doubt, r.due_at, r.reason"
     };
 }
+
+/// How many columns a report has: where others may begin.
+const REPORT_COLUMNS: usize = 14;
 
 fn report(row: &Row) -> Result<Report> {
     let first_attempt_at: Option<DateTime<Utc>> = row.try_get(10)?;
@@ -49,6 +54,77 @@ fn report(row: &Row) -> Result<Report> {
 
 fn state(row: &Row, column: usize) -> Result<State> {
     Ok(State::from_str(row.try_get(column)?)?)
+}
+
+/// Writes what is reported from now on.
+pub fn rule_statement(rule: Option<ExportRule>) -> Result<Statement> {
+    let Some(rule) = rule else { return Ok(Statement::new("DELETE FROM settings WHERE name = 'export'")) };
+    let upsert = Statement::new(
+        "INSERT INTO settings (name, value) VALUES ('export', $1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    Ok(upsert.text(rule.to_stored()?))
+}
+
+/// What was moved from another store, by customer and id, beginning after one: to be read with [`moved`].
+pub fn moved_after((customer, id): &ReportPosition, limit: usize) -> Statement {
+    Statement::new(concat!(
+        "SELECT ",
+        report_columns!(),
+        ", r.is_open, r.holder, r.settled_at FROM usage_reports r WHERE (r.customer_id, r.id) > ($1, $2)
+         ORDER BY r.customer_id, r.id LIMIT $3"
+    ))
+    .text(customer.as_str())
+    .text(id.as_str())
+    .with(i64::try_from(limit).unwrap_or(i64::MAX), Type::INT8)
+}
+
+pub fn moved(row: &Row) -> Result<MovedReport> {
+    let settled_at: Option<DateTime<Utc>> = row.try_get(REPORT_COLUMNS + 2)?;
+    Ok(MovedReport {
+        report: report(row)?,
+        is_open: row.try_get(REPORT_COLUMNS)?,
+        holder: row.try_get(REPORT_COLUMNS + 1)?,
+        settled_at: settled_at.map(|at| Timestamp::from_stored(at.timestamp_millis())),
+    })
+}
+
+/// Writes what is moved from another store.
+pub fn moved_statement(moved: &[MovedReport]) -> Option<Statement> {
+    let texts = |value: &dyn Fn(&MovedReport) -> String| moved.iter().map(value).collect::<Vec<_>>();
+    let instants = |value: &dyn Fn(&MovedReport) -> Option<Timestamp>| {
+        moved.iter().map(|moved| value(moved).map(columns::instant)).collect::<Vec<_>>()
+    };
+    let flags = |value: &dyn Fn(&MovedReport) -> bool| moved.iter().map(value).collect::<Vec<_>>();
+    (!moved.is_empty()).then(|| {
+        Statement::new(
+            "INSERT INTO usage_reports (customer_id, id, meter, window_start, stripe_customer_id, subscription_id, units,
+                                        timestamp, is_open, state, due_at, holder, attempts, first_attempt_at, in_doubt,
+                                        reason, settled_at)
+             SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        )
+        .texts(texts(&|moved| moved.report.customer_id.as_str().to_owned()))
+        .texts(texts(&|moved| moved.report.id.as_str().to_owned()))
+        .texts(texts(&|moved| moved.report.meter.as_str().to_owned()))
+        .with(instants(&|moved| Some(moved.report.window_start)), Type::TIMESTAMPTZ_ARRAY)
+        .texts(texts(&|moved| moved.report.recipient.stripe_customer_id.clone()))
+        .texts(texts(&|moved| moved.report.recipient.subscription_id.clone().unwrap_or_default()))
+        .with(moved.iter().map(|moved| columns::bigint(moved.report.units)).collect::<Vec<_>>(), Type::INT8_ARRAY)
+        .with(instants(&|moved| Some(moved.report.timestamp)), Type::TIMESTAMPTZ_ARRAY)
+        .with(flags(&|moved| moved.is_open), Type::BOOL_ARRAY)
+        .texts(texts(&|moved| moved.report.state.as_str().to_owned()))
+        .with(instants(&|moved| Some(moved.report.due_at)), Type::TIMESTAMPTZ_ARRAY)
+        .with(moved.iter().map(|moved| moved.holder.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+        .with(moved.iter().map(|moved| attempts(moved.report.attempts)).collect::<Vec<_>>(), Type::INT4_ARRAY)
+        .with(instants(&|moved| moved.report.first_attempt_at), Type::TIMESTAMPTZ_ARRAY)
+        .with(flags(&|moved| moved.report.in_doubt), Type::BOOL_ARRAY)
+        .with(moved.iter().map(|moved| moved.report.reason.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
+        .with(instants(&|moved| moved.settled_at), Type::TIMESTAMPTZ_ARRAY)
+    })
+}
+
+fn attempts(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 /// Adds to open reports, and opens others. Whom a report tells of is looked up where it is not said.
@@ -153,12 +229,12 @@ impl Outbox for PostgresStore {
     }
 
     fn settle_reports(&self, holder: &HolderId, settlements: &[Settlement]) -> crate::Result<()> {
-        let (mut customers, mut ids, mut attempts, mut states) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut customers, mut ids, mut numbers, mut states) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut due, mut doubts, mut reasons, mut instants) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for settlement in settlements {
             customers.push(settlement.customer_id.as_str().to_owned());
             ids.push(settlement.id.as_str().to_owned());
-            attempts.push(i32::try_from(settlement.attempts).unwrap_or(i32::MAX));
+            numbers.push(attempts(settlement.attempts));
             states.push(settlement.settled.state.as_str().to_owned());
             due.push(columns::instant(settlement.settled.due_at));
             doubts.push(settlement.settled.in_doubt);
@@ -175,7 +251,7 @@ impl Outbox for PostgresStore {
         )
         .texts(customers)
         .texts(ids)
-        .with(attempts, Type::INT4_ARRAY)
+        .with(numbers, Type::INT4_ARRAY)
         .texts(states)
         .with(due, Type::TIMESTAMPTZ_ARRAY)
         .with(doubts, Type::BOOL_ARRAY)

@@ -11,7 +11,7 @@ use super::error::{PostgresError, Result};
 use super::event_ids::{self, Fingerprint, Key};
 use super::wanted::Wanted;
 use super::write;
-use super::{read, stripe_events};
+use super::{outbox, read, stripe_events};
 use crate::domain::{
     ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
     TimeZone, Timestamp, UsageEvent,
@@ -146,15 +146,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn set_export(&mut self, rule: Option<ExportRule>) -> Result<()> {
-        let statement = match rule {
-            Some(rule) => Statement::new(
-                "INSERT INTO settings (name, value) VALUES ('export', $1)
-                 ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            )
-            .text(rule.to_stored()?),
-            None => Statement::new("DELETE FROM settings WHERE name = 'export'"),
-        };
-        self.session.run_one(statement)?;
+        self.session.run_one(outbox::rule_statement(rule)?)?;
         self.catalog.export = rule;
         Ok(())
     }

@@ -12,6 +12,8 @@ use crate::domain::outbox::State;
 use crate::domain::outbox::delivery::LONGEST_FUTURE;
 use crate::domain::{CustomerId, HolderId, Meter, Period, Recipient, Report, ReportId, Timestamp};
 use crate::store::group::Deltas;
+use crate::store::migration::position::ReportPosition;
+use crate::store::migration::rows::MovedReport;
 use crate::store::outbox::Claim;
 use crate::store::{Backlog, Outbox, ReportQuery, Reported, Settlement};
 
@@ -22,6 +24,9 @@ macro_rules! report_columns {
          attempts, first_attempt_at, in_doubt, due_at, reason"
     };
 }
+
+/// How many columns a report has: where others may begin.
+const REPORT_COLUMNS: usize = 14;
 
 fn report(row: &Row<'_>) -> rusqlite::Result<Report> {
     Ok(Report {
@@ -74,6 +79,25 @@ pub fn write_deltas(connection: &Connection, deltas: &Deltas) -> Result<()> {
         ])?;
     }
     Ok(())
+}
+
+/// What is moved to another store, by customer and id, beginning after one.
+pub fn moved(connection: &Connection, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        report_columns!(),
+        ", is_open, holder, settled_at FROM usage_reports WHERE (customer_id, id) > (?, ?)
+         ORDER BY customer_id, id LIMIT ?"
+    ))?;
+    let rows = statement.query_map(params![after.0, after.1, limit], |row| {
+        Ok(MovedReport {
+            report: report(row)?,
+            is_open: row.get(REPORT_COLUMNS)?,
+            holder: row.get(REPORT_COLUMNS + 1)?,
+            settled_at: row.get::<_, Option<i64>>(REPORT_COLUMNS + 2)?.map(Timestamp::from_stored),
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 impl Outbox for SqliteStore {

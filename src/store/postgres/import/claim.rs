@@ -38,6 +38,7 @@ pub fn claim(database: &Database, place: &str, start: &Position) -> PostgresResu
         "DELETE FROM hourly_rollups",
         "DELETE FROM stripe_subscriptions",
         "DELETE FROM stripe_events",
+        "DELETE FROM usage_reports",
     ];
     let statements: Vec<_> = copied.into_iter().map(Statement::new).chain([update]).collect();
     session.finish(&statements)?;
@@ -77,8 +78,9 @@ fn refuse_others(session: &mut Session<'_>, place: &str) -> PostgresResult<()> {
     let rows = session.run_one(Statement::new(
         "SELECT EXISTS (SELECT 1 FROM customers) OR EXISTS (SELECT 1 FROM api_keys) OR EXISTS (SELECT 1 FROM events)
                 OR EXISTS (SELECT 1 FROM event_ids) OR EXISTS (SELECT 1 FROM period_counters)
-                OR EXISTS (SELECT 1 FROM hourly_rollups) OR EXISTS (SELECT 1 FROM takeovers)
-                OR EXISTS (SELECT 1 FROM stripe_subscriptions) OR EXISTS (SELECT 1 FROM stripe_events),
+                OR EXISTS (SELECT 1 FROM hourly_rollups) OR EXISTS (SELECT 1 FROM usage_reports)
+                OR EXISTS (SELECT 1 FROM takeovers) OR EXISTS (SELECT 1 FROM stripe_subscriptions)
+                OR EXISTS (SELECT 1 FROM stripe_events),
             EXISTS (SELECT 1 FROM writers WHERE seen_at > now() - interval '60 seconds')",
     ))?;
     let Some(row) = rows.first() else { return Ok(()) };

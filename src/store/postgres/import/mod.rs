@@ -6,10 +6,10 @@ use super::database::{Database, Purpose, Statement};
 use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
-use super::{columns, migrate, read, stripe_events, write};
+use super::{columns, migrate, outbox, read, stripe_events, write};
 use crate::domain::{Customer, Subscription};
-use crate::store::migration::position::{CounterPosition, Position, RollupPosition};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
+use crate::store::migration::position::{CounterPosition, Position, ReportPosition, RollupPosition};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, without_nul};
 use crate::store::sqlite::Mark;
 use crate::store::{Catalog, StripeEventRow};
 use crate::{Code, Error, Result};
@@ -120,6 +120,11 @@ impl Import {
         self.advance(position, next, &[stripe_events::put_events(rows)])
     }
 
+    /// Copies the outbox.
+    pub fn write_reports(&self, reports: &[MovedReport], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &Vec::from_iter(outbox::moved_statement(reports)))
+    }
+
     /// Copies the catalog, and how far the seed's files were taken over.
     pub fn write_settings(
         &self,
@@ -128,7 +133,8 @@ impl Import {
         position: &Position,
         next: &Position,
     ) -> Result<()> {
-        self.advance(position, next, &rows::settings_statements(catalog, takeovers, position.events))
+        let statements = self.at(rows::settings_statements(catalog, takeovers, position.events))?;
+        self.advance(position, next, &statements)
     }
 
     /// Goes on to the next stage. After the last one engines open the schema.
@@ -195,6 +201,12 @@ impl Import {
     pub fn stripe_events(&self, after: &str, limit: usize) -> Result<Vec<StripeEventRow>> {
         let rows = self.at(ask(&self.database, stripe_events::events(after, rows::page(limit))))?;
         self.at(rows.iter().map(columns::stripe_event).collect())
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
+        let rows = ask(&self.database, outbox::moved_after(after, limit));
+        self.at(rows.and_then(|rows| rows.iter().map(outbox::moved).collect()))
     }
 
     /// How far the seed's files were taken over.

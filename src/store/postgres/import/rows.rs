@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use super::super::columns::{self, KEY_COLUMNS, key_columns};
 use super::super::database::{Database, Statement};
 use super::super::error::Result;
-use super::super::{event_ids, write};
+use super::super::{event_ids, outbox, write};
 use super::ask;
 use crate::domain::{CustomerId, KeyHash, Timestamp};
 use crate::store::Catalog;
@@ -92,8 +92,9 @@ pub fn key_statement(keys: &[MovedKey]) -> Option<Statement> {
 }
 
 /// The catalog, the takeovers, and the sequence: new events come after those that were moved.
-pub fn settings_statements(catalog: &Catalog, takeovers: &[TakenOver], last_event: u64) -> Vec<Statement> {
+pub fn settings_statements(catalog: &Catalog, takeovers: &[TakenOver], last_event: u64) -> Result<Vec<Statement>> {
     let mut statements = write::tier_statements(&catalog.tiers);
+    statements.push(outbox::rule_statement(catalog.export)?);
     statements.extend([
         Statement::new("UPDATE settings SET value = $1 WHERE name = 'time_zone'").text(catalog.time_zone.name()),
         Statement::new("DELETE FROM takeovers"),
@@ -103,7 +104,7 @@ pub fn settings_statements(catalog: &Catalog, takeovers: &[TakenOver], last_even
         Statement::new("SELECT setval('event_sequence', $1) WHERE $1 > 0")
             .with(columns::bigint(last_event), Type::INT8),
     ]);
-    statements
+    Ok(statements)
 }
 
 pub fn keys(database: &Database, after: &str, limit: usize) -> Result<Vec<MovedKey>> {

@@ -6,10 +6,10 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::event_ids::EventIds;
-use super::{connection, error, migrate, read, stripe_events};
+use super::{connection, error, migrate, outbox, read, stripe_events};
 use crate::domain::{Customer, Subscription};
-use crate::store::migration::position::{CounterPosition, RollupPosition, Stamp};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver};
+use crate::store::migration::position::{CounterPosition, ReportPosition, RollupPosition, Stamp};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver};
 use crate::store::migration::totals::Totals;
 use crate::store::{Catalog, Durability, StripeEventRow};
 use crate::{Code, Error, Result};
@@ -96,6 +96,7 @@ impl Export {
                     number("SELECT count(*) FROM stripe_events WHERE state <> 'claimed'")?,
                     number("SELECT coalesce(max(changed_at), 0) FROM stripe_events")?,
                 ],
+                outbox: rows::outbox_stamp(connection)?,
                 taken_over: number("SELECT coalesce(sum(position), 0) FROM takeovers")?,
                 home: home.to_owned(),
             })
@@ -150,6 +151,11 @@ impl Export {
     /// By id, beginning after one.
     pub fn stripe_events(&self, after: &str, limit: usize) -> Result<Vec<StripeEventRow>> {
         self.read(|connection| stripe_events::events(connection, after, limit))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
+        self.read(|connection| outbox::moved(connection, after, limit))
     }
 
     /// Under the names that they have on a store that several machines share, with a home for each.

@@ -7,7 +7,7 @@ use super::super::error::Result;
 use super::super::event_ids::EventIds;
 use crate::domain::{CustomerId, EventId, KeyHash, Timestamp, Units, UsageEvent};
 use crate::store::group::Tally;
-use crate::store::migration::position::{CounterPosition, RollupPosition};
+use crate::store::migration::position::{CounterPosition, OutboxStamp, RollupPosition};
 use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
 use crate::store::migration::totals::Totals;
 
@@ -19,11 +19,21 @@ pub fn sizes(connection: &Connection) -> Result<Totals> {
         events: count("SELECT count(*) FROM events")?,
         counters: count("SELECT count(*) FROM period_counters")?,
         rollups: count("SELECT count(*) FROM hourly_rollups")?,
+        reports: count("SELECT count(*) FROM usage_reports")?,
         event_ids: event_ids(connection)?,
         subscriptions: count("SELECT count(*) FROM stripe_subscriptions")?,
         stripe_events: count("SELECT count(*) FROM stripe_events")?,
         ..Totals::default()
     })
+}
+
+pub fn outbox_stamp(connection: &Connection) -> Result<OutboxStamp> {
+    let stamp = connection.query_row(
+        "SELECT count(*), coalesce(sum(attempts), 0), coalesce(max(settled_at), 0) FROM usage_reports",
+        [],
+        |row| Ok(OutboxStamp { reports: row.get(0)?, attempts: row.get(1)?, settled_at: row.get(2)? }),
+    )?;
+    Ok(stamp)
 }
 
 pub fn event_ids(connection: &Connection) -> Result<u64> {
