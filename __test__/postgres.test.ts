@@ -90,6 +90,8 @@ describe('refused is', () => {
     ['a port that is none', 'postgres://user:sesame-open@localhost:port/database'],
     ['an `sslmode` that there is not', 'postgres://user:sesame-open@localhost/database?sslmode=perhaps'],
     ['a file of certificates that is not there', 'postgres://localhost/x?sslmode=verify-ca&sslrootcert=/nowhere.pem'],
+    ['a password with an @', 'postgres://user:open@sesame-open@localhost/database'],
+    ['certificates of the system that are not checked', 'postgres://localhost/x?sslmode=require&sslrootcert=system'],
     ['a parameter that there is not', 'postgres://user:sesame-open@localhost/database?retention=5'],
   ])('%s, at once', (_, store) => {
     let thrown: unknown

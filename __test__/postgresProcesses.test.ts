@@ -71,6 +71,33 @@ describe('four processes on one database', () => {
     expect(await database.number('SELECT count(*) FROM events')).toBe(limit)
   })
 
+  test('wait for the COMMIT of one that is killed meanwhile, and count nothing twice', async () => {
+    const database = sharedDatabase()
+    const dir = temporaryDirectory()
+    const billing = openBilling({ dir, ...database.options, tiers: limitedTo(1_000_000) })
+    const key = await keyOf(billing, 'customer-1', 'limited')
+    const slow = new URL(database.url)
+    slow.searchParams.set('application_name', 'slow')
+    const child = start('server.cjs', { dir, ...database.options, store: slow.href })
+    const port = Number(await child.next())
+    expect((await call(port, '/api/execute', { key })).status).toBe(200)
+    await until(() => database.number('SELECT count(*) FROM events'), 1)
+    await database.rows(`CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      IF current_setting('application_name') = 'slow' THEN PERFORM pg_sleep(2.5); END IF; RETURN NULL; END $$`)
+    await database.rows(`CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON period_counters
+      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION slow()`)
+    for (let times = 0; times < 10; times += 1) expect((await call(port, '/api/execute', { key })).status).toBe(200)
+    const committing = (): Promise<number> =>
+      database.number(`SELECT count(*) FROM pg_stat_activity
+        WHERE wait_event = 'PgSleep' AND application_name = 'slow' AND query LIKE '%COMMIT%'`)
+    await until(async () => (await committing()) > 0, true)
+    child.process.kill('SIGKILL')
+    await child.ended
+    // The survivor takes the journal over, and forgets it when all of it is recorded.
+    await until(() => database.rows('SELECT * FROM journals WHERE position > 0'), [])
+    expect(await database.number('SELECT count(*) FROM events')).toBe(11)
+  })
+
   test('may all open a schema that is not there yet, and ten of them too', async () => {
     const database = sharedDatabase()
     const starter = join(temporaryDirectory(), 'go')

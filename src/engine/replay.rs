@@ -78,6 +78,7 @@ pub fn run(store: &dyn Store, journals: &Path, own: Option<&HolderId>, witness: 
         return Err(Error::new(Code::StoreUnavailable, message));
     }
     for holder in known.into_iter().filter(|holder| !present.contains(holder)) {
+        store.fence(&holder)?;
         settle(store, &holder, true)?;
     }
     for holder in present {
@@ -115,6 +116,8 @@ fn inherit(
     witness: Witness<'_>,
     report: &mut ReplayReport,
 ) -> std::result::Result<(), Failure> {
+    // What he was committing when he died may take effect still.
+    store.fence(&from.holder).map_err(Failure::Store)?;
     let segments = from.segments().map_err(Failure::Journal)?;
     let mut rejected = Vec::new();
     for segment in &segments {

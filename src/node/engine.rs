@@ -259,6 +259,7 @@ impl NativeEngine {
 
     #[napi(catch_unwind)]
     pub fn revoke_key(&self, ticket: f64, now: f64, id: String) -> Result<()> {
+        validate_id("id", &id)?;
         let change = Change::RevokeKey { id, now: instant(now)? };
         let answer = |applied: Applied| Ok(KeyOutput::from(applied.key()?));
         self.engine.commit_one(change, self.deliveries.reply_or_fail(ticket, answer));

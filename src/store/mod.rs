@@ -84,6 +84,12 @@ pub trait Store: Outbox + Send + Sync {
     /// Who has leases, or a journal of whose the store has recorded a part.
     fn holders(&self) -> Result<Vec<HolderId>>;
 
+    /// A holder has died: waits until nothing of his is being committed any more, and lets nothing that still lingers on
+    /// its way be committed later. A store in which transactions die with their process has nothing to do.
+    fn fence(&self, _holder: &HolderId) -> Result<()> {
+        Ok(())
+    }
+
     /// Makes everything committed so far survive a power cut too.
     fn sync(&self) -> Result<()>;
 

@@ -1,6 +1,6 @@
 //! When a customer's billing periods begin, and what was used in them once that changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{CounterKey, Group, Tables, Tally};
 use crate::domain::{Customer, Meter, Period, TimeZone, Timestamp};
@@ -39,7 +39,7 @@ impl<T: Tables> Group<T> {
     /// Hours that lie in one period are counted whole, those that a boundary cuts event by event.
     fn recount(&mut self, customer: &Customer) -> Result<(), T::Error> {
         let mut counters: BTreeMap<CounterKey, Tally> = BTreeMap::new();
-        let mut cut = BTreeSet::new();
+        let mut cut: BTreeMap<Timestamp, Vec<Used>> = BTreeMap::new();
         let mut period = None;
         for used in self.tables.used_by_hour(&customer.id)? {
             let hour = Period::hour(used.at, TimeZone::UTC);
@@ -50,11 +50,15 @@ impl<T: Tables> Group<T> {
             if hour.end <= of_hour.end {
                 count(&mut counters, customer, of_hour, &used)?;
             } else {
-                cut.insert(hour.start);
+                cut.entry(hour.start).or_default().push(used);
             }
         }
-        for start in cut {
-            for used in self.tables.used_within(&customer.id, Period::hour(start, TimeZone::UTC))? {
+        for (start, of_hour) in cut {
+            let events = self.tables.used_within(&customer.id, Period::hour(start, TimeZone::UTC))?;
+            let count_of = |used: &[Used]| used.iter().map(|used| used.tally.events).sum::<u64>();
+            // Where events were dropped the hour counts as a whole.
+            let is_whole = count_of(&events) == count_of(&of_hour);
+            for used in if is_whole { events } else { of_hour } {
                 let period = self.period_of(customer, used.at);
                 count(&mut counters, customer, period, &used)?;
             }

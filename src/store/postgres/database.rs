@@ -180,6 +180,11 @@ impl Database {
         )
     }
 
+    /// Sends a text on any of the connections.
+    pub fn probing(&self, text: String) -> Probing {
+        Probing { pool: self.pool.clone(), text }
+    }
+
     /// Between two attempts to find something out that must be known.
     pub fn pause(&self) {
         if let Ok(runtime) = self.runtime() {
@@ -212,6 +217,22 @@ impl Drop for Database {
         if let Some(runtime) = self.runtime.take() {
             // Not to wait for a server that does not answer.
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// A text to be sent now and then.
+pub struct Probing {
+    pool: Pool,
+    text: String,
+}
+
+impl Probing {
+    /// Where it cannot be sent nobody hears it.
+    pub async fn send(&self) {
+        let Ok(client) = take(&self.pool).await else { return };
+        if !matches!(timeout(CONNECT_TIMEOUT, client.batch_execute(&self.text)).await, Ok(Ok(()))) {
+            drop(Object::take(client));
         }
     }
 }

@@ -5,14 +5,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use futures_util::StreamExt;
 use futures_util::stream::poll_fn;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::AsyncMessage;
 use tokio_postgres::types::Type;
 
-use super::database::{Database, RETRY_FROM, RETRY_TO, Statement};
+use super::database::{CONNECT_TIMEOUT, Database, Probing, RETRY_FROM, RETRY_TO, Statement};
 use super::error::Result;
 use super::options::{Address, Schema};
 
@@ -24,6 +26,9 @@ const TRUSTED_RECALLS: u64 = 50;
 const UNHEARD_RECALLS: u64 = 5;
 /// What is announced besides numbers.
 const RECALL: &str = "recall";
+/// So that it is known whether announcements are heard.
+const PROBE: &str = "probe";
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The revision as it was announced.
 #[derive(Default)]
@@ -31,6 +36,8 @@ pub struct Announcements {
     latest: AtomicU64,
     /// Announcements reach us.
     is_heard: AtomicBool,
+    /// Since the last probe.
+    was_probe_heard: AtomicBool,
     asked: AtomicU64,
     /// Somebody recalls something, as far as is known.
     is_recalled: AtomicBool,
@@ -59,11 +66,19 @@ impl Announcements {
     fn hear(&self, announcement: &str) {
         match announcement {
             RECALL => self.is_recalled.store(true, Ordering::Release),
+            PROBE => {
+                self.was_probe_heard.store(true, Ordering::Release);
+                self.is_heard.store(true, Ordering::Release);
+            }
             revision => {
                 self.learn(revision.parse().unwrap_or_default());
             }
         }
-        self.is_heard.store(true, Ordering::Release);
+    }
+
+    /// The highest revision of which anybody has told.
+    pub fn known(&self) -> u64 {
+        self.latest.load(Ordering::Acquire)
     }
 
     /// It was announced, or read.
@@ -80,9 +95,10 @@ pub fn start(database: &Database, address: Address, schema: &Schema, announcemen
         .with_max_delay(RETRY_TO)
         .with_jitter()
         .without_max_times();
+    let probing = database.probing(format!("NOTIFY {channel}, '{PROBE}'"));
     database.runtime()?.spawn(async move {
         let attempt = || async {
-            let heard = listen(&address, &channel, &announcements).await;
+            let heard = listen(&address, &channel, &announcements, &probing).await;
             announcements.is_heard.store(false, Ordering::Release);
             // It always ends with an error: a connection that ends well is lost, too.
             heard
@@ -96,14 +112,24 @@ async fn listen(
     address: &Address,
     channel: &str,
     announcements: &Announcements,
+    probing: &Probing,
 ) -> std::result::Result<(), Option<tokio_postgres::Error>> {
-    let (client, mut connection) = address.hosts.connect().await?;
+    let Ok(connected) = timeout(CONNECT_TIMEOUT, address.hosts.connect()).await else { return Err(None) };
+    let (client, mut connection) = connected?;
     let mut messages = poll_fn(move |context| connection.poll_message(context));
     let listening = async {
-        // The first announcement is for ourselves: whoever hears it hears the others too.
-        client.batch_execute(&format!("LISTEN {channel}; NOTIFY {channel}, '0'")).await?;
-        // The client is kept as long as the connection.
-        std::future::pending::<()>().await;
+        client.batch_execute(&format!("LISTEN {channel}")).await?;
+        // The client is kept as long as the connection. What is sent from another connection a pooler does not pass on, so
+        // whoever hears it hears all.
+        loop {
+            announcements.was_probe_heard.store(false, Ordering::Release);
+            probing.send().await;
+            sleep(PROBE_INTERVAL).await;
+            if !announcements.was_probe_heard.load(Ordering::Acquire) {
+                announcements.is_heard.store(false, Ordering::Release);
+            }
+        }
+        #[expect(unreachable_code, reason = "says what would have gone wrong")]
         Ok(())
     };
     let hearing = async {

@@ -112,7 +112,14 @@ impl Store for PostgresStore {
         if let Some(revision) = self.announcements.latest() {
             return Ok(revision);
         }
-        Ok(self.announcements.learn(self.at(read::revision(&self.database))?))
+        let known = self.announcements.known();
+        let revision = self.at(read::revision(&self.database))?;
+        if revision >= known {
+            return Ok(self.announcements.learn(revision));
+        }
+        // A standby that lagged was promoted. What is changed from now on must have numbers that nobody has seen.
+        tracing::error!(revision, known, "the server has lost changes that were committed");
+        Ok(self.announcements.learn(self.at(read::pass_revision(&self.database, known))?))
     }
 
     fn catalog(&self) -> Result<Catalog> {
@@ -172,6 +179,10 @@ impl Store for PostgresStore {
 
     fn holders(&self) -> Result<Vec<HolderId>> {
         self.at(read::holders(&self.database, &self.options.home, &self.options.writer))
+    }
+
+    fn fence(&self, holder: &HolderId) -> Result<()> {
+        self.at(writer::fence(&self.database, holder))
     }
 
     /// Nothing to do: a commit is on the server's disk before it is answered, unless the server was told otherwise.

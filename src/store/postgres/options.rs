@@ -43,6 +43,9 @@ impl Address {
         let (url, encryption) = Encryption::take_from(url)?;
         let mut config: Config = url.parse().map_err(|error| invalid_url(&error))?;
         config.ssl_mode(encryption.mode);
+        if config.get_hosts().iter().any(|host| matches!(host, Host::Tcp(name) if name.contains('@'))) {
+            return Err(unescaped());
+        }
         if config.get_hosts().is_empty() {
             return Err(Error::invalid("`store` names no host; write postgres://user:password@host/database"));
         }
@@ -67,6 +70,11 @@ impl Address {
         let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
         format!("PostgreSQL on {}, database {database:?}", hosts.join(", "))
     }
+}
+
+/// Nothing of the URL is shown: it may be a part of the password.
+fn unescaped() -> Error {
+    Error::invalid("`store`: write @ as %40, ? as %3F and / as %2F in the user and the password")
 }
 
 fn host(host: &Host) -> String {
@@ -124,18 +132,26 @@ impl Encryption {
     /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>.
     fn take_from(url: &str) -> Result<(String, Self)> {
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        if query.contains('@') {
+            return Err(unescaped());
+        }
         let mut others = Vec::new();
-        let mut mode = "prefer".to_owned();
+        let mut mode = None;
+        let mut is_system = false;
         let mut root_certificates = None;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let value = percent_decode_str(value).decode_utf8_lossy();
             match name {
-                "sslmode" => mode = value.into_owned(),
-                // The certificates of the system are the default.
-                "sslrootcert" => root_certificates = (value != "system").then(|| PathBuf::from(value.as_ref())),
+                "sslmode" => mode = Some(value.into_owned()),
+                "sslrootcert" if value == "system" => is_system = true,
+                "sslrootcert" => root_certificates = Some(PathBuf::from(value.as_ref())),
                 _ => others.push(parameter),
             }
+        }
+        let mode = mode.unwrap_or_else(|| if is_system { "verify-full" } else { "prefer" }.to_owned());
+        if is_system && mode != "verify-full" {
+            return Err(Error::invalid(format!("`sslrootcert=system` needs `sslmode=verify-full`, got {mode:?}")));
         }
         let (mode, verification) = match (mode.as_str(), &root_certificates) {
             ("disable", _) => (SslMode::Disable, Verification::None),

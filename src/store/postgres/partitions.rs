@@ -126,7 +126,9 @@ fn make(database: &Database, schema: &Schema, table: Partitioned, month: Month) 
         )?
         .is_empty();
     if !is_attached {
-        let bounds = format!("FROM ('{from} 00:00:00+00') TO ('{to} 00:00:00+00')");
+        // chrono writes years past 9999 with a sign, which PostgreSQL does not read.
+        let bound = |day: NaiveDate| format!("'{:04}-{:02}-{:02} 00:00:00+00'", day.year(), day.month(), day.day());
+        let bounds = format!("FROM ({}) TO ({})", bound(from), bound(to));
         session.execute(&[&format!("ALTER TABLE {name} ATTACH PARTITION {partition} FOR VALUES {bounds}")])?;
     }
     session.finish(&[])?;

@@ -79,6 +79,15 @@ pub fn revision(database: &Database) -> Result<u64> {
     rows.first().map_or(Ok(0), |row| columns::count(row, 0))
 }
 
+/// Raises the revision past one that was seen and is not there any more.
+pub fn pass_revision(database: &Database, seen: u64) -> Result<u64> {
+    let raise =
+        Statement::new("UPDATE settings SET value = ($1 + 1)::text WHERE name = 'revision' AND value::bigint <= $1")
+            .with(columns::bigint(seen), Type::INT8);
+    database.begin(Purpose::Write)?.finish(&[raise])?;
+    revision(database)
+}
+
 pub fn identify(database: &Database, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {
     let statement = Statement::new(concat!(
         "SELECT ",

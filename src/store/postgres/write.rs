@@ -9,7 +9,7 @@ use super::database::Statement;
 use super::error::Result;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
 use super::{event_ids, outbox};
-use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable};
+use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable, TimeZone};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
 impl Transaction<'_> {
@@ -95,21 +95,26 @@ impl Transaction<'_> {
     pub(super) fn recount(&mut self) -> Result<()> {
         self.write()?;
         self.counters.clear();
-        let span = self.session.run_one(Statement::new("SELECT min(timestamp), max(timestamp) FROM events"))?;
+        let span = self.session.run_one(Statement::new(
+            "SELECT min(timestamp), max(timestamp), (SELECT min(hour) FROM hourly_rollups) FROM events",
+        ))?;
+        let Some(row) = span.first() else { return Ok(()) };
+        if row.try_get::<_, Option<chrono::DateTime<chrono::Utc>>>(0)?.is_none() {
+            return Ok(());
+        }
+        let (first, last) = (columns::timestamp(row, 0)?, columns::timestamp(row, 1)?);
+        let mut period = Period::month(first, self.catalog.time_zone);
+        // Of what was dropped the counters stay as they are, and those of the month that was cut.
+        let has_dropped = columns::timestamp(row, 2)? < Period::hour(first, TimeZone::UTC).start;
+        if has_dropped {
+            period = Period::month(period.end, self.catalog.time_zone);
+        }
+        let from = has_dropped.then(|| columns::instant(period.start));
         let (mut starts, mut ends) = (Vec::new(), Vec::new());
-        if let Some(row) = span.first()
-            && row.try_get::<_, Option<chrono::DateTime<chrono::Utc>>>(0)?.is_some()
-        {
-            let last = columns::timestamp(row, 1)?;
-            let mut period = Period::month(columns::timestamp(row, 0)?, self.catalog.time_zone);
-            loop {
-                starts.push(columns::instant(period.start));
-                ends.push(columns::instant(period.end));
-                if period.contains(last) || period.end <= period.start {
-                    break;
-                }
-                period = Period::month(period.end, self.catalog.time_zone);
-            }
+        while period.start <= last && period.start < period.end {
+            starts.push(columns::instant(period.start));
+            ends.push(columns::instant(period.end));
+            period = Period::month(period.end, self.catalog.time_zone);
         }
         let recount = Statement::new(
             "INSERT INTO period_counters (customer_id, period_start, meter, units, cost)
@@ -123,8 +128,10 @@ impl Transaction<'_> {
         .with(ends, Type::TIMESTAMPTZ_ARRAY);
         let delete = Statement::new(
             "DELETE FROM period_counters
-             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)",
-        );
+             WHERE ($1 IS NULL OR period_start >= $1)
+                 AND customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)",
+        )
+        .with(from, Type::TIMESTAMPTZ);
         self.session.run(&[delete, recount])?;
         Ok(())
     }

@@ -68,7 +68,7 @@ impl Writer {
 
     pub fn commit(&mut self, database: &Database, changes: &[Change]) -> Result<Committed> {
         let mut additions = Additions::of(changes, &self.catalog, &self.known);
-        let mut is_cut = false;
+        let (mut is_cut, mut has_looked) = (false, false);
         for _ in 0..ATTEMPTS {
             let attempt = match additions.take() {
                 Some(additions) => self.append(database, changes, &additions),
@@ -77,6 +77,11 @@ impl Writer {
             match attempt {
                 Ok(committed) => return Ok(committed),
                 Err(Failure::Certain(error)) if error.is_worth_repeating() => {}
+                // Somebody may have dropped a partition.
+                Err(Failure::Certain(error)) if error.is_refused() && !has_looked => {
+                    has_looked = true;
+                    self.partitions.forget();
+                }
                 // It may have been cut while it lay idle: once more is tried with another one.
                 Err(Failure::Certain(error)) if error.is_disconnection() && !is_cut => is_cut = true,
                 Err(Failure::Certain(error)) => return Err(error),
@@ -139,7 +144,8 @@ impl Writer {
         }
         self.groups = groups;
         if revised {
-            (self.revision, self.catalog) = (self.announcements.learn(number(answers.last())?), catalog);
+            (self.revision, self.catalog) = (number(answers.last())?, catalog);
+            self.announcements.learn(self.revision);
             // Others may have changed something in between.
             self.known.clear();
         }
@@ -163,7 +169,10 @@ impl Writer {
         statements.push(read::revision_statement());
         let own = statements.len();
         statements.extend(load::statements(&wanted));
-        let mut session = database.begin(Purpose::Write)?;
+        // Another time zone sorts all events.
+        let is_long = |change: &Change| matches!(change, Change::Configure { time_zone: Some(_), .. });
+        let purpose = if changes.iter().any(is_long) { Purpose::Move } else { Purpose::Write };
+        let mut session = database.begin(purpose)?;
         let mut answers = session.run(&statements)?;
         // The locks answer nothing.
         let rest = answers.split_off(own - 1);
@@ -235,6 +244,17 @@ impl Writer {
         }
         self.partitions.ensure(database, &self.options.schema, wanted)
     }
+}
+
+/// Counts on for a writer who has died: whoever still holds the row is waited for, and what comes later finds that its turn
+/// is over.
+pub fn fence(database: &Database, writer: &HolderId) -> Result<()> {
+    let count = Statement::new(
+        "INSERT INTO writers (holder, groups, seen_at) VALUES ($1, 1, 'epoch')
+         ON CONFLICT (holder) DO UPDATE SET groups = writers.groups + 1",
+    )
+    .text(writer.as_str());
+    database.begin(Purpose::Write)?.finish(&[count]).map(drop)
 }
 
 /// Counts the group. The row is locked until its transaction ends.
