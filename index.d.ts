@@ -63,6 +63,41 @@ export interface TakeoverReport {
   /** What was brought in from the journals of processes that had ended without `close()`. */
   journals: JournalReport
 }
+/** How much usage is in a state on its way to Stripe. */
+export interface UsageBacklog {
+  /** `pending`, `sending`, `dead`, `uncertain` or `frozen`: see `UsageReport`. */
+  state: string
+  reports: number
+  units: number
+  /** When the oldest of their windows began, milliseconds since the epoch. */
+  since: number
+}
+/** What a customer used of a meter in one window of time, on its way to Stripe. Instants are milliseconds since the epoch. */
+export interface UsageReport {
+  /** The identifier and idempotency key of every attempt to send it. */
+  id: string
+  customerId: string
+  eventType: 'api_request' | 'agent_execution' | 'data_access'
+  stripeCustomerId: string
+  subscriptionId: string | null
+  windowStart: number
+  /** When the last of its events happened: the timestamp that Stripe is told. */
+  timestamp: number
+  units: number
+  /**
+   * `pending`: it waits. `sending`: a process has claimed it. `sent`: Stripe took it. `dead`: Stripe refused it, see
+   * `reason`. `uncertain`: nobody knows whether it arrived, and to send it again might count it twice. `frozen`: it is
+   * older than Stripe takes.
+   */
+  state: 'pending' | 'sending' | 'sent' | 'dead' | 'uncertain' | 'frozen'
+  attempts: number
+  /** Why the last attempt failed. */
+  reason: string | null
+  /** An attempt may have arrived without an answer. */
+  inDoubt: boolean
+  /** When it is tried next; while it is `sending`, until when it is claimed. */
+  dueAt: number
+}
 /** One row of a usage report. What the report was not grouped by is left out. */
 export interface UsageRow {
   /** `[windowStart, windowEnd)`, milliseconds since the epoch: the part of the window that lies between `from` and `to`. */
@@ -141,6 +176,56 @@ export declare class ApiKeys {
    */
   revoke(id: string): Promise<ApiKey>
 }
+/** One page of reports. */
+export interface UsageReportPage {
+  data: UsageReport[]
+  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
+  hasMore: boolean
+}
+/**
+ * Usage on its way to Stripe. What is counted for a customer with a `stripeCustomerId` is written here in the same
+ * transaction, and sent in the background by every process whose `stripe.exportUsage` says so.
+ */
+export declare class StripeOutbox {
+  #private
+  /**
+   * Sends what was counted before, without waiting for the end of its window, and resolves when nothing is left to be sent,
+   * by whichever process. What Stripe has refused stays: see {@link StripeOutbox.backlog}.
+   *
+   * @param options `timeoutMs`: by default 30,000.
+   * @throws BillingError `export_timeout` where it takes longer; it goes on in the background. `invalid_argument` where this
+   * Billing has no `stripe.exportUsage`. A `store_*` code.
+   */
+  flush(options?: { timeoutMs?: number }): Promise<void>
+  /** How much is where, except what was sent: nothing is `dead`, `uncertain` or `frozen` where all is well. */
+  backlog(): Promise<UsageBacklog[]>
+  /**
+   * The reports in the order of their ids, which is that of their making, a page at a time. Those that were sent are kept for
+   * 40 days.
+   *
+   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
+   */
+  list(options?: {
+    state?: UsageReport['state']
+    customerId?: string
+    limit?: number
+    startingAfter?: string
+  }): Promise<UsageReportPage>
+  /**
+   * Sends again what Stripe has refused, when the cause is mended: as a new report, with another id.
+   *
+   * @returns Whether a `dead` report has this id.
+   */
+  retry(id: string): Promise<boolean>
+  /**
+   * Tells that Stripe has rejected a report after it took it, as its event `v1.billing.meter.error_report_triggered` says:
+   * it becomes `dead`, with the reason.
+   *
+   * @param id The identifier that the event names.
+   * @returns The report, and so the customer; `null` where no report has this id.
+   */
+  reject(id: string, reason: string): Promise<UsageReport | null>
+}
 /** A subscription tier. The limits are for a billing period: a calendar month in the configured time zone. */
 export interface SubscriptionTier {
   /** Names the tier in `customers.upsert({ tier })`, `requiredTier` and `createSubscription`. */
@@ -209,759 +294,6 @@ export declare class ManualClock implements Clock {
   set(now: number): void
   /** Moves the clock forwards, or backwards by a negative number. */
   advance(milliseconds: number): void
-}
-/** What to change of a customer: what is left out stays, `null` clears. */
-export interface CustomerUpdate {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  id: string
-  /** The id of a tier. */
-  tier?: string | null
-  subscriptionId?: string | null
-  stripeCustomerId?: string | null
-  /** A suspended customer's requests are answered 403. */
-  suspended?: boolean
-}
-/** One page of customers. */
-export interface CustomerPage {
-  data: Customer[]
-  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
-  hasMore: boolean
-}
-/** The customers. One comes into being with the first key, event or `upsert`. */
-export declare class Customers {
-  #private
-  /**
-   * Makes or changes a customer. A new tier's limits hold from the next check on; what was used in the period stays used.
-   *
-   * @throws BillingError `invalid_argument`, or `unknown_tier`.
-   */
-  upsert(update: CustomerUpdate): Promise<Customer>
-  /** `null` for a customer never seen. */
-  get(id: string): Promise<Customer | null>
-  /**
-   * The customers in the order of their ids, a page at a time.
-   *
-   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
-   */
-  list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
-}
-/**
- * What went wrong, for a program. Codes never change their meaning.
- *
- * | code | what to do |
- * |---|---|
- * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
- * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
- * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
- * | `amount_overflow` | a sum of money no longer fits 28 digits |
- * | `unknown_tier` | no tier has this id |
- * | `unknown_key` | no API key has this id |
- * | `key_exists` | the imported secret is an API key already |
- * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
- * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
- * | `closed` | `close()` was called |
- * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
- * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
- * | `store_busy` | another process held the database's lock for five seconds: try again |
- * | `store_full` | the disk is full: make room and try again |
- * | `store_read_only` | the database or its directory cannot be written |
- * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
- * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
- * | `store_corrupt` | the database file is damaged: restore a backup |
- * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
- * | `store_unavailable` | the store failed in another way: the message says how |
- * | `store_in_use` | processes use the store that is to be moved: close them |
- * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
- * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
- * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
- * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
- * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
- * | `stripe_price_not_metered` | the subscription's price takes no usage |
- * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
- * | `internal` | a bug in Weighbridge: please report it |
- */
-export type BillingErrorCode =
-  | 'invalid_argument'
-  | 'invalid_catalog'
-  | 'metadata_too_large'
-  | 'amount_overflow'
-  | 'unknown_tier'
-  | 'unknown_key'
-  | 'key_exists'
-  | 'key_revoked'
-  | 'idempotency_conflict'
-  | 'closed'
-  | 'close_timeout'
-  | 'overloaded'
-  | 'store_busy'
-  | 'store_full'
-  | 'store_read_only'
-  | 'store_newer'
-  | 'store_foreign'
-  | 'store_corrupt'
-  | 'store_timeout'
-  | 'store_unavailable'
-  | 'store_in_use'
-  | 'store_not_empty'
-  | 'store_moving'
-  | 'store_moved'
-  | 'migration_mismatch'
-  | 'stripe_key_missing'
-  | 'stripe_price_not_metered'
-  | 'native_load_failed'
-  | 'internal'
-/**
- * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
- * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
- */
-export declare class BillingError extends Error {
-  readonly name: string
-  /** Stable, for programs; the message is for people. */
-  readonly code: BillingErrorCode
-  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
-}
-/**
- * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
- *
- * @see https://docs.stripe.com/api/errors
- */
-export declare class StripeError extends Error {
-  readonly name: string
-  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
-  readonly type: string
-  /** Stripe's code, such as `resource_missing`. */
-  readonly code: string | undefined
-  /** The parameter that it is about. */
-  readonly param: string | undefined
-  readonly decline_code: string | undefined
-  /** The HTTP status; `undefined` where no answer came. */
-  readonly statusCode: number | undefined
-  /** For Stripe's support. */
-  readonly requestId: string | undefined
-}
-/** What a Billing tells by itself, and with what. */
-export interface BillingEvents {
-  /**
-   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
-   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
-   */
-  degraded: [
-    failure: {
-      code: BillingErrorCode
-      message: string
-    },
-  ]
-  /** The store works again. */
-  recovered: []
-  /**
-   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
-   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
-   * or removed; it stays where it is and is tried again.
-   */
-  rejected: [
-    lines: {
-      lines: number
-      file: string
-    },
-  ]
-}
-/** How Weighbridge uses a PostgreSQL database. */
-export interface PostgresOptions {
-  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
-  schema?: string
-  /**
-   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
-   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
-   */
-  retentionMonths?: number
-}
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  limit: number | null
-  used: number
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
-}
-/** Why a request was not let through. */
-export type RefusalCode =
-  | 'api_key_required'
-  | 'invalid_key'
-  | 'customer_suspended'
-  | 'tier_required'
-  | 'usage_limit_exceeded'
-  | 'unpriced_endpoint'
-  | 'invalid_idempotency_key'
-  | 'idempotency_conflict'
-  | 'internal'
-/** The answer to a request that is not let through. */
-export interface Refusal {
-  code: RefusalCode
-  status: number
-  body: Record<string, unknown>
-}
-/** A request that is not made: of a key, or of a customer with any valid key. */
-export interface Question {
-  key?: string
-  customerId?: string
-  method: string
-  /** The full path; a query string does not matter. */
-  path: string
-  /** How many units it would take: 1 by default. */
-  units?: number
-}
-/** What would become of a request, and why. */
-export interface Explanation {
-  /** Whether it would be let through. */
-  allowed: boolean
-  /** `recorded`: counted. `unpriced`: let through and not counted. Otherwise why it would be refused. */
-  code: 'recorded' | 'unpriced' | RefusalCode
-  /** The status of the answer; 200 stands for what the handler says. */
-  status: number
-  /** The same for people. */
-  reason: string
-  /** The key, where one was asked about and it exists. */
-  key: ApiKey | null
-  customer: Customer | null
-  /** The route's price; `null` for a path without one. */
-  price: {
-    /** As the price list writes it. */
-    endpoint: string
-    /** A decimal in the currency's major unit, for each unit. */
-    pricePerRequest: string
-    /** A decimal: what all units cost. */
-    cost: string
-    requiredTier: string | null
-  } | null
-  /** Where the customer stands on the meter of requests. */
-  quota: {
-    eventType: string
-    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
-    periodStart: number
-    periodEnd: number
-    /** `null` without a limit. */
-    limit: number | null
-    /** What is recorded, all that this process has admitted included. */
-    used: number
-    remaining: number | null
-    /** Units that are set aside for this process and not used. */
-    leasedHere: number
-    /** Units that are set aside for others; what they do not use comes back when it is asked for. */
-    leasedElsewhere: number
-  } | null
-}
-/** What a handler learns when it is done. */
-export interface Settlement {
-  /**
-   * How many units the request took, all in all: a whole number from 0. By default what was counted and held. With 0 nothing
-   * is billed, as by `void()`.
-   */
-  units?: number
-  /**
-   * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
-   * the cost of those units that go beyond what was counted before.
-   */
-  cost?: number | string
-  /**
-   * Kept with the event, beside the method and the user agent: at most 16 KiB of JSON. With `billOn: 'request'` it is kept
-   * with those units that go beyond what was counted before.
-   */
-  metadata?: Record<string, any>
-}
-/**
- * What a middleware leaves on the request: where the customer stands, and how to bill what is only known later.
- *
- * ```ts
- * app.post('/api/assistant', async (req, res) => {
- *   if (!(await req.billing!.hold(4000))) return res.status(429).end()
- *   const answer = await assistant(req.body)
- *   await req.billing!.settle({ units: answer.tokens })
- *   res.json(answer)
- * })
- * ```
- *
- * A request's billing ends once: the first `settle()` or `void()`, or else, where something is held, the end of the response: it is
- * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
- * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
- */
-export interface RequestBilling extends Quota {
-  /**
-   * `recorded`: counted. `held`: counted when the response is finished (`billOn: 'success'`). `duplicate`: its idempotency
-   * key was counted before. `unpriced`: it costs nothing. `unrecorded`: the store is away, and it passed uncounted
-   * (`passOnStoreError`).
-   */
-  code: 'recorded' | 'held' | 'duplicate' | 'unpriced' | 'unrecorded'
-  /** Whether the store was away when the request was let through. */
-  degraded: boolean
-  /**
-   * Sets units apart, so many all in all (a whole number from 1), and answers whether the limit has room for them. What is
-   * not settled goes back, at the latest after an hour. Where nothing is billed (`duplicate`, `unpriced`, `unrecorded`) it
-   * answers `true` and sets nothing apart; where the request's billing has ended, `false`.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code where the store is away and what is leased to
-   * this process does not suffice (`store_timeout` after `storeDeadlineMs`), also with `passOnStoreError`.
-   */
-  hold(units: number): Promise<boolean>
-  /**
-   * Bills what the request really took. More units than were held have been used all the same, and are counted past the
-   * limit. Resolves, when that is durable, with `true`; with `false` where the request's billing had ended before, or there
-   * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
-   *
-   * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
-   * (with `billOn: 'request'`), and for a cost or metadata of no units; `metadata_too_large`, `amount_overflow`; `closed`,
-   * `overloaded` or a `store_*` code where it could not be written. Then it has not ended: it can be settled again, and
-   * otherwise ends with the response.
-   */
-  settle(settlement?: Settlement): Promise<boolean>
-  /**
-   * Bills nothing of what is held; units that were counted before (`billOn: 'request'`) stay counted. Answers `false` where
-   * nothing was held, or the request's billing had ended before.
-   */
-  void(): boolean
-}
-declare global {
-  namespace Express {
-    interface Request {
-      /** Whose API key the request came with. Set by Weighbridge. */
-      customerId?: string
-      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
-      subscriptionId?: string
-      /** The customer's tier, where he has one. Set by Weighbridge. */
-      billingTier?: string
-      /** Where the customer stands, and how to bill what is known later. Set by Weighbridge. */
-      billing?: RequestBilling
-    }
-  }
-}
-/** A request of Express 4 or 5, as far as Weighbridge needs it. */
-export interface BillingRequest extends IncomingMessage, Express.Request {
-  baseUrl: string
-  originalUrl: string
-  path: string
-  /** Of the client, where Express tells. */
-  readonly ip?: string | undefined
-  readonly protocol: string
-  readonly hostname: string
-  params: any
-  query: any
-  body?: any
-  customerId?: string
-  subscriptionId?: string
-  billingTier?: string
-  billing?: RequestBilling
-  /** A header. */
-  get(name: string): string | undefined
-  header(name: string): string | undefined
-}
-/** A response of Express 4 or 5, as far as Weighbridge needs it. */
-export interface BillingResponse extends ServerResponse {
-  status(code: number): this
-  sendStatus(code: number): this
-  json(body: unknown): this
-  send(body?: unknown): this
-  set(name: string, value: string): this
-  type(type: string): this
-}
-/** Goes on to the next handler, or with an error to the error handlers. */
-export type Next = (error?: any) => void
-/** A handler for `app.use` of Express 4 or 5. */
-export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
-interface Logger {
-  error(error: unknown): void
-}
-/** How a middleware behaves. Every function may also return a promise. */
-export interface MiddlewareOptions {
-  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
-  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
-  units?(req: BillingRequest): number | Promise<number>
-  /**
-   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
-   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
-   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
-   */
-  billOn?: 'request' | 'success'
-  /**
-   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
-   * default, then they are answered 500. See {@link Billing.on} for how to notice.
-   */
-  passOnStoreError?: boolean
-  /**
-   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
-   * goes to Express's error handlers.
-   */
-  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
-  /** The price list of this middleware, in the place of the engine's. */
-  pricing?: PricingOptions
-  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
-  unpriced?: 'pass' | 'refuse'
-  /**
-   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
-   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
-   */
-  idempotencyKey?: boolean
-  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
-  standardHeaders?: boolean
-  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
-  legacyHeaders?: boolean
-  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
-  problemDetails?: boolean
-  /** Where on the request the quota is left: `billing` by default. */
-  requestPropertyName?: string
-  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
-  logger?: Logger
-  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
-  caseSensitive?: boolean
-  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
-  strict?: boolean
-}
-/** How to reach Stripe. Everything has a default. */
-export interface StripeServiceOptions {
-  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
-  secretKey?: string
-  /** By default `https://api.stripe.com`. */
-  baseUrl?: string
-  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
-  apiVersion?: string
-  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
-  timeoutMs?: number
-  /** How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. */
-  maxNetworkRetries?: number
-  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
-  tiers?: SubscriptionTier[]
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock. */
-  clock?: Clock
-}
-/** An object of Stripe's API, as Stripe sent it. */
-export interface StripeObject {
-  id: string
-  object: string
-  [property: string]: any
-}
-/**
- * Customers, subscriptions and usage at Stripe. Making one reads nothing and connects to nothing; the first call rejects
- * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
- * stays the same over all attempts.
- */
-export declare class StripeService {
-  #private
-  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
-  constructor(options?: StripeServiceOptions)
-  /**
-   * Makes a customer.
-   *
-   * @param name By default what stands before the `@` of the e-mail address.
-   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
-   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  createCustomer(email: string, name?: string): Promise<StripeObject>
-  /**
-   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
-   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
-   * `latest_invoice.confirmation_secret` on newer ones.
-   *
-   * @param customerId Stripe's id of the customer.
-   * @param tierId The id of a tier: its `priceId` is subscribed to.
-   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
-   */
-  createSubscription(customerId: string, tierId: string): Promise<StripeObject>
-  /**
-   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
-   * meter, usage record summaries where the API version has them.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  getUsage(
-    customerId: string,
-    subscriptionId: string,
-  ): Promise<{
-    subscription: StripeObject
-    usage: StripeObject[]
-  }>
-  /**
-   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
-   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
-   *
-   * @param quantity Whole units from 0.
-   * @param timestamp Seconds since the epoch: by default now.
-   * @returns Stripe's meter event or usage record.
-   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
-   * silently dropped. StripeError.
-   */
-  recordUsage(subscriptionId: string, quantity: number, timestamp?: number): Promise<StripeObject>
-}
-/** How a usage handler finds out who asks. */
-export interface UsageHandlerOptions {
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** Where failures of Weighbridge itself are reported: `console` by default. */
-  logger?: Logger
-}
-/** What is counted. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access'
-/** Something that a customer used. */
-export interface UsageEvent {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  customerId: string
-  /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
-   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
-   */
-  id?: string
-  subscriptionId?: string
-  eventType: EventType
-  /** How many units it took: a whole number from 1, which is the default. */
-  units?: number
-  endpoint?: string
-  agentType?: string
-  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
-  timestamp: number
-  /**
-   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic.
-   */
-  cost: number | string
-  /** An object that JSON can hold, at most 16 KiB of it. */
-  metadata?: Record<string, any>
-}
-/** A customer's usage and limits in one period. */
-export interface CustomerUsage {
-  customerId: string
-  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
-  currentPeriodStart: number
-  /** The first instant of the next one: the period is half-open. */
-  currentPeriodEnd: number
-  usage: {
-    apiRequests: number
-    agentExecutions: number
-    dataAccessQueries: number
-    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
-    totalCost: number
-  }
-  /** `Infinity` where there is no limit. */
-  limits: {
-    apiRequests: number
-    agentExecutions: number
-  }
-}
-/** What became of one event of a batch. */
-export type Recording =
-  | {
-      status: 'recorded' | 'duplicate'
-    }
-  | {
-      status: 'rejected'
-      code: BillingErrorCode
-      message: string
-    }
-/** What to consume: one unit of the meter by default. */
-export interface Consumption {
-  customerId: string
-  eventType: EventType
-  /** A whole number from 1, which is the default. All of them are admitted or none. */
-  units?: number
-  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
-  id?: string
-  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
-  endpoint?: string
-  /** Instead of the price list's. */
-  cost?: number | string
-  agentType?: string
-  metadata?: Record<string, any>
-}
-/** The answer to a consumption. */
-export interface ConsumptionResult extends Quota {
-  /** Whether it was counted, now or before. */
-  allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
-}
-/** What to report. */
-export interface UsageQuery {
-  /** Everybody's usage without it. */
-  customerId?: string
-  /** Milliseconds since the epoch; events from this instant on. */
-  from: number
-  /** Events before this instant. */
-  to: number
-  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
-  window?: 'hour' | 'day' | 'month'
-  /** One row for each customer, event type or endpoint. */
-  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
-}
-/**
- * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
- * opens on first use; `billing.usage` works on that Billing's.
- */
-export declare class UsageTracker {
-  #private
-  /**
-   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
-   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded.
-   */
-  recordEvent(event: UsageEvent): Promise<void>
-  /**
-   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
-   * others alone.
-   *
-   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
-   */
-  recordEvents(events: UsageEvent[]): Promise<Recording[]>
-  /**
-   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
-   * without events reads as zero. `null` for a customer never seen.
-   */
-  getCustomerUsage(
-    customerId: string,
-    options?: {
-      at?: number
-    },
-  ): Promise<CustomerUsage | null>
-  /**
-   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
-   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
-   */
-  checkLimits(customerId: string, eventType: string): Promise<boolean>
-  /**
-   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
-   * is admitted exactly up to the limit. A refusal is an answer, not an error.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted.
-   */
-  consume(consumption: Consumption): Promise<ConsumptionResult>
-  /**
-   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
-   * usage are left out.
-   */
-  query(query: UsageQuery): Promise<UsageRow[]>
-}
-/** How to open a {@link Billing}. Everything has a default. */
-export interface BillingOptions {
-  /**
-   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
-   * opening: by default `logs/usage` below the working directory. It is made on first use.
-   */
-  dir?: string
-  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
-  path?: string
-  /**
-   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
-   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
-   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
-   * and `sslrootcert` mean what they mean to
-   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
-   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
-   * journals stay on this machine, in `dir`.
-   */
-  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
-  /** With a PostgreSQL database: how it is used. */
-  postgres?: PostgresOptions
-  /**
-   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
-   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
-   * longer listed stays for the customers who have it, below the listed ones.
-   */
-  tiers?: SubscriptionTier[]
-  /** The price list of this process: by default {@link endpointPricing}. */
-  pricing?: PricingOptions
-  /**
-   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
-   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
-   */
-  timeZone?: string
-  /**
-   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
-   * `'journal'` the journal is synced to the disk about once a second, in the background.
-   */
-  durability?: 'journal' | 'commit'
-  /**
-   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
-   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
-   */
-  storeDeadlineMs?: number
-  /** For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call. */
-  stripe?: StripeServiceOptions
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
-  clock?: Clock
-}
-/**
- * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
- *
- * ```ts
- * const billing = new Billing()
- * app.use('/api', billing.middleware())
- * app.get('/usage', billing.usageHandler())
- * ```
- *
- * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
- *
- * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
- * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
- */
-export declare class Billing {
-  #private
-  /** Recording and asking. */
-  readonly usage: UsageTracker
-  /** API keys. */
-  readonly keys: ApiKeys
-  /** Customers. */
-  readonly customers: Customers
-  /** Stripe, with this Billing's tiers. */
-  readonly stripe: StripeService
-  constructor(options?: BillingOptions)
-  /** The database file; with PostgreSQL the directory of the journals. */
-  get path(): string
-  /**
-   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
-   * is no need to wait for it: everything else waits by itself.
-   *
-   * @throws BillingError a `store_*` code that says why the store cannot be opened.
-   */
-  ready(): Promise<TakeoverReport>
-  /**
-   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
-   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
-   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
-   */
-  middleware(options?: MiddlewareOptions): BillingHandler
-  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
-  usageHandler(options?: UsageHandlerOptions): BillingHandler
-  /**
-   * Listens for what happens by itself: see {@link BillingEvents}.
-   *
-   * ```ts
-   * billing.on('degraded', ({ code, message }) => alert(code, message))
-   * billing.on('recovered', () => calm())
-   * ```
-   */
-  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /** Listens no more. */
-  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /**
-   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
-   * Prices are those of this Billing; a middleware may have its own.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
-   */
-  explain(question: Question): Promise<Explanation>
-  /** Resolves when every event that was handed over before is in the store. */
-  flush(): Promise<void>
-  /**
-   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
-   * harmless.
-   *
-   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
-   */
-  close(options?: { timeoutMs?: number }): Promise<void>
 }
 /**
  * An exact decimal: an amount, a rate or a quantity.
@@ -1232,6 +564,1035 @@ export declare function quote(price: Price, quantity: DecimalInput, options?: Qu
  * @see https://docs.stripe.com/currencies
  */
 export declare function round(amount: DecimalInput, currency: string, mode?: RoundingMode): string
+/** A tier whose product and price Stripe shall have. */
+export interface CatalogTier extends SubscriptionTier {
+  /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
+  lookupKey?: string
+}
+/** A meter that Stripe shall have, perhaps with a price for what it counts. */
+export interface CatalogMeter {
+  /** What its events are called: `api_requests`. */
+  eventName: string
+  /** What it, and the product of its price, is called: by default `eventName`. */
+  displayName?: string
+  /** How a period's events become one number: by default `sum`. */
+  aggregation?: 'sum' | 'count' | 'last'
+  /** For each unit, in the currency's major unit. Left out, the meter gets no price. */
+  unitPrice?: DecimalInput
+  /** The lookup key of its price, of letters, digits, _ and -: by default `eventName`. */
+  lookupKey?: string
+}
+/** What Stripe's catalog shall hold. */
+export interface SyncCatalogOptions {
+  /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
+  tiers?: CatalogTier[]
+  /** By default none. */
+  meters?: CatalogMeter[]
+  /** Of ISO 4217: by default `usd`. */
+  currency?: string
+  /** Only says what would be done. */
+  dryRun?: boolean
+}
+/** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
+export interface CatalogStep {
+  action: 'create' | 'keep'
+  object: 'billing.meter' | 'product' | 'price'
+  /** Of the price; a product has that of its price. */
+  lookupKey?: string
+  /** Of the meter, or of the one to which the price belongs. */
+  eventName?: string
+  /** The tier whose product or price it is. */
+  tierId?: string
+  /** Stripe's id; missing in a dry run where Stripe has yet to choose it. */
+  id?: string
+}
+/** An object of Stripe's API, as Stripe sent it. */
+export interface StripeObject {
+  id: string
+  object: string
+  [property: string]: any
+}
+/**
+ * Parameters under Stripe's own names, which are sent as they are: nested objects and arrays too, `null` unsets a field, and
+ * a `Date` becomes seconds since the epoch (in version 2 of the API an ISO string).
+ *
+ * @see https://docs.stripe.com/api
+ */
+export interface StripeParams {
+  [parameter: string]: unknown
+}
+/** What may differ from call to call, under the names of Stripe's own package. */
+export interface StripeRequestOptions {
+  /**
+   * The same key in a later call gives the answer of the first one, for at least 24 hours; by default a random one for each
+   * call. At most 255 characters. Without effect where a call changes nothing.
+   */
+  idempotencyKey?: string
+  /** The `Stripe-Version` of this call. */
+  apiVersion?: string
+  /** The connected account on whose behalf is asked, `acct_…`. */
+  stripeAccount?: string
+  /** For each attempt, in milliseconds. */
+  timeout?: number
+  /** How often to try again after the first attempt. */
+  maxNetworkRetries?: number
+}
+/** Where a customer pays or subscribes, on Stripe's page. The common parameters; all others may be given too. */
+export interface CheckoutSessionParams extends StripeParams {
+  mode: 'payment' | 'setup' | 'subscription'
+  /** Stripe's id of the customer. */
+  customer?: string
+  line_items?: {
+    price?: string
+    quantity?: number
+    [parameter: string]: unknown
+  }[]
+  success_url?: string
+  cancel_url?: string
+  /** Comes back in the session: for your own id of the customer. */
+  client_reference_id?: string
+}
+/** Where a customer sees his bills and changes his card or plan. */
+export interface PortalSessionParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer: string
+  return_url?: string
+}
+/** Of which customer or subscription, and after which changes. */
+export interface InvoicePreviewParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer?: string
+  subscription?: string
+  subscription_details?: {
+    items?: {
+      id?: string
+      price?: string
+      quantity?: number
+      deleted?: boolean
+      [parameter: string]: unknown
+    }[]
+    proration_behavior?: 'always_invoice' | 'create_prorations' | 'none'
+    [parameter: string]: unknown
+  }
+}
+/** How to reach Stripe. Everything has a default. */
+export interface StripeServiceOptions {
+  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
+  secretKey?: string
+  /** By default `https://api.stripe.com`. */
+  baseUrl?: string
+  /** Where the stream of meter events goes: by default `https://meter-events.stripe.com`. */
+  meterEventsBaseUrl?: string
+  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
+  apiVersion?: string
+  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
+  timeoutMs?: number
+  /**
+   * How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. After 180
+   * seconds a call is not tried again, whatever this says.
+   */
+  maxNetworkRetries?: number
+  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
+  tiers?: SubscriptionTier[]
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock. */
+  clock?: Clock
+}
+/** How {@link StripeService.changeTier} changes it. */
+export interface ChangeTierOptions extends StripeRequestOptions {
+  /**
+   * What becomes of the rest of the period: by default, as Stripe's own, `create_prorations` puts the difference on the next
+   * invoice; `always_invoice` bills it at once; `none` does not bill it.
+   */
+  prorationBehavior?: 'always_invoice' | 'create_prorations' | 'none'
+}
+/**
+ * Customers, subscriptions and usage at Stripe, under the names and with the parameters of Stripe's own package. Making one reads nothing and connects to nothing; the first call rejects
+ * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
+ * stays the same over all attempts.
+ */
+export declare class StripeService {
+  #private
+  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
+  constructor(options?: StripeServiceOptions)
+  /**
+   * Makes a customer.
+   *
+   * @param name By default what stands before the `@` of the e-mail address.
+   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
+   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
+   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
+   * `latest_invoice.confirmation_secret` on newer ones.
+   *
+   * @param customerId Stripe's id of the customer.
+   * @param tierId The id of a tier: its `priceId` is subscribed to.
+   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
+   */
+  createSubscription(customerId: string, tierId: string, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
+   * meter, usage record summaries where the API version has them.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  getUsage(
+    customerId: string,
+    subscriptionId: string,
+  ): Promise<{
+    subscription: StripeObject
+    usage: StripeObject[]
+  }>
+  /**
+   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
+   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
+   *
+   * @param quantity Whole units from 0.
+   * @param timestamp Seconds since the epoch: by default now.
+   * @param options An `idempotencyKey` keeps usage from being added twice where you try again yourself; it is the meter
+   * event's identifier too, of at most 100 characters then.
+   * @returns Stripe's meter event or usage record.
+   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
+   * silently dropped. StripeError.
+   */
+  recordUsage(
+    subscriptionId: string,
+    quantity: number,
+    timestamp?: number,
+    options?: {
+      idempotencyKey?: string
+    },
+  ): Promise<StripeObject>
+  /**
+   * A customer, as Stripe has him; one that was deleted has `deleted: true`.
+   *
+   * @param params Such as `{ expand: ['subscriptions'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customers/retrieve
+   */
+  retrieveCustomer(customerId: string, params?: StripeParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription, as Stripe has it.
+   *
+   * @param params Such as `{ expand: ['latest_invoice'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/retrieve
+   */
+  retrieveSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Ends a subscription at once. To end it with its period, `raw('POST', '/v1/subscriptions/sub_…', { cancel_at_period_end:
+   * true })`.
+   *
+   * @param params Such as `{ invoice_now: true, prorate: true }`.
+   * @returns The subscription, `canceled` now.
+   * @throws StripeError, `resource_missing` where there is none or it has ended. BillingError `invalid_argument`,
+   * `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/cancel
+   */
+  cancelSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Moves a subscription to another tier: the one item that has a tier's price gets the new tier's, and keeps its id and
+   * quantity. Other items, such as metered ones, stay as they are. A subscription that is on that tier already is answered as
+   * it is.
+   *
+   * @returns The subscription.
+   * @throws BillingError `unknown_tier`; `stripe_tier_not_found` where no item has a tier's price, or several have.
+   * StripeError.
+   * @see https://docs.stripe.com/billing/subscriptions/change-price
+   */
+  changeTier(subscriptionId: string, tierId: string, options?: ChangeTierOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which somebody pays or subscribes; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/checkout/sessions/create
+   */
+  createCheckoutSession(params: CheckoutSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which a customer sees his bills and changes his card; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customer_portal/sessions/create
+   */
+  createPortalSession(params: PortalSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * The next invoice of a customer or subscription, or what it would be after a change. Nothing is changed.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/invoices/create_preview
+   */
+  previewInvoice(params: InvoicePreviewParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Makes sure that Stripe has a product and a monthly price for each tier, and each meter with its price. What is there,
+   * found by the lookup key of its price or by the meter's event name, is kept; what is missing is made; nothing is ever
+   * changed or deleted. So it may be run again, after a failure too. It is meant for one process at a time, such as a
+   * deployment.
+   *
+   * Write the `id`s of the tiers' prices into your tiers as `priceId`.
+   *
+   * @returns What was kept and made, in order; with `dryRun`, what would be.
+   * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
+   * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
+   */
+  syncCatalog(options?: SyncCatalogOptions): Promise<CatalogStep[]>
+  /**
+   * Any request: `raw('GET', '/v1/prices', { lookup_keys: ['pro'] })`. Parameters become the query of a GET or DELETE, the
+   * form of a POST to `/v1/` and the JSON of one to `/v2/`. It has the same retries, keys and errors as all others.
+   *
+   * @param path From `/v1/` or `/v2/` on.
+   * @returns What Stripe answered.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  raw(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<any>
+}
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  limit: number | null
+  used: number
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+/**
+ * What went wrong, for a program. Codes never change their meaning.
+ *
+ * | code | what to do |
+ * |---|---|
+ * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
+ * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
+ * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
+ * | `amount_overflow` | a sum of money no longer fits 28 digits |
+ * | `unknown_tier` | no tier has this id |
+ * | `unknown_key` | no API key has this id |
+ * | `key_exists` | the imported secret is an API key already |
+ * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
+ * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
+ * | `closed` | `close()` was called |
+ * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
+ * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
+ * | `store_busy` | another process held the database's lock for five seconds: try again |
+ * | `store_full` | the disk is full: make room and try again |
+ * | `store_read_only` | the database or its directory cannot be written |
+ * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
+ * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
+ * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
+ * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `store_in_use` | processes use the store that is to be moved: close them |
+ * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
+ * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
+ * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
+ * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
+ * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
+ * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
+ * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
+ * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
+ * | `internal` | a bug in Weighbridge: please report it |
+ */
+export type BillingErrorCode =
+  | 'invalid_argument'
+  | 'invalid_catalog'
+  | 'metadata_too_large'
+  | 'amount_overflow'
+  | 'unknown_tier'
+  | 'unknown_key'
+  | 'key_exists'
+  | 'key_revoked'
+  | 'idempotency_conflict'
+  | 'closed'
+  | 'close_timeout'
+  | 'overloaded'
+  | 'store_busy'
+  | 'store_full'
+  | 'store_read_only'
+  | 'store_newer'
+  | 'store_foreign'
+  | 'store_corrupt'
+  | 'store_timeout'
+  | 'store_unavailable'
+  | 'store_in_use'
+  | 'store_not_empty'
+  | 'store_moving'
+  | 'store_moved'
+  | 'migration_mismatch'
+  | 'stripe_key_missing'
+  | 'stripe_price_not_metered'
+  | 'stripe_tier_not_found'
+  | 'stripe_catalog_conflict'
+  | 'export_timeout'
+  | 'native_load_failed'
+  | 'internal'
+/**
+ * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
+ * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
+ */
+export declare class BillingError extends Error {
+  readonly name: string
+  /** Stable, for programs; the message is for people. */
+  readonly code: BillingErrorCode
+  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
+}
+/**
+ * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
+ *
+ * @see https://docs.stripe.com/api/errors
+ */
+export declare class StripeError extends Error {
+  readonly name: string
+  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
+  readonly type: string
+  /** Stripe's code, such as `resource_missing`. */
+  readonly code: string | undefined
+  /** The parameter that it is about. */
+  readonly param: string | undefined
+  readonly decline_code: string | undefined
+  /** The HTTP status; `undefined` where no answer came. */
+  readonly statusCode: number | undefined
+  /** For Stripe's support. */
+  readonly requestId: string | undefined
+}
+/** What is counted. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  subscriptionId?: string
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  endpoint?: string
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   */
+  cost: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
+/** Where at Stripe the usage of one event type goes. */
+export interface MeterExport {
+  /** The `event_name` of Stripe's meter: by default the event type itself. */
+  eventName?: string
+  /** The meter's `customer_mapping.event_payload_key`: by default `stripe_customer_id`. */
+  customerKey?: string
+  /** The meter's `value_settings.event_payload_key`: by default `value`. */
+  valueKey?: string
+  /** For usage records: the price of the subscription's item, where it has several metered ones. */
+  priceId?: string
+}
+/** How usage is reported to Stripe. Everything has a default. */
+export interface UsageExportOptions {
+  /** The event types to report, each with its meter's `event_name` or more: by default all, under their own names. */
+  meters?: Partial<Record<EventType, string | MeterExport>>
+  /**
+   * `'meter_events'`: one by one, the default. `'meter_event_stream'`: a hundred in a call, for volume, in live mode only.
+   * `'usage_records'`: for prices without a meter, the default on API versions up to `2025-02-24.acacia`, and refused on
+   * later ones.
+   */
+  via?: 'meter_events' | 'meter_event_stream' | 'usage_records'
+  /**
+   * One report is made for each customer, event type and so many milliseconds: by default 60,000. Whole seconds that
+   * divide an hour.
+   */
+  windowMs?: number
+  /**
+   * How many calls this process begins in a second, at most: by default 20 with a test key and 200 with a live one. Stripe
+   * takes 25 and 1,000, of all processes together.
+   */
+  callsPerSecond?: number
+}
+/** Stripe, for a Billing. */
+export interface BillingStripeOptions extends StripeServiceOptions {
+  /**
+   * Reports usage to Stripe, see {@link UsageExportOptions}: `true` with all its defaults. Which usage is reported belongs to
+   * the store: it holds for every process on it, and `false` ends it for all. Left out, what the store has stays, and this
+   * process sends nothing.
+   */
+  exportUsage?: boolean | UsageExportOptions
+}
+/** Stripe, and the usage on its way there. */
+export declare class BillingStripe extends StripeService {
+  /** Usage on its way to Stripe. */
+  readonly outbox: StripeOutbox
+}
+/** What to change of a customer: what is left out stays, `null` clears. */
+export interface CustomerUpdate {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  id: string
+  /** The id of a tier. */
+  tier?: string | null
+  subscriptionId?: string | null
+  stripeCustomerId?: string | null
+  /** A suspended customer's requests are answered 403. */
+  suspended?: boolean
+}
+/** One page of customers. */
+export interface CustomerPage {
+  data: Customer[]
+  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
+  hasMore: boolean
+}
+/** The customers. One comes into being with the first key, event or `upsert`. */
+export declare class Customers {
+  #private
+  /**
+   * Makes or changes a customer. A new tier's limits hold from the next check on; what was used in the period stays used.
+   *
+   * @throws BillingError `invalid_argument`, or `unknown_tier`.
+   */
+  upsert(update: CustomerUpdate): Promise<Customer>
+  /** `null` for a customer never seen. */
+  get(id: string): Promise<Customer | null>
+  /**
+   * The customers in the order of their ids, a page at a time.
+   *
+   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
+   */
+  list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
+}
+/** What a Billing tells by itself, and with what. */
+export interface BillingEvents {
+  /**
+   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
+   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
+   */
+  degraded: [
+    failure: {
+      code: BillingErrorCode
+      message: string
+    },
+  ]
+  /** The store works again. */
+  recovered: []
+  /**
+   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
+   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
+   * or removed; it stays where it is and is tried again.
+   */
+  rejected: [
+    lines: {
+      lines: number
+      file: string
+    },
+  ]
+}
+/** How Weighbridge uses a PostgreSQL database. */
+export interface PostgresOptions {
+  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
+  schema?: string
+  /**
+   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
+   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
+   */
+  retentionMonths?: number
+}
+/** Why a request was not let through. */
+export type RefusalCode =
+  | 'api_key_required'
+  | 'invalid_key'
+  | 'customer_suspended'
+  | 'tier_required'
+  | 'usage_limit_exceeded'
+  | 'unpriced_endpoint'
+  | 'invalid_idempotency_key'
+  | 'idempotency_conflict'
+  | 'internal'
+/** The answer to a request that is not let through. */
+export interface Refusal {
+  code: RefusalCode
+  status: number
+  body: Record<string, unknown>
+}
+/** A request that is not made: of a key, or of a customer with any valid key. */
+export interface Question {
+  key?: string
+  customerId?: string
+  method: string
+  /** The full path; a query string does not matter. */
+  path: string
+  /** How many units it would take: 1 by default. */
+  units?: number
+}
+/** What would become of a request, and why. */
+export interface Explanation {
+  /** Whether it would be let through. */
+  allowed: boolean
+  /** `recorded`: counted. `unpriced`: let through and not counted. Otherwise why it would be refused. */
+  code: 'recorded' | 'unpriced' | RefusalCode
+  /** The status of the answer; 200 stands for what the handler says. */
+  status: number
+  /** The same for people. */
+  reason: string
+  /** The key, where one was asked about and it exists. */
+  key: ApiKey | null
+  customer: Customer | null
+  /** The route's price; `null` for a path without one. */
+  price: {
+    /** As the price list writes it. */
+    endpoint: string
+    /** A decimal in the currency's major unit, for each unit. */
+    pricePerRequest: string
+    /** A decimal: what all units cost. */
+    cost: string
+    requiredTier: string | null
+  } | null
+  /** Where the customer stands on the meter of requests. */
+  quota: {
+    eventType: string
+    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+    periodStart: number
+    periodEnd: number
+    /** `null` without a limit. */
+    limit: number | null
+    /** What is recorded, all that this process has admitted included. */
+    used: number
+    remaining: number | null
+    /** Units that are set aside for this process and not used. */
+    leasedHere: number
+    /** Units that are set aside for others; what they do not use comes back when it is asked for. */
+    leasedElsewhere: number
+  } | null
+}
+/** What a handler learns when it is done. */
+export interface Settlement {
+  /**
+   * How many units the request took, all in all: a whole number from 0. By default what was counted and held. With 0 nothing
+   * is billed, as by `void()`.
+   */
+  units?: number
+  /**
+   * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
+   * the cost of those units that go beyond what was counted before.
+   */
+  cost?: number | string
+  /**
+   * Kept with the event, beside the method and the user agent: at most 16 KiB of JSON. With `billOn: 'request'` it is kept
+   * with those units that go beyond what was counted before.
+   */
+  metadata?: Record<string, any>
+}
+/**
+ * What a middleware leaves on the request: where the customer stands, and how to bill what is only known later.
+ *
+ * ```ts
+ * app.post('/api/assistant', async (req, res) => {
+ *   if (!(await req.billing!.hold(4000))) return res.status(429).end()
+ *   const answer = await assistant(req.body)
+ *   await req.billing!.settle({ units: answer.tokens })
+ *   res.json(answer)
+ * })
+ * ```
+ *
+ * A request's billing ends once: the first `settle()` or `void()`, or else, where something is held, the end of the response: it is
+ * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
+ * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
+ */
+export interface RequestBilling extends Quota {
+  /**
+   * `recorded`: counted. `held`: counted when the response is finished (`billOn: 'success'`). `duplicate`: its idempotency
+   * key was counted before. `unpriced`: it costs nothing. `unrecorded`: the store is away, and it passed uncounted
+   * (`passOnStoreError`).
+   */
+  code: 'recorded' | 'held' | 'duplicate' | 'unpriced' | 'unrecorded'
+  /** Whether the store was away when the request was let through. */
+  degraded: boolean
+  /**
+   * Sets units apart, so many all in all (a whole number from 1), and answers whether the limit has room for them. What is
+   * not settled goes back, at the latest after an hour. Where nothing is billed (`duplicate`, `unpriced`, `unrecorded`) it
+   * answers `true` and sets nothing apart; where the request's billing has ended, `false`.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code where the store is away and what is leased to
+   * this process does not suffice (`store_timeout` after `storeDeadlineMs`), also with `passOnStoreError`.
+   */
+  hold(units: number): Promise<boolean>
+  /**
+   * Bills what the request really took. More units than were held have been used all the same, and are counted past the
+   * limit. Resolves, when that is durable, with `true`; with `false` where the request's billing had ended before, or there
+   * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
+   *
+   * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
+   * (with `billOn: 'request'`), and for a cost or metadata of no units; `metadata_too_large`, `amount_overflow`; `closed`,
+   * `overloaded` or a `store_*` code where it could not be written. Then it has not ended: it can be settled again, and
+   * otherwise ends with the response.
+   */
+  settle(settlement?: Settlement): Promise<boolean>
+  /**
+   * Bills nothing of what is held; units that were counted before (`billOn: 'request'`) stay counted. Answers `false` where
+   * nothing was held, or the request's billing had ended before.
+   */
+  void(): boolean
+}
+declare global {
+  namespace Express {
+    interface Request {
+      /** Whose API key the request came with. Set by Weighbridge. */
+      customerId?: string
+      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
+      subscriptionId?: string
+      /** The customer's tier, where he has one. Set by Weighbridge. */
+      billingTier?: string
+      /** Where the customer stands, and how to bill what is known later. Set by Weighbridge. */
+      billing?: RequestBilling
+    }
+  }
+}
+/** A request of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingRequest extends IncomingMessage, Express.Request {
+  baseUrl: string
+  originalUrl: string
+  path: string
+  /** Of the client, where Express tells. */
+  readonly ip?: string | undefined
+  readonly protocol: string
+  readonly hostname: string
+  params: any
+  query: any
+  body?: any
+  customerId?: string
+  subscriptionId?: string
+  billingTier?: string
+  billing?: RequestBilling
+  /** A header. */
+  get(name: string): string | undefined
+  header(name: string): string | undefined
+}
+/** A response of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingResponse extends ServerResponse {
+  status(code: number): this
+  sendStatus(code: number): this
+  json(body: unknown): this
+  send(body?: unknown): this
+  set(name: string, value: string): this
+  type(type: string): this
+}
+/** Goes on to the next handler, or with an error to the error handlers. */
+export type Next = (error?: any) => void
+/** A handler for `app.use` of Express 4 or 5. */
+export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
+interface Logger {
+  error(error: unknown): void
+}
+/** How a middleware behaves. Every function may also return a promise. */
+export interface MiddlewareOptions {
+  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
+  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
+  units?(req: BillingRequest): number | Promise<number>
+  /**
+   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
+   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
+   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
+   */
+  billOn?: 'request' | 'success'
+  /**
+   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
+   * default, then they are answered 500. See {@link Billing.on} for how to notice.
+   */
+  passOnStoreError?: boolean
+  /**
+   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
+   * goes to Express's error handlers.
+   */
+  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
+  /** The price list of this middleware, in the place of the engine's. */
+  pricing?: PricingOptions
+  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
+  unpriced?: 'pass' | 'refuse'
+  /**
+   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
+   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
+   */
+  idempotencyKey?: boolean
+  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
+  standardHeaders?: boolean
+  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
+  legacyHeaders?: boolean
+  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
+  problemDetails?: boolean
+  /** Where on the request the quota is left: `billing` by default. */
+  requestPropertyName?: string
+  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
+  logger?: Logger
+  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
+  caseSensitive?: boolean
+  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
+  strict?: boolean
+}
+/** How a usage handler finds out who asks. */
+export interface UsageHandlerOptions {
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** How to open a {@link Billing}. Everything has a default. */
+export interface BillingOptions {
+  /**
+   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
+   * opening: by default `logs/usage` below the working directory. It is made on first use.
+   */
+  dir?: string
+  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
+  path?: string
+  /**
+   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
+   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
+   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
+   * and `sslrootcert` mean what they mean to
+   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
+   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
+   * journals stay on this machine, in `dir`.
+   */
+  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
+  /** With a PostgreSQL database: how it is used. */
+  postgres?: PostgresOptions
+  /**
+   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
+   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
+   * longer listed stays for the customers who have it, below the listed ones.
+   */
+  tiers?: SubscriptionTier[]
+  /** The price list of this process: by default {@link endpointPricing}. */
+  pricing?: PricingOptions
+  /**
+   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
+   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
+   */
+  timeZone?: string
+  /**
+   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
+   * `'journal'` the journal is synced to the disk about once a second, in the background.
+   */
+  durability?: 'journal' | 'commit'
+  /**
+   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
+   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
+   */
+  storeDeadlineMs?: number
+  /**
+   * For `billing.stripe`. Left out, the key is `STRIPE_SECRET_KEY`, read on the first call; with `exportUsage` it is read at
+   * once.
+   */
+  stripe?: BillingStripeOptions
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
+  clock?: Clock
+}
+/**
+ * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
+ *
+ * ```ts
+ * const billing = new Billing()
+ * app.use('/api', billing.middleware())
+ * app.get('/usage', billing.usageHandler())
+ * ```
+ *
+ * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
+ *
+ * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
+ * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
+ */
+export declare class Billing {
+  #private
+  /** Recording and asking. */
+  readonly usage: UsageTracker
+  /** API keys. */
+  readonly keys: ApiKeys
+  /** Customers. */
+  readonly customers: Customers
+  /** Stripe, with this Billing's tiers. */
+  readonly stripe: BillingStripe
+  constructor(options?: BillingOptions)
+  /** The database file; with PostgreSQL the directory of the journals. */
+  get path(): string
+  /**
+   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
+   * is no need to wait for it: everything else waits by itself.
+   *
+   * @throws BillingError a `store_*` code that says why the store cannot be opened.
+   */
+  ready(): Promise<TakeoverReport>
+  /**
+   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
+   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
+   */
+  middleware(options?: MiddlewareOptions): BillingHandler
+  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
+  usageHandler(options?: UsageHandlerOptions): BillingHandler
+  /**
+   * Listens for what happens by itself: see {@link BillingEvents}.
+   *
+   * ```ts
+   * billing.on('degraded', ({ code, message }) => alert(code, message))
+   * billing.on('recovered', () => calm())
+   * ```
+   */
+  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /** Listens no more. */
+  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /**
+   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
+   * Prices are those of this Billing; a middleware may have its own.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  explain(question: Question): Promise<Explanation>
+  /** Resolves when every event that was handed over before is in the store. */
+  flush(): Promise<void>
+  /**
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
+   * harmless.
+   *
+   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
+}
 /** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
 export declare function createBillingMiddleware(options?: MiddlewareOptions): BillingHandler
 /** The middleware over the default engine, ready for `app.use`. */

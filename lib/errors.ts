@@ -34,6 +34,7 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `stripe_price_not_metered` | the subscription's price takes no usage |
  * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
  * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -67,6 +68,7 @@ export type BillingErrorCode =
   | 'stripe_price_not_metered'
   | 'stripe_tier_not_found'
   | 'stripe_catalog_conflict'
+  | 'export_timeout'
   | 'native_load_failed'
   | 'internal'
 

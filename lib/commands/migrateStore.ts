@@ -134,6 +134,7 @@ function sizes(totals: MigrationTotals): [string, number][] {
     ['event ids', totals.eventIds],
     ['period counters', totals.counters],
     ['hourly rollups', totals.rollups],
+    ['usage reports', totals.reports],
   ]
 }
 
