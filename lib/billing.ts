@@ -1,5 +1,6 @@
 import type { ActionLogger } from './actionLog.js'
 import { ApiKeys } from './apiKeys.js'
+import { BillingStripe, type BillingStripeOptions } from './billingStripe.js'
 import type { StripeEventRecord, TakeoverReport } from './binding.js'
 import type { PricingOptions, SubscriptionTier } from './catalog.js'
 import type { Clock } from './clock.js'
@@ -11,16 +12,13 @@ import type { BillingHandler } from './express.js'
 import { createMiddleware, type MiddlewareOptions } from './middleware.js'
 import type { BillingEvents } from './notices.js'
 import { checkFunction, checkOptions, checkString } from './options.js'
-import { StripeService, type StripeServiceOptions } from './stripeService.js'
+import { StripeOutbox } from './stripeOutbox.js'
+import type { StripeServiceOptions } from './stripeService.js'
 import { createStripeWebhook, type StripeSource, type StripeWebhookOptions } from './stripeWebhook.js'
+import { type UsageExport, usageExport } from './usageExport.js'
 import { createUsageHandler, type UsageHandlerOptions } from './usageHandler.js'
+import { UsageSender } from './usageSender.js'
 import { UsageTracker } from './usageTracker.js'
-
-/** How a {@link Billing} reaches Stripe, and how it knows Stripe. */
-export interface BillingStripeOptions extends StripeServiceOptions {
-  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
-  webhookSecret?: string | string[]
-}
 
 /** How to open a {@link Billing}. Everything has a default. */
 export interface BillingOptions {
@@ -71,13 +69,19 @@ export interface BillingOptions {
    * `[50, 80, 100]`. `[]` tells of none.
    */
   thresholds?: number[]
-  /** For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment. */
+  /**
+   * For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment, read when they are
+   * needed; with `exportUsage` the key is read at once.
+   */
   stripe?: BillingStripeOptions
   /** Is told of every operation. */
   actionLogger?: ActionLogger
   /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
   clock?: Clock
 }
+
+/** Of an attempt to report usage: shorter than for others, as it is tried again anyway. */
+const SENDER_TIMEOUT_MS = 20_000
 
 const OPTIONS: (keyof BillingOptions)[] = [
   'dir',
@@ -117,26 +121,51 @@ export class Billing {
   /** Customers. */
   readonly customers: Customers
   /** Stripe, with this Billing's tiers. */
-  readonly stripe: StripeService
+  readonly stripe: BillingStripe
   readonly #engine: Engine
   readonly #stripeSource: StripeSource
+  #sender: UsageSender | undefined
 
   constructor(options: BillingOptions = {}) {
     checkOptions('new Billing', options, OPTIONS)
     const { stripe, ...engineOptions } = options
-    const { webhookSecret, ...serviceOptions } = stripe ?? {}
-    const stripeOptions = { ...(options.tiers && { tiers: options.tiers }), ...serviceOptions }
-    this.stripe = new StripeService({ actionLogger: options.actionLogger, clock: options.clock, ...stripeOptions })
+    const { webhookSecret, exportUsage, ...given } = stripe ?? {}
+    const stripeOptions = { ...(options.tiers && { tiers: options.tiers }), ...given }
+    const exported = usageExport(exportUsage)
     this.#stripeSource = {
       webhookSecret,
-      hasSecretKey: () => Boolean(serviceOptions.secretKey || process.env['STRIPE_SECRET_KEY']),
+      hasSecretKey: () => Boolean(given.secretKey || process.env['STRIPE_SECRET_KEY']),
       retrieveSubscription: (id) => this.stripe.retrieveSubscription(id),
     }
-    this.#engine = new Engine(engineOptions)
     const source = (): Engine => this.#engine
+    this.stripe = new BillingStripe(
+      { actionLogger: options.actionLogger, clock: options.clock, ...stripeOptions },
+      new StripeOutbox(source, () => this.#sender),
+    )
+    this.#engine = new Engine({ ...engineOptions, ...(exported !== undefined && { export: exported?.rule ?? null }) })
+    if (exported) this.#sender = this.#startSender(exported, given)
     this.usage = new UsageTracker(source)
     this.keys = new ApiKeys(source)
     this.customers = new Customers(source)
+  }
+
+  #startSender({ sender }: UsageExport, stripe: StripeServiceOptions): UsageSender {
+    const { baseUrl, meterEventsBaseUrl, apiVersion, timeoutMs = SENDER_TIMEOUT_MS } = stripe
+    const secretKey = stripe.secretKey || process.env['STRIPE_SECRET_KEY'] || ''
+    const callsPerSecond = sender.callsPerSecond ?? (/^(sk|rk)_live_/.test(secretKey) ? 200 : 20)
+    try {
+      const started = new UsageSender(this.#engine, {
+        ...sender,
+        callsPerSecond,
+        stripe: { secretKey, baseUrl, meterEventsBaseUrl, apiVersion, timeoutMs },
+      })
+      this.#engine.beforeClosing(() => started.close())
+      return started
+    } catch (error) {
+      // What is wrong is told here; nobody will ever close the engine.
+      this.#engine.close().catch(() => {})
+      throw error
+    }
   }
 
   /** The database file; with PostgreSQL the directory of the journals. */

@@ -1,7 +1,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { setImmediate } from 'node:timers'
 import { ActionLog, type ActionLogger } from './actionLog.js'
-import type { NativeEngine, PriceInput } from './binding.js'
+import type { ExportRuleInput, NativeEngine, PriceInput } from './binding.js'
 import {
   checkRequiredTiers,
   endpointPricing,
@@ -39,6 +39,8 @@ export interface EngineOptions {
   pricing?: PricingOptions
   timeZone?: string
   durability?: string
+  /** What is reported to Stripe; `null`: nothing any more. */
+  export?: ExportRuleInput | null
   storeDeadlineMs?: number
   thresholds?: number[]
   actionLogger?: ActionLogger
@@ -72,6 +74,7 @@ export class Engine {
   #isHandingOver = false
   /** What ends the billing of responses that have ended. */
   readonly #endings = new Set<Promise<void>>()
+  readonly #beforeClosing: (() => Promise<void>)[] = []
   readonly #handOver = (): void => {
     this.#isHandingOver = false
     this.#native.handOver()
@@ -101,6 +104,7 @@ export class Engine {
       now: this.now(),
       deadlineMs: this.#deadlineMs,
       thresholds,
+      ...(options.export !== undefined && { export: options.export }),
       ...(options.durability !== undefined && { durability: options.durability }),
       ...(tiers && { tiers }),
       ...(options.timeZone !== undefined && { timeZone: options.timeZone }),
@@ -148,6 +152,16 @@ export class Engine {
     void ending.then(() => this.#endings.delete(ending))
   }
 
+  /** Makes a part that works on this engine. */
+  startSender<T>(start: (native: NativeEngine, now: number) => T): T {
+    return start(this.#native, this.now())
+  }
+
+  /** Closing begins with this. */
+  beforeClosing(step: () => Promise<void>): void {
+    this.#beforeClosing.push(step)
+  }
+
   /** Ends holds without an event; tells whether they had not ended before. */
   void(holds: number[]): boolean {
     return this.#native.void(holds)
@@ -174,6 +188,7 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
+    await Promise.allSettled(this.#beforeClosing.map((step) => step()))
     while (this.#endings.size > 0) await Promise.all(this.#endings)
     return this.call<void>((engine, ticket) => engine.close(ticket))
   }

@@ -40,6 +40,7 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
  * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
  * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
+ * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
  * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
  * | `internal` | a bug in Weighbridge: please report it |
  */
@@ -79,6 +80,7 @@ export type BillingErrorCode =
   | 'webhook_secret_missing'
   | 'webhook_too_large'
   | 'webhook_in_progress'
+  | 'export_timeout'
   | 'native_load_failed'
   | 'internal'
 

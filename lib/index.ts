@@ -7,9 +7,19 @@ import { UsageTracker } from './usageTracker.js'
 
 export type { ActionLogger } from './actionLog.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
-export { type BillingOptions, type BillingStripeOptions } from './billing.js'
+export { type BillingOptions } from './billing.js'
+export { type BillingStripe, type BillingStripeOptions } from './billingStripe.js'
 export { type PostgresOptions } from './engine.js'
-export type { ApiKey, Customer, JournalReport, StripeEventRecord, TakeoverReport, UsageRow } from './binding.js'
+export type {
+  ApiKey,
+  Customer,
+  JournalReport,
+  StripeEventRecord,
+  TakeoverReport,
+  UsageBacklog,
+  UsageReport,
+  UsageRow,
+} from './binding.js'
 export {
   type EndpointPricing,
   endpointPricing,
@@ -91,6 +101,8 @@ export type {
 } from './stripeRequests.js'
 export type { ChangeTierOptions, StripeServiceOptions } from './stripeService.js'
 export type { StripeWebhookOptions } from './stripeWebhook.js'
+export type { StripeOutbox, UsageReportPage } from './stripeOutbox.js'
+export type { MeterExport, UsageExportOptions } from './usageExport.js'
 export type { UsageHandlerOptions } from './usageHandler.js'
 export type {
   Consumption,

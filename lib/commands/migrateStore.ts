@@ -136,6 +136,7 @@ function sizes(totals: MigrationTotals): [string, number][] {
     ['hourly rollups', totals.rollups],
     ['subscriptions', totals.subscriptions],
     ['Stripe events', totals.stripeEvents],
+    ['usage reports', totals.reports],
   ]
 }
 
