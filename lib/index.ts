@@ -10,15 +10,7 @@ export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification }
 export { type BillingOptions } from './billing.js'
 export { type BillingStripe, type BillingStripeOptions } from './billingStripe.js'
 export { type PostgresOptions } from './engine.js'
-export type {
-  ApiKey,
-  Customer,
-  JournalReport,
-  TakeoverReport,
-  UsageBacklog,
-  UsageReport,
-  UsageRow,
-} from './binding.js'
+export type { ApiKey, Customer, JournalReport, TakeoverReport, UsageBacklog, UsageReport, UsageRow } from './binding.js'
 export {
   type EndpointPricing,
   endpointPricing,
