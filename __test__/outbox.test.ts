@@ -27,7 +27,11 @@ async function makeCustomers(billing: Billing, count: number): Promise<void> {
   const numbers = Array.from({ length: count }, (_, number) => number + 1)
   await Promise.all(
     numbers.map((number) =>
-      billing.customers.upsert({ id: `customer-${number}`, stripeCustomerId: `cus_${number}`, subscriptionId: 'sub_1' }),
+      billing.customers.upsert({
+        id: `customer-${number}`,
+        stripeCustomerId: `cus_${number}`,
+        subscriptionId: 'sub_1',
+      }),
     ),
   )
 }

@@ -7,9 +7,11 @@ import { sharedDatabase } from './support/postgres'
 import { type Program, start } from './support/processes'
 import { StripeMeters } from './support/stripeMeters'
 
-const EVENTS = 500
-const UNITS = 100
+const EVENTS = 250
+const UNITS = 200
 const CUSTOMERS = 20
+/** Without a divisor in common with the customers, so that everybody has usage in all of them. */
+const WINDOWS = 7
 const PROCESSES = ['one', 'two']
 const KILLS = 6
 const REQUESTS_BETWEEN_KILLS = 40
@@ -55,7 +57,7 @@ async function flow(place: BillingOptions): Promise<void> {
   // This process counts, sends and is closed before the others begin: those are killed.
   await billing.close()
 
-  const share = { events: EVENTS, units: UNITS, customers: CUSTOMERS, from, windows: 20, ...place, stripe }
+  const share = { events: EVENTS, units: UNITS, customers: CUSTOMERS, from, windows: WINDOWS, ...place, stripe }
   const begin = (name: string): Program => start('export.cjs', { name, ...share })
   const programs = new Map(PROCESSES.map((name) => [name, begin(name)]))
   for (const program of programs.values()) await program.next()
@@ -70,7 +72,7 @@ async function flow(place: BillingOptions): Promise<void> {
   for (const program of programs.values()) expect(await program.next()).toBe('recorded')
 
   const last = openBilling({ ...place, stripe })
-  await last.stripe.outbox.flush({ timeoutMs: 50_000 })
+  await last.stripe.outbox.flush({ timeoutMs: 100_000 })
   expect(meters.totals).toEqual(expected())
   expect(await totals(last)).toMatchObject({ units: EVENTS * UNITS * PROCESSES.length })
   expect(await last.stripe.outbox.backlog()).toEqual([])
@@ -86,9 +88,9 @@ async function flow(place: BillingOptions): Promise<void> {
 
 test('100,000 units arrive to the unit, over faults and kill -9s of two processes on one file', async () => {
   await flow({ dir: temporaryDirectory() })
-})
+}, 150_000)
 
 test('100,000 units arrive to the unit, over faults and kill -9s of two processes on one PostgreSQL', async () => {
   const database = sharedDatabase()
   await flow({ dir: temporaryDirectory(), ...database.options })
-})
+}, 150_000)

@@ -124,7 +124,7 @@ export class Billing {
   readonly stripe: BillingStripe
   readonly #engine: Engine
   readonly #stripeSource: StripeSource
-  #sender: UsageSender | undefined
+  readonly #sender: UsageSender | undefined
 
   constructor(options: BillingOptions = {}) {
     checkOptions('new Billing', options, OPTIONS)
@@ -142,30 +142,12 @@ export class Billing {
       { actionLogger: options.actionLogger, clock: options.clock, ...stripeOptions },
       new StripeOutbox(source, () => this.#sender),
     )
+    this.#sender = exported ? usageSender(exported, given) : undefined
     this.#engine = new Engine({ ...engineOptions, ...(exported !== undefined && { export: exported?.rule ?? null }) })
-    if (exported) this.#sender = this.#startSender(exported, given)
+    this.#sender?.start(this.#engine)
     this.usage = new UsageTracker(source)
     this.keys = new ApiKeys(source)
     this.customers = new Customers(source)
-  }
-
-  #startSender({ sender }: UsageExport, stripe: StripeServiceOptions): UsageSender {
-    const { baseUrl, meterEventsBaseUrl, apiVersion, timeoutMs = SENDER_TIMEOUT_MS } = stripe
-    const secretKey = stripe.secretKey || process.env['STRIPE_SECRET_KEY'] || ''
-    const callsPerSecond = sender.callsPerSecond ?? (/^(sk|rk)_live_/.test(secretKey) ? 200 : 20)
-    try {
-      const started = new UsageSender(this.#engine, {
-        ...sender,
-        callsPerSecond,
-        stripe: { secretKey, baseUrl, meterEventsBaseUrl, apiVersion, timeoutMs },
-      })
-      this.#engine.beforeClosing(() => started.close())
-      return started
-    } catch (error) {
-      // What is wrong is told here; nobody will ever close the engine.
-      this.#engine.close().catch(() => {})
-      throw error
-    }
   }
 
   /** The database file; with PostgreSQL the directory of the journals. */
@@ -281,4 +263,13 @@ function checkEvent(name: keyof BillingEvents, listener: unknown): void {
   if (!EVENTS.includes(name))
     throw invalidArgument(`there is no event ${JSON.stringify(name)}; use ${EVENTS.join(', ')}`)
   checkFunction('listener', listener ?? null)
+}
+
+/** Everything is looked at before the store is opened. */
+function usageSender({ sender }: UsageExport, stripe: StripeServiceOptions): UsageSender {
+  const { baseUrl, meterEventsBaseUrl, apiVersion, timeoutMs = SENDER_TIMEOUT_MS } = stripe
+  const secretKey = stripe.secretKey || process.env['STRIPE_SECRET_KEY'] || ''
+  const callsPerSecond = sender.callsPerSecond ?? (/^(sk|rk)_live_/.test(secretKey) ? 200 : 20)
+  const options = { secretKey, baseUrl, meterEventsBaseUrl, apiVersion, timeoutMs }
+  return new UsageSender({ ...sender, callsPerSecond, stripe: options })
 }

@@ -152,9 +152,9 @@ export class Engine {
     void ending.then(() => this.#endings.delete(ending))
   }
 
-  /** Makes a part that works on this engine. */
-  startSender<T>(start: (native: NativeEngine, now: number) => T): T {
-    return start(this.#native, this.now())
+  /** Lets another part of the native side work on this engine. */
+  attach(start: (native: NativeEngine) => void): void {
+    start(this.#native)
   }
 
   /** Closing begins with this. */

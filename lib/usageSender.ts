@@ -12,18 +12,23 @@ const PULSE_MS = 1_000
 export class UsageSender {
   readonly #tickets = new Tickets()
   readonly #native: NativeSender
-  readonly #pulse: NodeJS.Timeout
+  #pulse: NodeJS.Timeout | undefined
 
-  constructor(engine: Engine, input: SenderInput) {
+  /** Looks at everything, and starts nothing. */
+  constructor(input: SenderInput) {
     try {
-      this.#native = engine.startSender(
-        (nativeEngine, now) => new (native().NativeSender)(nativeEngine, now, input, this.#tickets.deliver),
-      )
+      this.#native = new (native().NativeSender)(input, this.#tickets.deliver)
     } catch (error) {
       this.#tickets.dispose()
       throw error instanceof BillingError ? error : fromNative(error)
     }
+  }
+
+  /** Begins to send what this engine's store has, and ends when it closes. */
+  start(engine: Engine): void {
+    engine.attach((nativeEngine) => this.#native.start(nativeEngine, engine.now()))
     this.#pulse = setInterval(() => this.#native.tell(engine.now()), PULSE_MS).unref()
+    engine.beforeClosing(() => this.#close())
   }
 
   /** Resolves when nothing is left to be sent now. */
@@ -35,7 +40,7 @@ export class UsageSender {
   }
 
   /** Resolves when what was under way is settled. */
-  async close(): Promise<void> {
+  async #close(): Promise<void> {
     clearInterval(this.#pulse)
     await this.#tickets.promise<void>((ticket) => this.#native.close(ticket)).finally(() => this.#tickets.dispose())
   }

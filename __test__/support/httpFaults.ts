@@ -67,7 +67,8 @@ export class HttpFaults {
     this.requests += 1
     this.onRequest()
     const body = Buffer.concat(chunks)
-    const fault = this.always ?? (this.#random() < this.share ? FAULTS[Math.floor(this.#random() * FAULTS.length)] : undefined)
+    const fault =
+      this.always ?? (this.#random() < this.share ? FAULTS[Math.floor(this.#random() * FAULTS.length)] : undefined)
     if (fault !== undefined) this.happened.set(fault, (this.happened.get(fault) ?? 0) + 1)
     if (fault === 'limited') {
       const headers = { 'stripe-rate-limited-reason': 'global-rate', 'content-type': 'application/json' }

@@ -313,7 +313,7 @@ impl Engine {
     }
 
     /// Works on the outbox, on a thread of its own.
-    pub fn work_on_outbox(&self, job: Box<dyn FnOnce(Result<&dyn Store>) + Send>) {
+    pub fn work_on_outbox(&self, job: readers::Job) {
         self.readers.submit_outbox(job);
     }
 

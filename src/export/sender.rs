@@ -30,7 +30,7 @@ const MOST_CALLS: usize = CALLS as usize;
 const PAUSE_FROM: Duration = Duration::from_millis(500);
 const PAUSE_TO: Duration = Duration::from_secs(300);
 /// For settling a report after its call: until then nobody else claims it.
-const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING: Duration = Duration::from_secs(5);
 /// What was sent is remembered a little longer than usage can be sent at all.
 const KEPT_MILLIS: i64 = 40 * 24 * 3_600_000;
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);

@@ -1,6 +1,7 @@
 //! The sender of usage as a class.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use napi::bindgen_prelude::Error as JsError;
 use napi_derive::napi;
@@ -38,17 +39,19 @@ pub struct MeterTargetInput {
 
 #[napi]
 pub struct NativeSender {
-    sender: Sender,
+    sink: Arc<dyn UsageSink>,
+    calls_per_second: u32,
+    call_timeout: Duration,
     deliveries: Deliveries,
+    /// Once it has started.
+    sender: OnceLock<Sender>,
 }
 
 #[napi]
 impl NativeSender {
-    /// It does not keep the engine alive.
+    /// Looks at everything, and starts nothing.
     #[napi(constructor, catch_unwind)]
     pub fn new(
-        engine: &NativeEngine,
-        now: f64,
         input: SenderInput,
         #[napi(ts_arg_type = "(written: number[], batch: unknown[]) => void")] deliver: Deliver<'_>,
     ) -> Result<Self> {
@@ -57,36 +60,55 @@ impl NativeSender {
         let call_timeout = client_options.timeout * REQUESTS_IN_A_CALL;
         let client = Arc::new(StripeClient::new(client_options)?);
         let sink = sink(client, input.via.as_deref(), input.meters)?;
+        let deliveries =
+            Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
+        Ok(Self { sink, calls_per_second, call_timeout, deliveries, sender: OnceLock::new() })
+    }
+
+    /// Begins to send what this engine's store has. It does not keep the engine alive.
+    #[napi(catch_unwind)]
+    pub fn start(&self, engine: &NativeEngine, now: f64) -> Result<()> {
         let (holder, weak) = (engine.engine.holder().clone(), Arc::downgrade(&engine.engine));
         let store: StoreAccess = Arc::new(move |job| match weak.upgrade() {
             Some(engine) => engine.work_on_outbox(job),
             None => job(Err(closed())),
         });
-        let now = Timestamp::from_millis("clock.now()", now)?;
-        let sender = Sender::start(SenderOptions { holder, sink, store, calls_per_second, call_timeout, now })?;
-        let deliveries =
-            Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
-        Ok(Self { sender, deliveries })
+        let sender = Sender::start(SenderOptions {
+            holder,
+            sink: Arc::clone(&self.sink),
+            store,
+            calls_per_second: self.calls_per_second,
+            call_timeout: self.call_timeout,
+            now: Timestamp::from_millis("clock.now()", now)?,
+        })?;
+        // One that was started before goes on.
+        drop(self.sender.set(sender));
+        Ok(())
     }
 
     /// To be called now and then.
     #[napi(catch_unwind)]
     pub fn tell(&self, now: f64) -> Result<()> {
-        self.sender.tell(Timestamp::from_millis("clock.now()", now)?);
+        self.sender()?.tell(Timestamp::from_millis("clock.now()", now)?);
         Ok(())
     }
 
     /// Answers when nothing is left to be sent now.
     #[napi(catch_unwind)]
     pub fn flush(&self, ticket: f64, timeout_ms: f64) -> Result<()> {
-        self.sender.flush(millis("timeoutMs", timeout_ms)?, self.deliveries.reply(ticket, |()| ()));
+        self.sender()?.flush(millis("timeoutMs", timeout_ms)?, self.deliveries.reply(ticket, |()| ()));
         Ok(())
     }
 
     /// Answers when what is under way is settled.
     #[napi(catch_unwind)]
-    pub fn close(&self, ticket: f64) {
-        self.sender.close(self.deliveries.reply(ticket, |()| ()));
+    pub fn close(&self, ticket: f64) -> Result<()> {
+        self.sender()?.close(self.deliveries.reply(ticket, |()| ()));
+        Ok(())
+    }
+
+    fn sender(&self) -> crate::Result<&Sender> {
+        self.sender.get().ok_or_else(|| Error::new(Code::Internal, "the sender has not started"))
     }
 }
 

@@ -53,10 +53,10 @@ impl Agenda {
     }
 
     pub fn recur(&mut self, place: usize, grant: &Grant, after: Timestamp) {
-        if let Some(next) = grant.recurrence.as_ref().and_then(|recurrence| recurrence.after(after)) {
-            if grant.end().is_none_or(|(end, _)| next < end) {
-                self.0.insert((next, Due::Recurrence(place)));
-            }
+        if let Some(next) = grant.recurrence.as_ref().and_then(|recurrence| recurrence.after(after))
+            && grant.end().is_none_or(|(end, _)| next < end)
+        {
+            self.0.insert((next, Due::Recurrence(place)));
         }
     }
 }
