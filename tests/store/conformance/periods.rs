@@ -155,6 +155,9 @@ fn agrees(store: &dyn Store, anchors: &[(&str, Option<Timestamp>)]) -> Result<()
     Ok(())
 }
 
+/// Usage of one of the customers each, then a customer's new anchor.
+type Step = (Vec<(usize, Timestamp)>, usize, Option<Timestamp>);
+
 /// Each run begins in a place of its own; every other group is another store's.
 pub fn counters_equal_an_independent_count_whatever_the_anchors<F: Fixture>(_: &F) {
     let year = at("2026-01-01T00:00:00Z").as_millis();
@@ -165,7 +168,7 @@ pub fn counters_equal_an_independent_count_whatever_the_anchors<F: Fixture>(_: &
     let facts = prop::collection::vec((0..2usize, instant(0..4_000)), 0..20);
     let steps = prop::collection::vec((facts, 0..2usize, prop::option::of(instant(0..4_000))), 1..6);
     let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
-    let run = |steps: Vec<(Vec<(usize, Timestamp)>, usize, Option<Timestamp>)>| {
+    let run = |steps: Vec<Step>| {
         let place = F::new();
         let stores = [place.open(), place.open()];
         let names = ["ann", "bob"];
