@@ -81,6 +81,41 @@ export interface TakeoverReport {
   /** What was brought in from the journals of processes that had ended without `close()`. */
   journals: JournalReport
 }
+/** How much usage is in a state on its way to Stripe. */
+export interface UsageBacklog {
+  /** `pending`, `sending`, `dead`, `uncertain` or `frozen`: see `UsageReport`. */
+  state: string
+  reports: number
+  units: number
+  /** When the oldest of their windows began, milliseconds since the epoch. */
+  since: number
+}
+/** What a customer used of a meter in one window of time, on its way to Stripe. Instants are milliseconds since the epoch. */
+export interface UsageReport {
+  /** The identifier and idempotency key of every attempt to send it. */
+  id: string
+  customerId: string
+  eventType: 'api_request' | 'agent_execution' | 'data_access'
+  stripeCustomerId: string
+  subscriptionId: string | null
+  windowStart: number
+  /** When the last of its events happened: the timestamp that Stripe is told. */
+  timestamp: number
+  units: number
+  /**
+   * `pending`: it waits. `sending`: a process has claimed it. `sent`: Stripe took it. `dead`: Stripe refused it, see
+   * `reason`. `uncertain`: nobody knows whether it arrived, and to send it again might count it twice. `frozen`: it is
+   * older than Stripe takes.
+   */
+  state: 'pending' | 'sending' | 'sent' | 'dead' | 'uncertain' | 'frozen'
+  attempts: number
+  /** Why the last attempt failed. */
+  reason: string | null
+  /** An attempt may have arrived without an answer. */
+  inDoubt: boolean
+  /** When it is tried next; while it is `sending`, until when it is claimed. */
+  dueAt: number
+}
 /** One row of a usage report. What the report was not grouped by is left out. */
 export interface UsageRow {
   /** `[windowStart, windowEnd)`, milliseconds since the epoch: the part of the window that lies between `from` and `to`. */
@@ -120,13 +155,15 @@ export interface KeyVerification {
    * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
    */
   code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
+  /** Whose key it is, unless it is `malformed` or `unknown`. */
   customerId?: string
+  /** The id by which it is listed, rotated and revoked. */
   keyId?: string
 }
 /**
  * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
- * key holds at once in this Billing. In others on the same store no priced request passes with a revoked or expired key
- * either; whatever else changed there is seen within a quarter of a second.
+ * key holds at once in this Billing. In others on the same store a key that was revoked here is refused within a quarter of
+ * a second (a second on PostgreSQL behind a pooler that swallows `NOTIFY`), one that has expired at once.
  */
 export declare class ApiKeys {
   #private
@@ -158,6 +195,56 @@ export declare class ApiKeys {
    * @throws BillingError `unknown_key`.
    */
   revoke(id: string): Promise<ApiKey>
+}
+/** One page of reports. */
+export interface UsageReportPage {
+  data: UsageReport[]
+  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
+  hasMore: boolean
+}
+/**
+ * Usage on its way to Stripe. What is counted for a customer with a `stripeCustomerId` is written here in the same
+ * transaction, and sent in the background by every process whose `stripe.exportUsage` says so.
+ */
+export declare class StripeOutbox {
+  #private
+  /**
+   * Sends what was counted before, without waiting for the end of its window, and resolves when nothing is left to be sent,
+   * by whichever process. What Stripe has refused stays: see {@link StripeOutbox.backlog}.
+   *
+   * @param options `timeoutMs`: by default 30,000.
+   * @throws BillingError `export_timeout` where it takes longer; it goes on in the background. `invalid_argument` where this
+   * Billing has no `stripe.exportUsage`. A `store_*` code.
+   */
+  flush(options?: { timeoutMs?: number }): Promise<void>
+  /** How much is where, except what was sent: nothing is `dead`, `uncertain` or `frozen` where all is well. */
+  backlog(): Promise<UsageBacklog[]>
+  /**
+   * The reports in the order of their ids, which is that of their making, a page at a time. Those that were sent are kept for
+   * 40 days.
+   *
+   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
+   */
+  list(options?: {
+    state?: UsageReport['state']
+    customerId?: string
+    limit?: number
+    startingAfter?: string
+  }): Promise<UsageReportPage>
+  /**
+   * Sends again what Stripe has refused, when the cause is mended: as a new report, with another id.
+   *
+   * @returns Whether a `dead` report has this id.
+   */
+  retry(id: string): Promise<boolean>
+  /**
+   * Tells that Stripe has rejected a report after it took it, as its event `v1.billing.meter.error_report_triggered` says:
+   * it becomes `dead`, with the reason.
+   *
+   * @param id The identifier that the event names.
+   * @returns The report, and so the customer; `null` where no report has this id.
+   */
+  reject(id: string, reason: string): Promise<UsageReport | null>
 }
 /** A subscription tier. The limits are for a billing period: a calendar month in the configured time zone. */
 export interface SubscriptionTier {
@@ -228,928 +315,6 @@ export declare class ManualClock implements Clock {
   /** Moves the clock forwards, or backwards by a negative number. */
   advance(milliseconds: number): void
 }
-/** What to change of a customer: what is left out stays, `null` clears. */
-export interface CustomerUpdate {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  id: string
-  /** The id of a tier. */
-  tier?: string | null
-  /** At Stripe. What webhooks have told of it takes effect at once, in the place of `tier`. */
-  subscriptionId?: string | null
-  /** At Stripe. What webhooks have told of his subscriptions takes effect at once, in the place of `tier`. */
-  stripeCustomerId?: string | null
-  /** A suspended customer's requests are answered 403. */
-  suspended?: boolean
-}
-/** One page of customers. */
-export interface CustomerPage {
-  data: Customer[]
-  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
-  hasMore: boolean
-}
-/** The customers. One comes into being with the first key, event or `upsert`. */
-export declare class Customers {
-  #private
-  /**
-   * Makes or changes a customer. A new tier's limits hold from the next check on; what was used in the period stays used.
-   *
-   * @throws BillingError `invalid_argument`, or `unknown_tier`.
-   */
-  upsert(update: CustomerUpdate): Promise<Customer>
-  /** `null` for a customer never seen. */
-  get(id: string): Promise<Customer | null>
-  /**
-   * The customers in the order of their ids, a page at a time.
-   *
-   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
-   */
-  list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
-}
-/**
- * What went wrong, for a program. Codes never change their meaning.
- *
- * | code | what to do |
- * |---|---|
- * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
- * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
- * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
- * | `amount_overflow` | a sum of money no longer fits 28 digits |
- * | `unknown_tier` | no tier has this id |
- * | `unknown_key` | no API key has this id |
- * | `key_exists` | the imported secret is an API key already |
- * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
- * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
- * | `closed` | `close()` was called |
- * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
- * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
- * | `store_busy` | another process held the database's lock for five seconds: try again |
- * | `store_full` | the disk is full: make room and try again |
- * | `store_read_only` | the database or its directory cannot be written |
- * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
- * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
- * | `store_corrupt` | the database file is damaged: restore a backup |
- * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
- * | `store_unavailable` | the store failed in another way: the message says how |
- * | `store_in_use` | processes use the store that is to be moved: close them |
- * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
- * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
- * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
- * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
- * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
- * | `stripe_price_not_metered` | the subscription's price takes no usage |
- * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
- * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
- * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
- * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
- * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
- * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
- * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
- * | `internal` | a bug in Weighbridge: please report it |
- */
-export type BillingErrorCode =
-  | 'invalid_argument'
-  | 'invalid_catalog'
-  | 'metadata_too_large'
-  | 'amount_overflow'
-  | 'unknown_tier'
-  | 'unknown_key'
-  | 'key_exists'
-  | 'key_revoked'
-  | 'idempotency_conflict'
-  | 'closed'
-  | 'close_timeout'
-  | 'overloaded'
-  | 'store_busy'
-  | 'store_full'
-  | 'store_read_only'
-  | 'store_newer'
-  | 'store_foreign'
-  | 'store_corrupt'
-  | 'store_timeout'
-  | 'store_unavailable'
-  | 'store_in_use'
-  | 'store_not_empty'
-  | 'store_moving'
-  | 'store_moved'
-  | 'migration_mismatch'
-  | 'stripe_key_missing'
-  | 'stripe_price_not_metered'
-  | 'webhook_signature_invalid'
-  | 'webhook_payload_invalid'
-  | 'webhook_body_consumed'
-  | 'webhook_secret_missing'
-  | 'webhook_too_large'
-  | 'webhook_in_progress'
-  | 'native_load_failed'
-  | 'internal'
-/**
- * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
- * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
- */
-export declare class BillingError extends Error {
-  readonly name: string
-  /** Stable, for programs; the message is for people. */
-  readonly code: BillingErrorCode
-  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
-}
-/** A mistake in a catalog. */
-export interface CatalogMistake {
-  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
-  place: string
-  /** What is wrong there and what to do, for people. It names the place too. */
-  message: string
-}
-/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
-export declare class CatalogError extends BillingError {
-  readonly name: string
-  /** At least one. */
-  readonly mistakes: readonly CatalogMistake[]
-}
-/**
- * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
- *
- * @see https://docs.stripe.com/api/errors
- */
-export declare class StripeError extends Error {
-  readonly name: string
-  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
-  readonly type: string
-  /** Stripe's code, such as `resource_missing`. */
-  readonly code: string | undefined
-  /** The parameter that it is about. */
-  readonly param: string | undefined
-  readonly decline_code: string | undefined
-  /** The HTTP status; `undefined` where no answer came. */
-  readonly statusCode: number | undefined
-  /** For Stripe's support. */
-  readonly requestId: string | undefined
-}
-/** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
-export interface StripeEvent {
-  id: string
-  /** Such as `customer.subscription.updated`. */
-  type: string
-  [property: string]: any
-}
-/** What {@link generateTestHeader} signs. */
-export interface TestHeaderOptions {
-  /** The body, byte for byte as it will be sent. */
-  payload: string | Uint8Array
-  /** The secret of the webhook. */
-  secret: string
-  /** When it is to be signed, in seconds since the epoch: by default now, by the machine's clock. */
-  timestamp?: number
-}
-/**
- * A `Stripe-Signature` header for an event of your own, to test your webhook with; the `generateTestHeaderString` of
- * Stripe's package makes the same.
- *
- * ```ts
- * const payload = JSON.stringify({ id: 'evt_1', type: 'customer.subscription.updated', created, data: { object } })
- * const headers = { 'stripe-signature': generateTestHeader({ payload, secret: 'whsec_test' }) }
- * await fetch(`${url}/webhooks/stripe`, { method: 'POST', headers, body: payload })
- * ```
- *
- * @throws BillingError `invalid_argument`.
- */
-export declare function generateTestHeader(options: TestHeaderOptions): string
-/**
- * The event of a webhook, where the signature is of exactly these bytes: for handlers of your own. It takes what the
- * function of this name in Stripe's package takes, and several secrets, too. A signature from the future is refused
- * like one that is too old.
- *
- * @param payload The body as it was received: parsed and written again it is another one.
- * @param header The `Stripe-Signature` header.
- * @param secret The secret of the webhook, or several, as while it is rolled.
- * @param toleranceSeconds How old a signature may be: 300 by default, as in Stripe's package.
- * @param receivedAt In milliseconds since the epoch: by default now, by the machine's clock.
- * @throws BillingError `webhook_signature_invalid`, `webhook_payload_invalid`, `invalid_argument`.
- */
-export declare function constructEvent(
-  payload: string | Uint8Array,
-  header: string,
-  secret: string | string[],
-  toleranceSeconds?: number,
-  receivedAt?: number,
-): StripeEvent
-/** What a Billing tells by itself, and with what. */
-export interface BillingEvents {
-  /**
-   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
-   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
-   */
-  degraded: [
-    failure: {
-      code: BillingErrorCode
-      message: string
-    },
-  ]
-  /** The store works again. */
-  recovered: []
-  /**
-   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
-   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
-   * or removed; it stays where it is and is tried again.
-   */
-  rejected: [
-    lines: {
-      lines: number
-      file: string
-    },
-  ]
-  /**
-   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
-   * where the process dies meanwhile.
-   */
-  stripeEvent: [event: StripeEvent]
-}
-/** How Weighbridge uses a PostgreSQL database. */
-export interface PostgresOptions {
-  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
-  schema?: string
-  /**
-   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
-   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
-   */
-  retentionMonths?: number
-}
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  limit: number | null
-  used: number
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
-}
-/** Why a request was not let through. */
-export type RefusalCode =
-  | 'api_key_required'
-  | 'invalid_key'
-  | 'customer_suspended'
-  | 'tier_required'
-  | 'usage_limit_exceeded'
-  | 'unpriced_endpoint'
-  | 'invalid_idempotency_key'
-  | 'idempotency_conflict'
-  | 'internal'
-/** The answer to a request that is not let through. */
-export interface Refusal {
-  code: RefusalCode
-  status: number
-  body: Record<string, unknown>
-}
-/** A request that is not made: of a key, or of a customer with any valid key. */
-export interface Question {
-  key?: string
-  customerId?: string
-  method: string
-  /** The full path; a query string does not matter. */
-  path: string
-  /** How many units it would take: 1 by default. */
-  units?: number
-}
-/** What would become of a request, and why. */
-export interface Explanation {
-  /** Whether it would be let through. */
-  allowed: boolean
-  /** `recorded`: counted. `unpriced`: let through and not counted. Otherwise why it would be refused. */
-  code: 'recorded' | 'unpriced' | RefusalCode
-  /** The status of the answer; 200 stands for what the handler says. */
-  status: number
-  /** The same for people. */
-  reason: string
-  /** The key, where one was asked about and it exists. */
-  key: ApiKey | null
-  customer: Customer | null
-  /** The route's price; `null` for a path without one. */
-  price: {
-    /** As the price list writes it. */
-    endpoint: string
-    /** A decimal in the currency's major unit, for each unit. */
-    pricePerRequest: string
-    /** A decimal: what all units cost. */
-    cost: string
-    requiredTier: string | null
-  } | null
-  /** Where the customer stands on the meter of requests. */
-  quota: {
-    eventType: string
-    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
-    periodStart: number
-    periodEnd: number
-    /** `null` without a limit. */
-    limit: number | null
-    /** What is recorded, all that this process has admitted included. */
-    used: number
-    remaining: number | null
-    /** Units that are set aside for this process and not used. */
-    leasedHere: number
-    /** Units that are set aside for others; what they do not use comes back when it is asked for. */
-    leasedElsewhere: number
-  } | null
-}
-/** What a handler learns when it is done. */
-export interface Settlement {
-  /**
-   * How many units the request took, all in all: a whole number from 0. By default what was counted and held. With 0 nothing
-   * is billed, as by `void()`.
-   */
-  units?: number
-  /**
-   * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
-   * the cost of those units that go beyond what was counted before.
-   */
-  cost?: number | string
-  /**
-   * Kept with the event, beside the method and the user agent: at most 16 KiB of JSON. With `billOn: 'request'` it is kept
-   * with those units that go beyond what was counted before.
-   */
-  metadata?: Record<string, any>
-}
-/**
- * What a middleware leaves on the request: where the customer stands, and how to bill what is only known later.
- *
- * ```ts
- * app.post('/api/assistant', async (req, res) => {
- *   if (!(await req.billing!.hold(4000))) return res.status(429).end()
- *   const answer = await assistant(req.body)
- *   await req.billing!.settle({ units: answer.tokens })
- *   res.json(answer)
- * })
- * ```
- *
- * A request's billing ends once: the first `settle()` or `void()`, or else, where something is held, the end of the response: it is
- * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
- * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
- */
-export interface RequestBilling extends Quota {
-  /**
-   * `recorded`: counted. `held`: counted when the response is finished (`billOn: 'success'`). `duplicate`: its idempotency
-   * key was counted before. `unpriced`: it costs nothing. `unrecorded`: the store is away, and it passed uncounted
-   * (`passOnStoreError`).
-   */
-  code: 'recorded' | 'held' | 'duplicate' | 'unpriced' | 'unrecorded'
-  /** Whether the store was away when the request was let through. */
-  degraded: boolean
-  /**
-   * Sets units apart, so many all in all (a whole number from 1), and answers whether the limit has room for them. What is
-   * not settled goes back, at the latest after an hour. Where nothing is billed (`duplicate`, `unpriced`, `unrecorded`) it
-   * answers `true` and sets nothing apart; where the request's billing has ended, `false`.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code where the store is away and what is leased to
-   * this process does not suffice (`store_timeout` after `storeDeadlineMs`), also with `passOnStoreError`.
-   */
-  hold(units: number): Promise<boolean>
-  /**
-   * Bills what the request really took. More units than were held have been used all the same, and are counted past the
-   * limit. Resolves, when that is durable, with `true`; with `false` where the request's billing had ended before, or there
-   * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
-   *
-   * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
-   * (with `billOn: 'request'`), and for a cost or metadata of no units; `metadata_too_large`, `amount_overflow`; `closed`,
-   * `overloaded` or a `store_*` code where it could not be written. Then it has not ended: it can be settled again, and
-   * otherwise ends with the response.
-   */
-  settle(settlement?: Settlement): Promise<boolean>
-  /**
-   * Bills nothing of what is held; units that were counted before (`billOn: 'request'`) stay counted. Answers `false` where
-   * nothing was held, or the request's billing had ended before.
-   */
-  void(): boolean
-}
-declare global {
-  namespace Express {
-    interface Request {
-      /** Whose API key the request came with. Set by Weighbridge. */
-      customerId?: string
-      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
-      subscriptionId?: string
-      /** The customer's tier, where he has one. Set by Weighbridge. */
-      billingTier?: string
-      /** Where the customer stands, and how to bill what is known later. Set by Weighbridge. */
-      billing?: RequestBilling
-    }
-  }
-}
-/** A request of Express 4 or 5, as far as Weighbridge needs it. */
-export interface BillingRequest extends IncomingMessage, Express.Request {
-  baseUrl: string
-  originalUrl: string
-  path: string
-  /** Of the client, where Express tells. */
-  readonly ip?: string | undefined
-  readonly protocol: string
-  readonly hostname: string
-  params: any
-  query: any
-  body?: any
-  customerId?: string
-  subscriptionId?: string
-  billingTier?: string
-  billing?: RequestBilling
-  /** A header. */
-  get(name: string): string | undefined
-  header(name: string): string | undefined
-}
-/** A response of Express 4 or 5, as far as Weighbridge needs it. */
-export interface BillingResponse extends ServerResponse {
-  status(code: number): this
-  sendStatus(code: number): this
-  json(body: unknown): this
-  send(body?: unknown): this
-  set(name: string, value: string): this
-  type(type: string): this
-}
-/** Goes on to the next handler, or with an error to the error handlers. */
-export type Next = (error?: any) => void
-/** A handler for `app.use` of Express 4 or 5. */
-export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
-interface Logger {
-  error(error: unknown): void
-}
-/** How a middleware behaves. Every function may also return a promise. */
-export interface MiddlewareOptions {
-  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
-  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
-  units?(req: BillingRequest): number | Promise<number>
-  /**
-   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
-   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
-   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
-   */
-  billOn?: 'request' | 'success'
-  /**
-   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
-   * default, then they are answered 500. See {@link Billing.on} for how to notice.
-   */
-  passOnStoreError?: boolean
-  /**
-   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
-   * goes to Express's error handlers.
-   */
-  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
-  /** The price list of this middleware, in the place of the engine's. */
-  pricing?: PricingOptions
-  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
-  unpriced?: 'pass' | 'refuse'
-  /**
-   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
-   * is then charged once; turn it off where clients could reuse one key for many requests that each cost you something.
-   */
-  idempotencyKey?: boolean
-  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
-  standardHeaders?: boolean
-  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
-  legacyHeaders?: boolean
-  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
-  problemDetails?: boolean
-  /** Where on the request the quota is left: `billing` by default. */
-  requestPropertyName?: string
-  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
-  logger?: Logger
-  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
-  caseSensitive?: boolean
-  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
-  strict?: boolean
-}
-/** How to reach Stripe. Everything has a default. */
-export interface StripeServiceOptions {
-  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
-  secretKey?: string
-  /** By default `https://api.stripe.com`. */
-  baseUrl?: string
-  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
-  apiVersion?: string
-  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
-  timeoutMs?: number
-  /** How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. */
-  maxNetworkRetries?: number
-  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
-  tiers?: SubscriptionTier[]
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock. */
-  clock?: Clock
-}
-/** An object of Stripe's API, as Stripe sent it. */
-export interface StripeObject {
-  id: string
-  object: string
-  [property: string]: any
-}
-/**
- * Customers, subscriptions and usage at Stripe. Making one reads nothing and connects to nothing; the first call rejects
- * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
- * stays the same over all attempts.
- */
-export declare class StripeService {
-  #private
-  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
-  constructor(options?: StripeServiceOptions)
-  /**
-   * Makes a customer.
-   *
-   * @param name By default what stands before the `@` of the e-mail address.
-   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`.
-   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  createCustomer(email: string, name?: string): Promise<StripeObject>
-  /**
-   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
-   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
-   * `latest_invoice.confirmation_secret` on newer ones.
-   *
-   * @param customerId Stripe's id of the customer.
-   * @param tierId The id of a tier: its `priceId` is subscribed to.
-   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
-   */
-  createSubscription(customerId: string, tierId: string): Promise<StripeObject>
-  /**
-   * A subscription as it is now.
-   *
-   * @param subscriptionId Stripe's id of it.
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  retrieveSubscription(subscriptionId: string): Promise<StripeObject>
-  /**
-   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
-   * meter, usage record summaries where the API version has them.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  getUsage(
-    customerId: string,
-    subscriptionId: string,
-  ): Promise<{
-    subscription: StripeObject
-    usage: StripeObject[]
-  }>
-  /**
-   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
-   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
-   *
-   * @param quantity Whole units from 0.
-   * @param timestamp Seconds since the epoch: by default now.
-   * @returns Stripe's meter event or usage record.
-   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
-   * silently dropped. StripeError.
-   */
-  recordUsage(subscriptionId: string, quantity: number, timestamp?: number): Promise<StripeObject>
-}
-/** How a Stripe webhook behaves. Everything has a default. */
-export interface StripeWebhookOptions {
-  /** The webhook's secret, or several while it is rolled, in the place of the `webhookSecret` of the Billing. */
-  secret?: string | string[]
-  /** How far the time of a signature may be from ours, in seconds, earlier or later: 300 by default. */
-  toleranceSeconds?: number
-  /**
-   * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
-   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time.
-   */
-  retrieve?: boolean
-  /** Where failures of Weighbridge itself are reported: `console` by default. */
-  logger?: Logger
-}
-/** How a usage handler finds out who asks. */
-export interface UsageHandlerOptions {
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** Where failures of Weighbridge itself are reported: `console` by default. */
-  logger?: Logger
-}
-/** What is counted. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access'
-/** Something that a customer used. */
-export interface UsageEvent {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  customerId: string
-  /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
-   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
-   */
-  id?: string
-  subscriptionId?: string
-  eventType: EventType
-  /** How many units it took: a whole number from 1, which is the default. */
-  units?: number
-  endpoint?: string
-  agentType?: string
-  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
-  timestamp: number
-  /**
-   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic.
-   */
-  cost: number | string
-  /** An object that JSON can hold, at most 16 KiB of it. */
-  metadata?: Record<string, any>
-}
-/** A customer's usage and limits in one period. */
-export interface CustomerUsage {
-  customerId: string
-  /** The first instant of the calendar month in the configured time zone, milliseconds since the epoch. */
-  currentPeriodStart: number
-  /** The first instant of the next one: the period is half-open. */
-  currentPeriodEnd: number
-  usage: {
-    apiRequests: number
-    agentExecutions: number
-    dataAccessQueries: number
-    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
-    totalCost: number
-  }
-  /** `Infinity` where there is no limit. */
-  limits: {
-    apiRequests: number
-    agentExecutions: number
-  }
-}
-/** What became of one event of a batch. */
-export type Recording =
-  | {
-      status: 'recorded' | 'duplicate'
-    }
-  | {
-      status: 'rejected'
-      code: BillingErrorCode
-      message: string
-    }
-/** What to consume: one unit of the meter by default. */
-export interface Consumption {
-  customerId: string
-  eventType: EventType
-  /** A whole number from 1, which is the default. All of them are admitted or none. */
-  units?: number
-  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
-  id?: string
-  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
-  endpoint?: string
-  /** Instead of the price list's. */
-  cost?: number | string
-  agentType?: string
-  metadata?: Record<string, any>
-}
-/** The answer to a consumption. */
-export interface ConsumptionResult extends Quota {
-  /** Whether it was counted, now or before. */
-  allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
-}
-/** What to report. */
-export interface UsageQuery {
-  /** Everybody's usage without it. */
-  customerId?: string
-  /** Milliseconds since the epoch; events from this instant on. */
-  from: number
-  /** Events before this instant. */
-  to: number
-  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
-  window?: 'hour' | 'day' | 'month'
-  /** One row for each customer, event type or endpoint. */
-  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
-}
-/**
- * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
- * opens on first use; `billing.usage` works on that Billing's.
- */
-export declare class UsageTracker {
-  #private
-  /**
-   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
-   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded.
-   */
-  recordEvent(event: UsageEvent): Promise<void>
-  /**
-   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
-   * others alone.
-   *
-   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
-   */
-  recordEvents(events: UsageEvent[]): Promise<Recording[]>
-  /**
-   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
-   * without events reads as zero. `null` for a customer never seen.
-   */
-  getCustomerUsage(
-    customerId: string,
-    options?: {
-      at?: number
-    },
-  ): Promise<CustomerUsage | null>
-  /**
-   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
-   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
-   */
-  checkLimits(customerId: string, eventType: string): Promise<boolean>
-  /**
-   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
-   * is admitted exactly up to the limit. A refusal is an answer, not an error.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted.
-   */
-  consume(consumption: Consumption): Promise<ConsumptionResult>
-  /**
-   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
-   * usage are left out.
-   */
-  query(query: UsageQuery): Promise<UsageRow[]>
-}
-/** How a {@link Billing} reaches Stripe, and how it knows Stripe. */
-export interface BillingStripeOptions extends StripeServiceOptions {
-  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
-  webhookSecret?: string | string[]
-}
-/** How to open a {@link Billing}. Everything has a default. */
-export interface BillingOptions {
-  /**
-   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
-   * opening: by default `logs/usage` below the working directory. It is made on first use.
-   */
-  dir?: string
-  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
-  path?: string
-  /**
-   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
-   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
-   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
-   * and `sslrootcert` mean what they mean to
-   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
-   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
-   * journals stay on this machine, in `dir`.
-   */
-  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
-  /** With a PostgreSQL database: how it is used. */
-  postgres?: PostgresOptions
-  /**
-   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
-   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
-   * longer listed stays for the customers who have it, below the listed ones.
-   */
-  tiers?: SubscriptionTier[]
-  /** The price list of this process: by default {@link endpointPricing}. */
-  pricing?: PricingOptions
-  /**
-   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
-   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
-   */
-  timeZone?: string
-  /**
-   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
-   * `'journal'` the journal is synced to the disk about once a second, in the background.
-   */
-  durability?: 'journal' | 'commit'
-  /**
-   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
-   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
-   */
-  storeDeadlineMs?: number
-  /** For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment. */
-  stripe?: BillingStripeOptions
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
-  clock?: Clock
-}
-/**
- * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
- *
- * ```ts
- * const billing = new Billing()
- * app.use('/api', billing.middleware())
- * app.get('/usage', billing.usageHandler())
- * ```
- *
- * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
- *
- * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
- * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
- */
-export declare class Billing {
-  #private
-  /** Recording and asking. */
-  readonly usage: UsageTracker
-  /** API keys. */
-  readonly keys: ApiKeys
-  /** Customers. */
-  readonly customers: Customers
-  /** Stripe, with this Billing's tiers. */
-  readonly stripe: StripeService
-  constructor(options?: BillingOptions)
-  /** The database file; with PostgreSQL the directory of the journals. */
-  get path(): string
-  /**
-   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
-   * is no need to wait for it: everything else waits by itself.
-   *
-   * @throws BillingError a `store_*` code that says why the store cannot be opened.
-   */
-  ready(): Promise<TakeoverReport>
-  /**
-   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
-   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
-   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
-   */
-  middleware(options?: MiddlewareOptions): BillingHandler
-  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
-  usageHandler(options?: UsageHandlerOptions): BillingHandler
-  /**
-   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
-   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
-   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
-   * often and in which order it is delivered. What each event does: docs/webhooks.md.
-   *
-   * ```ts
-   * app.post('/webhooks/stripe', billing.stripeWebhook())
-   * ```
-   *
-   * @throws BillingError `invalid_argument` for bad options.
-   */
-  stripeWebhook(options?: StripeWebhookOptions): BillingHandler
-  /**
-   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
-   */
-  stripeEvent(id: string): Promise<StripeEventRecord | null>
-  /**
-   * Listens for what happens by itself: see {@link BillingEvents}.
-   *
-   * ```ts
-   * billing.on('degraded', ({ code, message }) => alert(code, message))
-   * billing.on('recovered', () => calm())
-   * ```
-   */
-  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /** Listens no more. */
-  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /**
-   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
-   * Prices are those of this Billing; a middleware may have its own.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
-   */
-  explain(question: Question): Promise<Explanation>
-  /** Resolves when every event that was handed over before is in the store. */
-  flush(): Promise<void>
-  /**
-   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
-   * harmless.
-   *
-   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
-   */
-  close(options?: { timeoutMs?: number }): Promise<void>
-}
-/** What a billing period is counted in. */
-export type Interval = 'day' | 'week' | 'month' | 'year'
-/** The billing periods of a subscription, and an instant in one of them. Instants are milliseconds since 1970, UTC. */
-export interface BillingCycle {
-  /**
-   * From where periods are counted, as Stripe's `billing_cycle_anchor`: the start of one of them. Each begins so many
-   * intervals after the anchor, never after the period before it, so that an anchor on the 31st keeps its day: 31 January,
-   * 28 February, 31 March.
-   */
-  anchor: number
-  interval: Interval
-  /** How many intervals a period has: 1 by default, three years at most. */
-  intervalCount?: number
-  /**
-   * The IANA time zone on whose clock intervals are counted: by default UTC, as Stripe has it. A period that would begin at a
-   * time which the clocks skip begins as much later as they skip (02:30 is 03:30 where 02:00 is followed by 03:00), and at
-   * one that they show twice at the earlier.
-   */
-  timeZone?: string
-  /** A trial from here to the anchor, which is one period however long it is. */
-  trialStart?: number
-  /** The instant whose period is asked for, from 1970 on. It may be before the anchor. */
-  at: number
-}
-/** A half-open span of time: it holds its start and not its end. In milliseconds since 1970, UTC. */
-export interface Period {
-  start: number
-  end: number
-}
-/**
- * The billing period in which an instant lies. Every instant lies in exactly one, and each period begins where the one before
- * it ends.
- *
- * ```ts
- * periodContaining({ anchor: Date.UTC(2026, 0, 31), interval: 'month', at: Date.UTC(2026, 2, 1) })
- * // { start: Date.UTC(2026, 1, 28), end: Date.UTC(2026, 2, 31) }
- * ```
- *
- * A period that began before 1970 begins with 1970. The clocks' changes are known up to the year 2100.
- *
- * @throws BillingError `invalid_argument` where something is missing, unknown or out of range.
- * @see https://docs.stripe.com/billing/subscriptions/billing-cycle
- */
-export declare function periodContaining(cycle: BillingCycle): Period
 /**
  * An exact decimal: an amount, a rate or a quantity.
  *
@@ -1419,6 +584,1257 @@ export declare function quote(price: Price, quantity: DecimalInput, options?: Qu
  * @see https://docs.stripe.com/currencies
  */
 export declare function round(amount: DecimalInput, currency: string, mode?: RoundingMode): string
+/** A tier whose product and price Stripe shall have. */
+export interface StripeCatalogTier extends SubscriptionTier {
+  /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
+  lookupKey?: string
+}
+/** A meter that Stripe shall have, perhaps with a price for what it counts. */
+export interface StripeCatalogMeter {
+  /** What its events are called: `api_requests`. */
+  eventName: string
+  /** What it, and the product of its price, is called: by default `eventName`. */
+  displayName?: string
+  /** How a period's events become one number: by default `sum`. */
+  aggregation?: 'sum' | 'count' | 'last'
+  /** For each unit, in the currency's major unit. Left out, the meter gets no price. */
+  unitPrice?: DecimalInput
+  /** The lookup key of its price, of letters, digits, _ and -: by default `eventName`. */
+  lookupKey?: string
+}
+/** What Stripe's catalog shall hold. */
+export interface SyncCatalogOptions {
+  /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
+  tiers?: StripeCatalogTier[]
+  /** By default none. */
+  meters?: StripeCatalogMeter[]
+  /** Of ISO 4217: by default `usd`. */
+  currency?: string
+  /** Only says what would be done. */
+  dryRun?: boolean
+}
+/** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
+export interface StripeCatalogStep {
+  action: 'create' | 'keep'
+  object: 'billing.meter' | 'product' | 'price'
+  /** Of the price; a product has that of its price. */
+  lookupKey?: string
+  /** Of the meter, or of the one to which the price belongs. */
+  eventName?: string
+  /** The tier whose product or price it is. */
+  tierId?: string
+  /** Stripe's id; missing in a dry run where Stripe has yet to choose it. */
+  id?: string
+}
+/** An object of Stripe's API, as Stripe sent it. */
+export interface StripeObject {
+  id: string
+  object: string
+  [property: string]: any
+}
+/**
+ * Parameters under Stripe's own names, which are sent as they are: nested objects and arrays too, `null` unsets a field, and
+ * a `Date` becomes seconds since the epoch (in version 2 of the API an ISO string).
+ *
+ * @see https://docs.stripe.com/api
+ */
+export interface StripeParams {
+  [parameter: string]: unknown
+}
+/** What may differ from call to call, under the names of Stripe's own package. */
+export interface StripeRequestOptions {
+  /**
+   * The same key in a later call gives the answer of the first one, for at least 24 hours; by default a random one for each
+   * call. At most 255 characters. Without effect where a call changes nothing.
+   */
+  idempotencyKey?: string
+  /** The `Stripe-Version` of this call. */
+  apiVersion?: string
+  /** The connected account on whose behalf is asked, `acct_…`. */
+  stripeAccount?: string
+  /** For each attempt, in milliseconds. */
+  timeout?: number
+  /** How often to try again after the first attempt. */
+  maxNetworkRetries?: number
+}
+/** Where a customer pays or subscribes, on Stripe's page. The common parameters; all others may be given too. */
+export interface CheckoutSessionParams extends StripeParams {
+  mode: 'payment' | 'setup' | 'subscription'
+  /** Stripe's id of the customer. */
+  customer?: string
+  line_items?: {
+    price?: string
+    quantity?: number
+    [parameter: string]: unknown
+  }[]
+  success_url?: string
+  cancel_url?: string
+  /** Comes back in the session: for your own id of the customer. */
+  client_reference_id?: string
+}
+/** Where a customer sees his bills and changes his card or plan. */
+export interface PortalSessionParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer: string
+  return_url?: string
+}
+/** Of which customer or subscription, and after which changes. */
+export interface InvoicePreviewParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer?: string
+  subscription?: string
+  subscription_details?: {
+    items?: {
+      id?: string
+      price?: string
+      quantity?: number
+      deleted?: boolean
+      [parameter: string]: unknown
+    }[]
+    proration_behavior?: 'always_invoice' | 'create_prorations' | 'none'
+    [parameter: string]: unknown
+  }
+}
+/** How to reach Stripe. Everything has a default. */
+export interface StripeServiceOptions {
+  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
+  secretKey?: string
+  /** By default `https://api.stripe.com`. */
+  baseUrl?: string
+  /** Where the stream of meter events goes: by default `https://meter-events.stripe.com`. */
+  meterEventsBaseUrl?: string
+  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
+  apiVersion?: string
+  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
+  timeoutMs?: number
+  /**
+   * How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. After 180
+   * seconds a call is not tried again, whatever this says.
+   */
+  maxNetworkRetries?: number
+  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
+  tiers?: SubscriptionTier[]
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock. */
+  clock?: Clock
+}
+/** How {@link StripeService.changeTier} changes it. */
+export interface ChangeTierOptions extends StripeRequestOptions {
+  /**
+   * What becomes of the rest of the period: by default, as Stripe's own, `create_prorations` puts the difference on the next
+   * invoice; `always_invoice` bills it at once; `none` does not bill it.
+   */
+  prorationBehavior?: 'always_invoice' | 'create_prorations' | 'none'
+}
+/**
+ * Customers, subscriptions and usage at Stripe, under the names and with the parameters of Stripe's own package. Making one reads nothing and connects to nothing; the first call rejects
+ * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
+ * stays the same over all attempts.
+ */
+export declare class StripeService {
+  #private
+  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
+  constructor(options?: StripeServiceOptions)
+  /**
+   * Makes a customer.
+   *
+   * @param name By default what stands before the `@` of the e-mail address.
+   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`. Under an
+   * `idempotencyKey` of yours there is no timestamp, because a call that is made again must say the same.
+   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
+   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
+   * `latest_invoice.confirmation_secret` on newer ones.
+   *
+   * @param customerId Stripe's id of the customer.
+   * @param tierId The id of a tier: its `priceId` is subscribed to.
+   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
+   */
+  createSubscription(customerId: string, tierId: string, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
+   * meter, usage record summaries where the API version has them.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  getUsage(
+    customerId: string,
+    subscriptionId: string,
+  ): Promise<{
+    subscription: StripeObject
+    usage: StripeObject[]
+  }>
+  /**
+   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
+   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
+   *
+   * @param quantity Whole units from 0.
+   * @param timestamp Seconds since the epoch: by default now.
+   * @param options An `idempotencyKey` keeps usage from being added twice where you try again yourself; it is the meter
+   * event's identifier too, of at most 100 characters then.
+   * @returns Stripe's meter event or usage record.
+   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
+   * silently dropped. StripeError.
+   */
+  recordUsage(
+    subscriptionId: string,
+    quantity: number,
+    timestamp?: number,
+    options?: {
+      idempotencyKey?: string
+    },
+  ): Promise<StripeObject>
+  /**
+   * A customer, as Stripe has him; one that was deleted has `deleted: true`.
+   *
+   * @param params Such as `{ expand: ['subscriptions'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customers/retrieve
+   */
+  retrieveCustomer(customerId: string, params?: StripeParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription, as Stripe has it.
+   *
+   * @param params Such as `{ expand: ['latest_invoice'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/retrieve
+   */
+  retrieveSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Ends a subscription at once. To end it with its period, `raw('POST', '/v1/subscriptions/sub_…', { cancel_at_period_end:
+   * true })`.
+   *
+   * @param params Such as `{ invoice_now: true, prorate: true }`.
+   * @returns The subscription, `canceled` now.
+   * @throws StripeError, `resource_missing` where there is none or it has ended. BillingError `invalid_argument`,
+   * `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/cancel
+   */
+  cancelSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Moves a subscription to another tier: the one item that has a tier's price gets the new tier's, and keeps its id and
+   * quantity. Other items, such as metered ones, stay as they are. A subscription that is on that tier already is answered as
+   * it is.
+   *
+   * @returns The subscription.
+   * @throws BillingError `unknown_tier`; `stripe_tier_not_found` where no item has a tier's price, or several have.
+   * StripeError.
+   * @see https://docs.stripe.com/billing/subscriptions/change-price
+   */
+  changeTier(subscriptionId: string, tierId: string, options?: ChangeTierOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which somebody pays or subscribes; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/checkout/sessions/create
+   */
+  createCheckoutSession(params: CheckoutSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which a customer sees his bills and changes his card; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customer_portal/sessions/create
+   */
+  createPortalSession(params: PortalSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * The next invoice of a customer or subscription, or what it would be after a change. Nothing is changed.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/invoices/create_preview
+   */
+  previewInvoice(params: InvoicePreviewParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Makes sure that Stripe has a product and a monthly price for each tier, and each meter with its price. What is there,
+   * found by the lookup key of its price or by the meter's event name, is kept; what is missing is made; nothing is ever
+   * changed or deleted. So it may be run again, after a failure too. It is meant for one process at a time, such as a
+   * deployment.
+   *
+   * Write the `id`s of the tiers' prices into your tiers as `priceId`.
+   *
+   * @returns What was kept and made, in order; with `dryRun`, what would be.
+   * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
+   * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
+   */
+  syncCatalog(options?: SyncCatalogOptions): Promise<StripeCatalogStep[]>
+  /**
+   * Any request: `raw('GET', '/v1/prices', { lookup_keys: ['pro'] })`. Parameters become the query of a GET or DELETE, the
+   * form of a POST to `/v1/` and the JSON of one to `/v2/`. It has the same retries, keys and errors as all others.
+   *
+   * @param path From `/v1/` or `/v2/` on.
+   * @returns What Stripe answered.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  raw(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<any>
+}
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  /** The limit of the billing period, in units of the meter. */
+  limit: number | null
+  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
+  used: number
+  /** What of the limit is not used, never below 0. */
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+/**
+ * What went wrong, for a program. Codes never change their meaning.
+ *
+ * | code | what to do |
+ * |---|---|
+ * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
+ * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
+ * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
+ * | `amount_overflow` | a sum of money no longer fits 28 digits |
+ * | `unknown_tier` | no tier has this id |
+ * | `unknown_key` | no API key has this id |
+ * | `key_exists` | the imported secret is an API key already |
+ * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
+ * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
+ * | `closed` | `close()` was called |
+ * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
+ * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
+ * | `store_busy` | another process held the database's lock for five seconds: try again |
+ * | `store_full` | the disk is full: make room and try again |
+ * | `store_read_only` | the database or its directory cannot be written |
+ * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
+ * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
+ * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
+ * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `store_in_use` | processes use the store that is to be moved: close them |
+ * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
+ * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
+ * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
+ * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
+ * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
+ * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
+ * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
+ * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
+ * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
+ * | `internal` | a bug in Weighbridge: please report it |
+ */
+export type BillingErrorCode =
+  | 'invalid_argument'
+  | 'invalid_catalog'
+  | 'metadata_too_large'
+  | 'amount_overflow'
+  | 'unknown_tier'
+  | 'unknown_key'
+  | 'key_exists'
+  | 'key_revoked'
+  | 'idempotency_conflict'
+  | 'closed'
+  | 'close_timeout'
+  | 'overloaded'
+  | 'store_busy'
+  | 'store_full'
+  | 'store_read_only'
+  | 'store_newer'
+  | 'store_foreign'
+  | 'store_corrupt'
+  | 'store_timeout'
+  | 'store_unavailable'
+  | 'store_in_use'
+  | 'store_not_empty'
+  | 'store_moving'
+  | 'store_moved'
+  | 'migration_mismatch'
+  | 'stripe_key_missing'
+  | 'stripe_price_not_metered'
+  | 'stripe_tier_not_found'
+  | 'stripe_catalog_conflict'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
+  | 'export_timeout'
+  | 'native_load_failed'
+  | 'internal'
+/**
+ * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
+ * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
+ */
+export declare class BillingError extends Error {
+  readonly name: string
+  /** Stable, for programs; the message is for people. */
+  readonly code: BillingErrorCode
+  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
+}
+/** A mistake in a catalog. */
+export interface CatalogMistake {
+  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
+  place: string
+  /** What is wrong there and what to do, for people. It names the place too. */
+  message: string
+}
+/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
+export declare class CatalogError extends BillingError {
+  readonly name: string
+  /** At least one. */
+  readonly mistakes: readonly CatalogMistake[]
+}
+/**
+ * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
+ *
+ * @see https://docs.stripe.com/api/errors
+ */
+export declare class StripeError extends Error {
+  readonly name: string
+  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
+  readonly type: string
+  /** Stripe's code, such as `resource_missing`. */
+  readonly code: string | undefined
+  /** The parameter that it is about. */
+  readonly param: string | undefined
+  readonly decline_code: string | undefined
+  /** The HTTP status; `undefined` where no answer came. */
+  readonly statusCode: number | undefined
+  /** For Stripe's support. */
+  readonly requestId: string | undefined
+}
+/** What is counted. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
+  subscriptionId?: string
+  /** The meter that it counts on. */
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
+  endpoint?: string
+  /** For people, at most 2,048 bytes. */
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   */
+  cost: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /**
+   * The first instant of the billing period, milliseconds since the epoch: of the calendar month in the configured time
+   * zone, or of the month that begins at the customer's `billingCycleAnchor`.
+   */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
+   * it again with its `id`.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
+   * ask again with the same one.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
+/** Where at Stripe the usage of one event type goes. */
+export interface MeterExport {
+  /** The `event_name` of Stripe's meter: by default the event type itself. */
+  eventName?: string
+  /** The meter's `customer_mapping.event_payload_key`: by default `stripe_customer_id`. */
+  customerKey?: string
+  /** The meter's `value_settings.event_payload_key`: by default `value`. */
+  valueKey?: string
+  /** For usage records: the price of the subscription's item, where it has several metered ones. */
+  priceId?: string
+}
+/** How usage is reported to Stripe. Everything has a default. */
+export interface UsageExportOptions {
+  /** The event types to report, each with its meter's `event_name` or more: by default all, under their own names. */
+  meters?: Partial<Record<EventType, string | MeterExport>>
+  /**
+   * `'meter_events'`: one by one, the default. `'meter_event_stream'`: a hundred in a call, for volume, in live mode only.
+   * `'usage_records'`: for prices without a meter, the default on API versions up to `2025-02-24.acacia`, and refused on
+   * later ones.
+   */
+  via?: 'meter_events' | 'meter_event_stream' | 'usage_records'
+  /**
+   * One report is made for each customer, event type and so many milliseconds: by default 60,000. Whole seconds that
+   * divide an hour.
+   */
+  windowMs?: number
+  /**
+   * How many calls this process begins in a second, at most: by default 20 with a test key and 200 with a live one. Stripe
+   * takes 25 and 1,000, of all processes together.
+   */
+  callsPerSecond?: number
+}
+/** How a {@link Billing} reaches Stripe, how it knows Stripe, and what it tells it. */
+export interface BillingStripeOptions extends StripeServiceOptions {
+  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
+  webhookSecret?: string | string[]
+  /**
+   * Reports usage to Stripe, see {@link UsageExportOptions}: `true` with all its defaults. Which usage is reported belongs to
+   * the store: it holds for every process on it, and `false` ends it for all. Left out, what the store has stays, and this
+   * process sends nothing.
+   */
+  exportUsage?: boolean | UsageExportOptions
+}
+/** Stripe, and the usage on its way there. */
+export declare class BillingStripe extends StripeService {
+  /** Usage on its way to Stripe. */
+  readonly outbox: StripeOutbox
+}
+/** What to change of a customer: what is left out stays, `null` clears. */
+export interface CustomerUpdate {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  id: string
+  /** The id of a tier. */
+  tier?: string | null
+  /**
+   * Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. What webhooks have told of it takes
+   * effect at once, in the place of `tier`.
+   */
+  subscriptionId?: string | null
+  /**
+   * Stripe's id of the customer, 1 to 255 bytes. What webhooks have told of his subscriptions takes effect at once, in the
+   * place of `tier`.
+   */
+  stripeCustomerId?: string | null
+  /**
+   * An instant at which one of his billing periods begins, milliseconds since the epoch: limits are then for a month from it
+   * on, in UTC, on the same day of each month and on the last day of shorter ones. Without it, which is the default, they are for
+   * calendar months in the time zone of the store. Webhooks set it to that of the subscription. What he has used is sorted into
+   * the new periods.
+   */
+  billingCycleAnchor?: number | null
+  /** A suspended customer's requests are answered 403. */
+  suspended?: boolean
+}
+/** One page of customers. */
+export interface CustomerPage {
+  data: Customer[]
+  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
+  hasMore: boolean
+}
+/** The customers. One comes into being with the first key, event or `upsert`. */
+export declare class Customers {
+  #private
+  /**
+   * Makes or changes a customer. A new tier's limits hold from the next check on; what was used in the period stays used.
+   *
+   * @throws BillingError `invalid_argument`, or `unknown_tier`.
+   */
+  upsert(update: CustomerUpdate): Promise<Customer>
+  /** `null` for a customer never seen. */
+  get(id: string): Promise<Customer | null>
+  /**
+   * The customers in the order of their ids, a page at a time.
+   *
+   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
+   */
+  list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
+}
+/** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
+export interface StripeEvent {
+  id: string
+  /** Such as `customer.subscription.updated`. */
+  type: string
+  [property: string]: any
+}
+/** What {@link generateTestHeader} signs. */
+export interface TestHeaderOptions {
+  /** The body, byte for byte as it will be sent. */
+  payload: string | Uint8Array
+  /** The secret of the webhook. */
+  secret: string
+  /** When it is to be signed, in seconds since the epoch: by default now, by the machine's clock. */
+  timestamp?: number
+}
+/**
+ * A `Stripe-Signature` header for an event of your own, to test your webhook with; the `generateTestHeaderString` of
+ * Stripe's package makes the same.
+ *
+ * ```ts
+ * const payload = JSON.stringify({ id: 'evt_1', type: 'customer.subscription.updated', created, data: { object } })
+ * const headers = { 'stripe-signature': generateTestHeader({ payload, secret: 'whsec_test' }) }
+ * await fetch(`${url}/webhooks/stripe`, { method: 'POST', headers, body: payload })
+ * ```
+ *
+ * @throws BillingError `invalid_argument`.
+ */
+export declare function generateTestHeader(options: TestHeaderOptions): string
+/**
+ * The event of a webhook, where the signature is of exactly these bytes: for handlers of your own. It takes what the
+ * function of this name in Stripe's package takes, and several secrets, too. A signature from the future is refused
+ * like one that is too old.
+ *
+ * @param payload The body as it was received: parsed and written again it is another one.
+ * @param header The `Stripe-Signature` header.
+ * @param secret The secret of the webhook, or several, as while it is rolled.
+ * @param toleranceSeconds How old a signature may be: 300 by default, as in Stripe's package.
+ * @param receivedAt In milliseconds since the epoch: by default now, by the machine's clock.
+ * @throws BillingError `webhook_signature_invalid`, `webhook_payload_invalid`, `invalid_argument`.
+ */
+export declare function constructEvent(
+  payload: string | Uint8Array,
+  header: string,
+  secret: string | string[],
+  toleranceSeconds?: number,
+  receivedAt?: number,
+): StripeEvent
+/** What a Billing tells by itself, and with what. */
+export interface BillingEvents {
+  /**
+   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
+   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
+   */
+  degraded: [
+    failure: {
+      code: BillingErrorCode
+      message: string
+    },
+  ]
+  /** The store works again. */
+  recovered: []
+  /**
+   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
+   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
+   * or removed; it stays where it is and is tried again.
+   */
+  rejected: [
+    lines: {
+      lines: number
+      file: string
+    },
+  ]
+  /**
+   * A customer has used a share of his limit: see `BillingOptions.thresholds`. Of all processes on the store the one tells
+   * that records the event which reaches the threshold, once in a billing period. Events are recorded about a second after
+   * they were admitted; those of a process that was killed, by the process that takes over its journal. Nobody is told where
+   * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
+   */
+  threshold: [reached: ThresholdReached]
+  /**
+   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
+   * where the process dies meanwhile.
+   */
+  stripeEvent: [event: StripeEvent]
+}
+/** What was reached, and by whom. */
+export interface ThresholdReached {
+  customerId: string
+  eventType: EventType
+  /** The threshold, in per cent of the limit. */
+  percent: number
+  /** In units of the meter. */
+  limit: number
+  /** What is used with the event that has reached it. */
+  used: number
+  /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+  periodStart: number
+  periodEnd: number
+}
+/** How Weighbridge uses a PostgreSQL database. */
+export interface PostgresOptions {
+  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
+  schema?: string
+  /**
+   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
+   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
+   */
+  retentionMonths?: number
+}
+/**
+ * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
+ * `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
+ */
+export type RefusalCode =
+  | 'api_key_required'
+  | 'invalid_key'
+  | 'customer_suspended'
+  | 'tier_required'
+  | 'usage_limit_exceeded'
+  | 'unpriced_endpoint'
+  | 'invalid_idempotency_key'
+  | 'idempotency_conflict'
+  | 'internal'
+/** The answer to a request that is not let through. */
+export interface Refusal {
+  code: RefusalCode
+  /** The HTTP status. */
+  status: number
+  /** The JSON body: `error`, and where there is more to say `message` and `requiredTier`. */
+  body: Record<string, unknown>
+}
+/** A request that is not made: of a key, or of a customer with any valid key. */
+export interface Question {
+  key?: string
+  customerId?: string
+  method: string
+  /** The full path; a query string does not matter. */
+  path: string
+  /** How many units it would take: 1 by default. */
+  units?: number
+}
+/** What would become of a request, and why. */
+export interface Explanation {
+  /** Whether it would be let through. */
+  allowed: boolean
+  /** `recorded`: counted. `unpriced`: let through and not counted. Otherwise why it would be refused. */
+  code: 'recorded' | 'unpriced' | RefusalCode
+  /** The status of the answer; 200 stands for what the handler says. */
+  status: number
+  /** The same for people. */
+  reason: string
+  /** The key, where one was asked about and it exists. */
+  key: ApiKey | null
+  customer: Customer | null
+  /** The route's price; `null` for a path without one. */
+  price: {
+    /** As the price list writes it. */
+    endpoint: string
+    /** A decimal in the currency's major unit, for each unit. */
+    pricePerRequest: string
+    /** A decimal: what all units cost. */
+    cost: string
+    requiredTier: string | null
+  } | null
+  /** Where the customer stands on the meter of requests. */
+  quota: {
+    eventType: string
+    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+    periodStart: number
+    periodEnd: number
+    /** `null` without a limit. */
+    limit: number | null
+    /** What is recorded, all that this process has admitted included. */
+    used: number
+    /** What of the limit is neither used nor held here; `null` without a limit. */
+    remaining: number | null
+    /** Units that are held for requests of this process whose end is not known yet (`billOn: 'success'`, `hold()`). */
+    heldHere: number
+    /** Units that are set aside for this process and neither used nor held. */
+    leasedHere: number
+    /** Units that are set aside for others; what they do not use comes back when it is asked for. */
+    leasedElsewhere: number
+  } | null
+}
+/** What a handler learns when it is done. */
+export interface Settlement {
+  /**
+   * How many units the request took, all in all: a whole number from 0. By default what was counted and held. With 0 nothing
+   * is billed, as by `void()`.
+   */
+  units?: number
+  /**
+   * What they cost, in the place of the price list's price for each: see `UsageEvent.cost`. With `billOn: 'request'` it is
+   * the cost of those units that go beyond what was counted before.
+   */
+  cost?: number | string
+  /**
+   * Kept with the event, beside the method and the user agent: at most 16 KiB of JSON. With `billOn: 'request'` it is kept
+   * with those units that go beyond what was counted before.
+   */
+  metadata?: Record<string, any>
+}
+/**
+ * What a middleware leaves on the request: where the customer stands, and how to bill what is only known later.
+ *
+ * ```ts
+ * app.post('/api/assistant', async (req, res) => {
+ *   if (!(await req.billing!.hold(4000))) return res.status(429).end()
+ *   const answer = await assistant(req.body)
+ *   await req.billing!.settle({ units: answer.tokens })
+ *   res.json(answer)
+ * })
+ * ```
+ *
+ * A request's billing ends once: the first `settle()` or `void()`, or else, where something is held, the end of the response: it is
+ * settled if the response was finished with a status below 400, and void otherwise. Of a stream that the client broke off,
+ * only the handler knows what was delivered: it may settle that in its own `close` listener, which comes first.
+ */
+export interface RequestBilling extends Quota {
+  /**
+   * `recorded`: counted. `held`: counted when the response is finished (`billOn: 'success'`). `duplicate`: its idempotency
+   * key was counted before. `unpriced`: it costs nothing. `unrecorded`: the store is away, and it passed uncounted
+   * (`passOnStoreError`).
+   */
+  code: 'recorded' | 'held' | 'duplicate' | 'unpriced' | 'unrecorded'
+  /** Whether the store was away when the request was let through. */
+  degraded: boolean
+  /**
+   * Sets units apart, so many all in all (a whole number from 1), and answers whether the limit has room for them. What is
+   * not settled goes back, at the latest after an hour. Where nothing is billed (`duplicate`, `unpriced`, `unrecorded`) it
+   * answers `true` and sets nothing apart; where the request's billing has ended, `false`.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code where the store is away and what is leased to
+   * this process does not suffice (`store_timeout` after `storeDeadlineMs`), also with `passOnStoreError`.
+   */
+  hold(units: number): Promise<boolean>
+  /**
+   * Bills what the request really took. More units than were held have been used all the same, and are counted past the
+   * limit. Resolves, when that is durable, with `true`; with `false` where the request's billing had ended before, or there
+   * is nothing to bill (`duplicate`, `unpriced`, `unrecorded`).
+   *
+   * @throws BillingError `invalid_argument` for bad values, also for fewer units than were counted before the handler ran
+   * (with `billOn: 'request'`), and for a cost or metadata of no units; `metadata_too_large`, `amount_overflow`; `closed`,
+   * `overloaded` or a `store_*` code where it could not be written. Then it has not ended: it can be settled again, and
+   * otherwise ends with the response.
+   */
+  settle(settlement?: Settlement): Promise<boolean>
+  /**
+   * Bills nothing of what is held; units that were counted before (`billOn: 'request'`) stay counted. Answers `false` where
+   * nothing was held, or the request's billing had ended before.
+   */
+  void(): boolean
+}
+declare global {
+  namespace Express {
+    interface Request {
+      /** Whose API key the request came with. Set by Weighbridge. */
+      customerId?: string
+      /** The customer's Stripe subscription, where known. Set by Weighbridge. */
+      subscriptionId?: string
+      /** The customer's tier, where he has one. Set by Weighbridge. */
+      billingTier?: string
+      /** Where the customer stands, and how to bill what is known later. Set by Weighbridge. */
+      billing?: RequestBilling
+    }
+  }
+}
+/** A request of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingRequest extends IncomingMessage, Express.Request {
+  baseUrl: string
+  originalUrl: string
+  path: string
+  /** Of the client, where Express tells. */
+  readonly ip?: string | undefined
+  readonly protocol: string
+  readonly hostname: string
+  params: any
+  query: any
+  body?: any
+  customerId?: string
+  subscriptionId?: string
+  billingTier?: string
+  billing?: RequestBilling
+  /** A header. */
+  get(name: string): string | undefined
+  header(name: string): string | undefined
+}
+/** A response of Express 4 or 5, as far as Weighbridge needs it. */
+export interface BillingResponse extends ServerResponse {
+  status(code: number): this
+  sendStatus(code: number): this
+  json(body: unknown): this
+  send(body?: unknown): this
+  set(name: string, value: string): this
+  type(type: string): this
+}
+/** Goes on to the next handler, or with an error to the error handlers. */
+export type Next = (error?: any) => void
+/** A handler for `app.use` of Express 4 or 5. */
+export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
+interface Logger {
+  error(error: unknown): void
+}
+/** How a middleware behaves. Every function may also return a promise. */
+export interface MiddlewareOptions {
+  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
+  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
+  units?(req: BillingRequest): number | Promise<number>
+  /**
+   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
+   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
+   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
+   */
+  billOn?: 'request' | 'success'
+  /**
+   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
+   * default, then they are answered 500. See {@link Billing.on} for how to notice.
+   */
+  passOnStoreError?: boolean
+  /**
+   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
+   * goes to Express's error handlers.
+   */
+  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
+  /** The price list of this middleware, in the place of the engine's. */
+  pricing?: PricingOptions
+  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
+  unpriced?: 'pass' | 'refuse'
+  /**
+   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
+   * is then charged once. The key stands for one request: with another method, URL or user agent, or another body where
+   * `express.json()` or the like comes before this middleware, it is answered 422. A body that is parsed later is not
+   * compared: turn this off where clients could then reuse one key for many requests that each cost you something.
+   */
+  idempotencyKey?: boolean
+  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
+  standardHeaders?: boolean
+  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
+  legacyHeaders?: boolean
+  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
+  problemDetails?: boolean
+  /** Where on the request the quota is left: `billing` by default. */
+  requestPropertyName?: string
+  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
+  logger?: Logger
+  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
+  caseSensitive?: boolean
+  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
+  strict?: boolean
+}
+/** How a Stripe webhook behaves. Everything has a default. */
+export interface StripeWebhookOptions {
+  /** The webhook's secret, or several while it is rolled, in the place of the `webhookSecret` of the Billing. */
+  secret?: string | string[]
+  /** How far the time of a signature may be from ours, in seconds, earlier or later: 300 by default. */
+  toleranceSeconds?: number
+  /**
+   * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
+   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time.
+   */
+  retrieve?: boolean
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** How a usage handler finds out who asks. */
+export interface UsageHandlerOptions {
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** How to open a {@link Billing}. Everything has a default. */
+export interface BillingOptions {
+  /**
+   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
+   * opening: by default `logs/usage` below the working directory. It is made on first use.
+   */
+  dir?: string
+  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
+  path?: string
+  /**
+   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
+   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
+   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
+   * and `sslrootcert` mean what they mean to
+   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
+   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
+   * journals stay on this machine, in `dir`.
+   */
+  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
+  /** With a PostgreSQL database: how it is used. */
+  postgres?: PostgresOptions
+  /**
+   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
+   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
+   * longer listed stays for the customers who have it, below the listed ones.
+   */
+  tiers?: SubscriptionTier[]
+  /** The price list of this process: by default {@link endpointPricing}. */
+  pricing?: PricingOptions
+  /**
+   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
+   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
+   */
+  timeZone?: string
+  /**
+   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
+   * `'journal'` the journal is synced to the disk about once a second, in the background.
+   */
+  durability?: 'journal' | 'commit'
+  /**
+   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
+   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
+   */
+  storeDeadlineMs?: number
+  /**
+   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
+   * `[50, 80, 100]`. `[]` tells of none.
+   */
+  thresholds?: number[]
+  /**
+   * For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment, read when they are
+   * needed; with `exportUsage` the key is read at once.
+   */
+  stripe?: BillingStripeOptions
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
+  clock?: Clock
+}
+/**
+ * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
+ *
+ * ```ts
+ * const billing = new Billing()
+ * app.use('/api', billing.middleware())
+ * app.get('/usage', billing.usageHandler())
+ * ```
+ *
+ * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
+ *
+ * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
+ * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
+ */
+export declare class Billing {
+  #private
+  /** Recording and asking. */
+  readonly usage: UsageTracker
+  /** API keys. */
+  readonly keys: ApiKeys
+  /** Customers. */
+  readonly customers: Customers
+  /** Stripe, with this Billing's tiers. */
+  readonly stripe: BillingStripe
+  constructor(options?: BillingOptions)
+  /** The database file; with PostgreSQL the directory of the journals. */
+  get path(): string
+  /**
+   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
+   * is no need to wait for it: everything else waits by itself.
+   *
+   * @throws BillingError a `store_*` code that says why the store cannot be opened.
+   */
+  ready(): Promise<TakeoverReport>
+  /**
+   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
+   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
+   */
+  middleware(options?: MiddlewareOptions): BillingHandler
+  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
+  usageHandler(options?: UsageHandlerOptions): BillingHandler
+  /**
+   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
+   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
+   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
+   * often and in which order it is delivered. What each event does: docs/webhooks.md.
+   *
+   * ```ts
+   * app.post('/webhooks/stripe', billing.stripeWebhook())
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options.
+   */
+  stripeWebhook(options?: StripeWebhookOptions): BillingHandler
+  /**
+   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  stripeEvent(id: string): Promise<StripeEventRecord | null>
+  /**
+   * Listens for what happens by itself: see {@link BillingEvents}.
+   *
+   * ```ts
+   * billing.on('degraded', ({ code, message }) => alert(code, message))
+   * billing.on('recovered', () => calm())
+   * ```
+   */
+  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /** Listens no more. */
+  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /**
+   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
+   * Prices are those of this Billing; a middleware may have its own.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  explain(question: Question): Promise<Explanation>
+  /** Resolves when every event that was handed over before is in the store. */
+  flush(): Promise<void>
+  /**
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
+   * harmless.
+   *
+   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
+}
+/** What a billing period is counted in. */
+export type Interval = 'day' | 'week' | 'month' | 'year'
+/** The billing periods of a subscription, and an instant in one of them. Instants are milliseconds since 1970, UTC. */
+export interface BillingCycle {
+  /**
+   * From where periods are counted, as Stripe's `billing_cycle_anchor`: the start of one of them. Each begins so many
+   * intervals after the anchor, never after the period before it, so that an anchor on the 31st keeps its day: 31 January,
+   * 28 February, 31 March.
+   */
+  anchor: number
+  interval: Interval
+  /** How many intervals a period has: 1 by default, three years at most. */
+  intervalCount?: number
+  /**
+   * The IANA time zone on whose clock intervals are counted: by default UTC, as Stripe has it. A period that would begin at a
+   * time which the clocks skip begins as much later as they skip (02:30 is 03:30 where 02:00 is followed by 03:00), and at
+   * one that they show twice at the earlier.
+   */
+  timeZone?: string
+  /** A trial from here to the anchor, which is one period however long it is. */
+  trialStart?: number
+  /** The instant whose period is asked for, from 1970 on. It may be before the anchor. */
+  at: number
+}
+/** A half-open span of time: it holds its start and not its end. In milliseconds since 1970, UTC. */
+export interface Period {
+  start: number
+  end: number
+}
+/**
+ * The billing period in which an instant lies. Every instant lies in exactly one, and each period begins where the one before
+ * it ends.
+ *
+ * ```ts
+ * periodContaining({ anchor: Date.UTC(2026, 0, 31), interval: 'month', at: Date.UTC(2026, 2, 1) })
+ * // { start: Date.UTC(2026, 1, 28), end: Date.UTC(2026, 2, 31) }
+ * ```
+ *
+ * A period that began before 1970 begins with 1970. The clocks' changes are known up to the year 2100.
+ *
+ * @throws BillingError `invalid_argument` where something is missing, unknown or out of range.
+ * @see https://docs.stripe.com/billing/subscriptions/billing-cycle
+ */
+export declare function periodContaining(cycle: BillingCycle): Period
 /**
  * Tiers, what they may use, and what things cost: one object, such as JSON can hold. All amounts are in its currency's major
  * unit. Unknown fields are refused.
@@ -1576,6 +1992,159 @@ export declare function checkCatalog(catalog: Catalog): CheckedCatalog
  * @throws CatalogError where the catalog is none, BillingError `invalid_argument` where the question is none.
  */
 export declare function resolvePrice(catalog: Catalog, question: PriceQuestion): PriceResolution
+/**
+ * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or
+ * an offset, such as `'2026-01-31T00:00:00Z'`.
+ */
+export type InstantInput = number | string | Date
+/** Credit given to a customer. It counts in `[effectiveAt, end)`, where the end is the earlier of expiry and voiding. */
+export interface Grant {
+  /** Yours, 1 to 255 bytes, without control characters. Each grant has another one. */
+  id: string
+  /** How much, from 0: units of one meter, or money of one currency. All grants of a question are of the same kind. */
+  amount: DecimalInput
+  /** Lower ones are burnt first: 0 to 255, 50 by default, as Stripe has it. */
+  priority?: number
+  /** The first instant at which it counts. */
+  effectiveAt: InstantInput
+  /** The first instant at which it does not count any more. Left out, it does not expire. */
+  expiresAt?: InstantInput
+  /** When it was made, for the burning order; by default `effectiveAt`. */
+  createdAt?: InstantInput
+  /** From here on it is worth nothing. What was burnt before stays burnt. */
+  voidedAt?: InstantInput
+  /** When it is given again, whole. What was left of it has expired then. */
+  recurrence?: GrantRecurrence
+  /** What a reset leaves of it; without a rollover, all. */
+  rollover?: GrantRollover
+}
+/**
+ * With each hour, day or month of a time zone's calendar that begins after `effectiveAt` (UTC by default); or at instants of
+ * your own, such as the beginnings of a subscription's periods.
+ */
+export type GrantRecurrence =
+  | {
+      every: 'hour' | 'day' | 'month'
+      timeZone?: string
+    }
+  | {
+      at: readonly InstantInput[]
+    }
+/** After a reset there is `min(maximum, max(minimum, left))`, as OpenMeter has it. */
+export interface GrantRollover {
+  /** At least so much, given anew where less is left; 0 by default. */
+  minimum?: DecimalInput
+  /** At most so much; without one, all that is left. */
+  maximum?: DecimalInput
+}
+/** So much was used, or refunded, at an instant. */
+export interface CreditActivity {
+  at: InstantInput
+  /** From 0. */
+  amount: DecimalInput
+}
+/** What {@link creditBalance} is asked. No list has to be in any order. */
+export interface CreditQuestion {
+  grants: readonly Grant[]
+  usage?: readonly CreditActivity[]
+  /** Each undoes the newest usage before it, and at its own instant. */
+  refunds?: readonly CreditActivity[]
+  /** When usage begins anew, such as with each billing period: rollovers apply, and what is owed is billed or carried. */
+  resets?: readonly InstantInput[]
+  /** What a reset does with what is still owed: `bill` (by default) settles it outside of credit, `carry` goes on owing it. */
+  overageAtReset?: 'bill' | 'carry'
+  /** The balance has the grants of this instant, and the usage before it. Whatever is later is left aside. */
+  at: InstantInput
+}
+/** What is left, and how that came about. All amounts are decimal strings in their shortest form. */
+export interface CreditBalance {
+  /** What is left of all grants. */
+  balance: string
+  /** What was used, is owed, and no grant has covered so far. Above 0 only where the balance is 0. */
+  overage: string
+  /** What was owed at resets and is to be paid by other means than credit. */
+  billed: string
+  /** Those that have taken effect, in the order in which they are burnt. */
+  grants: GrantBalance[]
+  /** Without gap from the first grant or usage up to the instant. A new segment begins wherever time changes the grants. */
+  history: CreditSegment[]
+}
+/** What has become of a grant: `granted` is `left` + `burnt` + `expired` + `voided`. */
+export interface GrantBalance {
+  id: string
+  /** With its recurrences, and with what rollover minimums have added. */
+  granted: string
+  left: string
+  /** Less what was refunded. */
+  burnt: string
+  expired: string
+  voided: string
+  /** How it ended, if it has. */
+  ended: 'expired' | 'voided' | null
+}
+/** A time in which nothing but usage and refunds has changed the grants. */
+export interface CreditSegment {
+  /** Milliseconds since the epoch, the first one. */
+  start: number
+  /** Milliseconds since the epoch, no longer in it. */
+  end: number
+  /** What happened when it began, in this order. */
+  changes: CreditChange[]
+  used: string
+  refunded: string
+  /** From which grants was burnt what, by id, less what came back to them. */
+  burnt: Record<string, string>
+  /** What was left at the end of the grants that count, by id. */
+  left: Record<string, string>
+  /** What was owed at the end. */
+  overage: string
+}
+/** What time has done. `forfeited` is what was left until then. */
+export type CreditChange =
+  | {
+      type: 'given'
+      grant: string
+      amount: string
+      forfeited: string
+    }
+  | {
+      type: 'expired' | 'voided'
+      grant: string
+      forfeited: string
+    }
+  | {
+      type: 'rolled_over'
+      grant: string
+      before: string
+      after: string
+    }
+  | {
+      type: 'reset'
+      billed: string
+    }
+/**
+ * What is left of a customer's credit at an instant, now or ever, to the last digit. Nothing is rounded and nothing is
+ * remembered: the same question always has the same answer.
+ *
+ * ```ts
+ * creditBalance({
+ *   grants: [
+ *     { id: 'trial', amount: '10', effectiveAt: '2026-01-01T00:00:00Z', expiresAt: '2026-02-01T00:00:00Z' },
+ *     { id: 'bought', amount: '100', effectiveAt: '2026-01-01T00:00:00Z' },
+ *   ],
+ *   usage: [{ at: '2026-01-20T12:00:00Z', amount: '12.5' }],
+ *   at: '2026-01-31T00:00:00Z',
+ * }).balance // '97.5'
+ * ```
+ *
+ * Grants burn by priority, then expiry (earliest first, none last), then creation, then id. What no grant covers is owed, and
+ * paid by the next grant that has something. Usage at the very instant of a change comes after it.
+ *
+ * @throws BillingError `invalid_argument` where something is missing, unknown or cannot be read, where two grants have the same
+ * id, and where more is refunded than was used. The message names the place: `grants[1].expiresAt`.
+ * @see https://openmeter.io/docs/billing/entitlements/grant
+ */
+export declare function creditBalance(question: CreditQuestion): CreditBalance
 /** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
 export declare function createBillingMiddleware(options?: MiddlewareOptions): BillingHandler
 /** The middleware over the default engine, ready for `app.use`. */

@@ -85,12 +85,7 @@ export {
 } from './prices.js'
 export type { Refusal, RefusalCode } from './refusals.js'
 export type { RequestBilling, Settlement } from './requestBilling.js'
-export type {
-  StripeCatalogMeter,
-  StripeCatalogStep,
-  StripeCatalogTier,
-  SyncCatalogOptions,
-} from './stripeCatalog.js'
+export type { StripeCatalogMeter, StripeCatalogStep, StripeCatalogTier, SyncCatalogOptions } from './stripeCatalog.js'
 export type {
   CheckoutSessionParams,
   InvoicePreviewParams,

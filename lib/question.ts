@@ -17,11 +17,14 @@ export function ask<Answer>(question: (native: typeof binding) => Answer): Answe
  */
 export function json(what: string, question: unknown): string {
   try {
-    const text = JSON.stringify(question, function (this: Record<string, unknown>, key: string, value: unknown): unknown {
-      if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) return String(value)
-      const isInvalidDate = value === null && this[key] !== null
-      return isInvalidDate ? String(this[key]) : value
-    })
+    const text = JSON.stringify(
+      question,
+      function (this: Record<string, unknown>, key: string, value: unknown): unknown {
+        if (typeof value === 'bigint' || (typeof value === 'number' && !Number.isFinite(value))) return String(value)
+        const isInvalidDate = value === null && this[key] !== null
+        return isInvalidDate ? String(this[key]) : value
+      },
+    )
     return text ?? 'null'
   } catch (error) {
     throw invalidArgument(`${what} must be an object that JSON can hold: ${(error as Error).message}`)
