@@ -3,7 +3,7 @@ import type { Complete } from './actionLog.js'
 import { type PricingOptions, checkRequiredTiers, priceInputs } from './catalog.js'
 import type { DecisionTuple } from './decision.js'
 import type { EngineSource } from './defaultEngine.js'
-import type { Engine, Gate } from './engine.js'
+import type { Engine } from './engine.js'
 import { type BillingError, fromNative, invalidArgument, isOutage } from './errors.js'
 import {
   type BillingHandler,
@@ -15,6 +15,7 @@ import {
   onResponseEnd,
   routingRules,
 } from './express.js'
+import type { Gate } from './gate.js'
 import { setLegacyHeaders, setRefusalHeaders, setStandardHeaders } from './headers.js'
 import { checkBoolean, checkFunction, checkOptions, checkString } from './options.js'
 import { problem, type Refusal, type RefusalCode, refusal } from './refusals.js'
@@ -283,7 +284,7 @@ class Exchange implements Surroundings {
     const { gate, tickets, engine, options } = this.#middleware
     // The answer comes from outside of the request's asynchronous context; AsyncLocalStorage must not notice.
     const context = new AsyncResource('WeighbridgeRequest')
-    let made: unknown[] | null = null
+    let made: DecisionTuple | null = null
     const ticket = tickets.issue((error, decision) =>
       context.runInAsyncScope(then, null, error, (decision ?? made) as DecisionTuple),
     )
@@ -291,7 +292,8 @@ class Exchange implements Surroundings {
     const rules = routingRules(this.#req, options.caseSensitive, options.strict)
     const agent = headers['user-agent']
     try {
-      made = gate(ticket, engine.now(), this.#key, method, this.#path, rules, agent, id, units, isHold, this.#digest)
+      const [now, key, path, digest] = [engine.now(), this.#key, this.#path, this.#digest]
+      made = gate.decide(ticket, now, key, method, path, rules, agent, id, units, isHold, digest)
     } catch (error) {
       tickets.withdraw(ticket)
       return then(fromNative(error), NOTHING)
@@ -299,7 +301,7 @@ class Exchange implements Surroundings {
     if (made === null) return
     if (made[0] === 'recorded') return engine.handOverSoon()
     tickets.withdraw(ticket)
-    then(undefined, made as DecisionTuple)
+    then(undefined, made)
   }
 
   #settle(decision: DecisionTuple): void {
