@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use path_tree::PathTree;
 
 use super::Money;
+use super::event::MAX_TEXT_BYTES;
 use crate::{Code, Error, Result};
 
 /// How Express compares paths.
@@ -62,6 +63,10 @@ impl Price {
         };
         let method_is_valid = method
             .is_none_or(|method| !method.is_empty() && method.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'));
+        if endpoint.len() > MAX_TEXT_BYTES || endpoint.contains(char::is_control) {
+            let why = format!("it must be at most {MAX_TEXT_BYTES} bytes long, without control characters");
+            return Err(invalid_route(route, &why));
+        }
         if !method_is_valid || !endpoint.starts_with('/') {
             return Err(invalid_route(route, "it must be a path such as \"/api/execute\" or \"POST /api/execute\""));
         }
