@@ -1,17 +1,19 @@
 //! The hot path: one plain native function for each middleware.
 
+use std::collections::BTreeMap;
+
 use napi::Env;
 use napi::bindgen_prelude::{Function, FunctionCallContext};
 
 use super::deliveries::Deliveries;
 use super::output::{DecisionOutput, admitted, decision};
-use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{EventId, Timestamp, Units};
 use crate::engine::admission::{Caller, Decision, Passage};
 use crate::engine::gate::{Gate, Request, Wanted};
+use crate::{Error, Result};
 
-/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest)` → the decision, or `null` where it will be
+/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest, dimensions)` → the decision, or `null` where it will be
 /// delivered. A decision that says `recorded` is to be followed by the delivery that it is written.
 pub type GateFunction<'env> = Function<'env, (), Option<DecisionOutput>>;
 
@@ -56,6 +58,11 @@ impl Caller for Ticket {
     }
 }
 
+/// `lib/middleware.ts` has checked that it is an object of texts.
+fn dimensions_of(json: &str) -> Result<BTreeMap<String, String>> {
+    serde_json::from_str(json).map_err(|error| Error::invalid(format!("`dimensions`: {error}")))
+}
+
 /// The outer error is a bug in `lib/middleware.ts`, the inner one a bad value of the caller's.
 fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
     let rules: u32 = call.get(5)?;
@@ -66,6 +73,7 @@ fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
     let user_agent: Option<String> = call.get(6)?;
     let is_hold: bool = call.get(9)?;
     let digest: Option<String> = call.get(10)?;
+    let dimensions: Option<String> = call.get(11)?;
     let parse = || {
         let units = match is_hold {
             // None at all may be held: what is settled then goes beyond it.
@@ -83,6 +91,7 @@ fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
             path,
             user_agent,
             digest,
+            dimensions: dimensions.as_deref().map_or_else(|| Ok(BTreeMap::new()), dimensions_of)?,
         })
     };
     Ok(parse())

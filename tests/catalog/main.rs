@@ -1,5 +1,6 @@
 //! Catalogs through the public interface.
 
+mod compiled;
 mod entry;
 mod examples;
 mod hostile;

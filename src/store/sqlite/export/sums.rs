@@ -19,7 +19,7 @@ pub fn run(
     at_least: usize,
     mut visit: impl FnMut(Vec<Counted>) -> crate::Result<()>,
 ) -> Result<()> {
-    let time_zone = read::catalog(connection)?.time_zone;
+    let time_zone = read::time_zone(connection)?;
     let mut statement =
         connection.prepare("SELECT customer_id, timestamp, meter, units, cost FROM events ORDER BY customer_id")?;
     let mut rows = statement.query([])?;
