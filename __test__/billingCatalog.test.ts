@@ -1,5 +1,13 @@
 import express, { type RequestHandler } from 'express'
-import { Billing, type BillingError, type BillingOptions, type Catalog, CatalogError, ManualClock } from 'weighbridge'
+import {
+  Billing,
+  type BillingError,
+  type BillingOptions,
+  type Catalog,
+  CatalogError,
+  ManualClock,
+  type ThresholdReached,
+} from 'weighbridge'
 import { keyOf, openBilling, temporaryDirectory, totals } from './support/billing'
 import { byStatus, call, callOften, serve } from './support/http'
 import { sharedDatabase } from './support/postgres'
@@ -215,6 +223,36 @@ describe.each(stores)('a catalog in %s', (_, place) => {
     await expect(
       consume(1, 'free').then(() => billing.usage.consume({ customerId: 'free', eventType: 'pages' })),
     ).rejects.toMatchObject({ code: 'invalid_argument' })
+  })
+
+  test('soft limits never refuse, and are told once', async () => {
+    const at = place()
+    const soft = { meter: 'api_request', per: 'month' as const, units: 10, soft: true }
+    const limits = [soft, { ...soft, units: 40, soft: false }]
+    const tiers = [
+      { id: 'free', limits },
+      { id: 'professional', limits: [{ ...soft, meter: 'tokens' }] },
+    ]
+    const billings = [1, 2].map(() => open({ ...at, catalog: { ...catalog(), tiers, prices: [] } }))
+    const [billing, other] = billings as [Billing, Billing]
+    const told: ThresholdReached[] = []
+    for (const each of billings) each.on('threshold', (reached) => told.push(reached))
+    const key = await keyOf(billing, 'free', 'free')
+    const ports = await Promise.all(billings.map((each) => serve(express().use(each.middleware()).use(ok))))
+    const answers = await Promise.all(ports.map((port) => callOften(port, '/anything', 15, { key })))
+    expect(byStatus(answers.flat())).toEqual({ 200: 30 })
+    await billing.customers.upsert({ id: 'professional', tier: 'professional' })
+    await other.usage.recordEvent({ customerId: 'professional', eventType: 'tokens', units: 9, timestamp: now })
+    await Promise.all(billings.map((each) => each.close()))
+    const found = told.map(({ customerId, limit, percent, soft }) => [customerId, limit, percent, soft]).sort()
+    expect(found).toEqual([
+      ['free', 10, 100, true],
+      ['free', 10, 50, true],
+      ['free', 10, 80, true],
+      ['free', 40, 50, undefined],
+      ['professional', 10, 50, true],
+      ['professional', 10, 80, true],
+    ])
   })
 
   test('all processes on the store agree on it, and a version never changes', async () => {

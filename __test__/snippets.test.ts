@@ -7,8 +7,10 @@ const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => joi
 
 /** What the snippets speak of without having made it. */
 const SURROUNDINGS = `
-  type App = import('express').Express
-  declare const app: App
+  declare const express: typeof import('express')
+  declare const app: import('express').Express
+  declare const Billing: typeof import('weighbridge').Billing
+  declare const generateTestHeader: typeof import('weighbridge').generateTestHeader
   declare const billing: import('weighbridge').Billing
   declare const quote: typeof import('weighbridge').quote
   declare const round: typeof import('weighbridge').round
@@ -17,21 +19,33 @@ const SURROUNDINGS = `
   declare const id: string
   declare const from: number
   declare const to: number
+  declare const url: string
+  declare const created: number
+  declare const subscription: object
   declare const events: import('weighbridge').UsageEvent[]
   declare function assistant(question: unknown): Promise<{ tokens: number }>
 `
 
-const snippets = pages.flatMap((page) => {
+/** What a page shows: what comes later sees what came before, and may say it anew. */
+const documents = pages.flatMap((page) => {
   const text = readFileSync(join(root, page), 'utf8')
-  return [...text.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code = '']) => ({ page, code }))
+  const snippets = [...text.matchAll(/^```ts\n(.*?)^```/gms)].map(([, code = '']) => code)
+  const imports = new Set(snippets.flatMap((code) => code.match(/^import .*$/gm) ?? []).flatMap(oneByOne))
+  const inner = snippets.map((code) => `{\n${code.replace(/^import .*$/gm, '')}`)
+  // A module, so that it may await.
+  const code = [...imports, ...inner, '}'.repeat(inner.length), 'export {}'].join('\n')
+  return snippets.length === 0 ? [] : [{ page, code }]
 })
+
+/** An import as one line for each name, because several snippets import the same. */
+function oneByOne(line: string): string[] {
+  const [, names, module] = /^import \{(.*)\} from ('.*')$/.exec(line) ?? []
+  return names === undefined ? [line] : names.split(',').map((name) => `import { ${name.trim()} } from ${module}`)
+}
 
 test('what the documentation shows in TypeScript compiles', () => {
   const files = new Map<string, string>([[join(root, 'snippets/surroundings.d.ts'), SURROUNDINGS]])
-  for (const [index, { page, code }] of snippets.entries()) {
-    // A module, so that it may await, and say again what another one says.
-    files.set(join(root, `snippets/${page.replaceAll('/', '-')}-${index}.ts`), `${code}\nexport {}\n`)
-  }
+  for (const { page, code } of documents) files.set(join(root, `snippets/${page.replaceAll('/', '-')}.ts`), code)
   const options: ts.CompilerOptions = {
     strict: true,
     noEmit: true,
@@ -59,5 +73,5 @@ test('what the documentation shows in TypeScript compiles', () => {
     return [`${file?.fileName.slice(root.length)}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}: ${line}`]
   })
   expect(wrong).toEqual([])
-  expect(snippets.length).toBeGreaterThan(10)
+  expect(documents.length).toBeGreaterThan(5)
 })

@@ -14,6 +14,7 @@ import {
 import type { CheckedCatalog } from './checkedCatalog.js'
 import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, invalidArgument } from './errors.js'
+import { Gate } from './gate.js'
 import { native } from './native.js'
 import { Notices } from './notices.js'
 import { checkNumber, checkOptions, checkString } from './options.js'
@@ -54,9 +55,6 @@ export interface EngineOptions {
 const STORE_DEADLINE_MS = 50
 /** Per cents of a limit. */
 const THRESHOLDS = [50, 80, 100]
-
-/** The decision function of one middleware: see `NativeEngine.gate`. */
-export type Gate = ReturnType<NativeEngine['gate']>
 
 /**
  * The native engine together with what it needs on this side: tickets for its answers, a clock, the action log.
@@ -176,10 +174,10 @@ export class Engine {
     return this.#native.void(holds)
   }
 
-  /** A decision function, and the tickets for its answers. */
+  /** A gate, and the tickets for its answers. */
   gate(pricing: PriceInput[] | undefined, refuseUnpriced: boolean): { gate: Gate; tickets: Tickets } {
     try {
-      return { gate: this.#native.gate(pricing, refuseUnpriced), tickets: this.#tickets }
+      return { gate: new Gate(this.#native.gate(pricing, refuseUnpriced)), tickets: this.#tickets }
     } catch (error) {
       throw fromNative(error)
     }

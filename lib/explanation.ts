@@ -40,19 +40,19 @@ export interface Explanation {
     /** A decimal: what all units cost; `null` where only the usage of the whole period tells. */
     cost: string | null
     requiredTier: string | null
-    /** The id of a price of the catalog; `null` where a price list says what it costs. */
-    id: string | null
+    /** The id of a price of the catalog; left out where a price list says what it costs. */
+    id?: string
     /** For people, in English: why this price of the catalog applies, and before which others. */
-    because: string[]
+    because?: string[]
   } | null
-  /** What the catalog gives the customer; `null` where the store has none. */
-  entitlements: {
+  /** What the catalog gives the customer; left out where the store has none. */
+  entitlements?: {
     /** The version that applies to him. */
     catalogVersion: string
     features: string[]
     /** Features that the route requires. */
     required: string[]
-  } | null
+  }
   /** Where the customer stands on the meter of requests. */
   quota: {
     eventType: string
@@ -105,10 +105,11 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
             pricePerRequest: price.pricePerRequest ?? null,
             cost: price.cost ?? null,
             requiredTier: requiredTier ?? null,
-            id: price.id ?? null,
-            because: price.because,
+            ...(price.id !== undefined && { id: price.id, because: price.because }),
           },
-    entitlements: catalogVersion === undefined ? null : { catalogVersion, features, required: requiredFeatures },
+    ...(catalogVersion !== undefined && {
+      entitlements: { catalogVersion, features, required: requiredFeatures },
+    }),
     quota: quota ?? null,
   }
 }

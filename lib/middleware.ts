@@ -3,7 +3,7 @@ import type { Complete } from './actionLog.js'
 import { type PricingOptions, checkRequiredTiers, priceInputs } from './catalog.js'
 import type { DecisionTuple } from './decision.js'
 import type { EngineSource } from './defaultEngine.js'
-import type { Engine, Gate } from './engine.js'
+import type { Engine } from './engine.js'
 import { type BillingError, fromNative, invalidArgument, isOutage } from './errors.js'
 import {
   type BillingHandler,
@@ -15,6 +15,7 @@ import {
   onResponseEnd,
   routingRules,
 } from './express.js'
+import type { Gate } from './gate.js'
 import { setLegacyHeaders, setRefusalHeaders, setStandardHeaders } from './headers.js'
 import { checkBoolean, checkFunction, checkOptions, checkString } from './options.js'
 import { problem, type Refusal, type RefusalCode, refusal } from './refusals.js'
@@ -305,7 +306,7 @@ class Exchange implements Surroundings {
     const { gate, tickets, engine, options } = this.#middleware
     // The answer comes from outside of the request's asynchronous context; AsyncLocalStorage must not notice.
     const context = new AsyncResource('WeighbridgeRequest')
-    let made: unknown[] | null = null
+    let made: DecisionTuple | null = null
     const ticket = tickets.issue((error, decision) =>
       context.runInAsyncScope(then, null, error, (decision ?? made) as DecisionTuple),
     )
@@ -314,20 +315,8 @@ class Exchange implements Surroundings {
     const agent = headers['user-agent']
     const dimensions = this.#dimensions && JSON.stringify(this.#dimensions)
     try {
-      made = gate(
-        ticket,
-        engine.now(),
-        this.#key,
-        method,
-        this.#path,
-        rules,
-        agent,
-        id,
-        units,
-        isHold,
-        this.#digest,
-        dimensions,
-      )
+      const [now, key, path, digest] = [engine.now(), this.#key, this.#path, this.#digest]
+      made = gate.decide(ticket, now, key, method, path, rules, agent, id, units, isHold, digest, dimensions)
     } catch (error) {
       tickets.withdraw(ticket)
       return then(fromNative(error), NOTHING)
@@ -335,7 +324,7 @@ class Exchange implements Surroundings {
     if (made === null) return
     if (made[0] === 'recorded') return engine.handOverSoon()
     tickets.withdraw(ticket)
-    then(undefined, made as DecisionTuple)
+    then(undefined, made)
   }
 
   #settle(decision: DecisionTuple): void {

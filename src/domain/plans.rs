@@ -125,6 +125,11 @@ impl Plans {
         self.tier_of(customer)?.monthly_soft_limit(meter.as_str())
     }
 
+    pub fn has_soft_limits(&self) -> bool {
+        let tiers = self.catalog.iter().flat_map(|versions| versions.iter()).flat_map(Catalog::tiers);
+        tiers.flat_map(|tier| &tier.limits).any(|limit| limit.soft)
+    }
+
     /// The tier that these prices at Stripe sell, and of which version: of several tiers the highest; of several versions
     /// the customer's own, else the latest.
     pub fn sold(&self, customer: &Customer, prices: &[String]) -> Option<(String, Option<String>)> {

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use indexmap::IndexMap;
 
 use super::owed::Owed;
@@ -132,7 +133,7 @@ struct Full {
 
 pub struct Ledger {
     holder: HolderId,
-    accounts: IndexMap<AccountKey, Account>,
+    accounts: IndexMap<AccountKey, Account, RandomState>,
     /// What is to be given back to the store.
     returns: Vec<LeasePart>,
     /// Where to ask again, and when.
@@ -145,7 +146,14 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn new(holder: HolderId) -> Self {
-        Self { holder, accounts: IndexMap::new(), returns: Vec::new(), retries: VecDeque::new(), month: None, swept: 0 }
+        Self {
+            holder,
+            accounts: IndexMap::default(),
+            returns: Vec::new(),
+            retries: VecDeque::new(),
+            month: None,
+            swept: 0,
+        }
     }
 
     /// Takes units where that can be decided here and now. `None`: only the store can, see [`Ledger::wait`]. `zone` is that of

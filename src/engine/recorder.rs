@@ -455,6 +455,9 @@ impl Worker {
             tracing::warn!(%error, "the catalog could not be read again");
         }
         self.shared.charged(group, &committed.outcomes);
+        if let Err(error) = self.shared.committed(store, group, &committed.outcomes) {
+            tracing::warn!(%error, "nobody could be told of soft limits");
+        }
         Ok(committed.outcomes)
     }
 

@@ -73,7 +73,7 @@ impl NativeEngine {
     /// The function that decides about requests, for one price list: the engine's own where none is given.
     #[napi(
         catch_unwind,
-        ts_return_type = "(ticket: number, now: number, key: string, method: string, path: string, rules: number, userAgent: string | undefined, id: string | undefined, units: number, isHold: boolean, digest: string | undefined, dimensions: string | undefined) => unknown[] | null"
+        ts_return_type = "(ticket: number, now: number, key: string, method: string, path: string, rules: number, userAgent: string | undefined, id: string | undefined, units: number, isHold: boolean, digest: string | undefined, dimensions: string | undefined, figures: Float64Array) => unknown[] | number | null"
     )]
     pub fn gate<'env>(
         &self,

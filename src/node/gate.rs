@@ -1,28 +1,36 @@
 //! The hot path: one plain native function for each middleware.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use napi::Env;
+use indexmap::IndexMap;
 use napi::bindgen_prelude::{Function, FunctionCallContext};
+use napi::{Either, Env};
 
 use super::deliveries::Deliveries;
-use super::output::{DecisionOutput, admitted, decision};
+use super::output::{DecisionOutput, admitted, decision, millis, units};
 use crate::domain::price::RoutingRules;
-use crate::domain::{EventId, Timestamp, Units};
-use crate::engine::admission::{Caller, Decision, Passage};
+use crate::domain::{Customer, EventId, Timestamp, Units};
+use crate::engine::admission::{Admitted, Caller, Decision, Passage};
 use crate::engine::gate::{Gate, Request, Wanted};
 use crate::{Error, Result};
 
-/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest, dimensions)` → the decision, or `null` where it will be
-/// delivered. A decision that says `recorded` is to be followed by the delivery that it is written.
-pub type GateFunction<'env> = Function<'env, (), Option<DecisionOutput>>;
+/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest, dimensions, figures)` → the decision, or
+/// `null` where it will be delivered. A decision that says `recorded` is to be followed by the delivery that it is written. It is only the
+/// customer's number where he was told of before; either way `figures` get `[number, limit, used, periodStart, periodEnd]`.
+pub type GateFunction<'env> = Function<'env, (), Option<Either<f64, DecisionOutput>>>;
 
 /// Bits of `rules`, as `lib/middleware.ts` sets them.
 const CASE_SENSITIVE: u32 = 1;
 const STRICT: u32 = 2;
 
+/// Some megabytes.
+const MOST_ACQUAINTANCES: usize = 8_192;
+
 /// A closure and not a method: a method call costs ten times as much (it locks the class registry).
 pub fn function(env: &Env, gate: Gate, deliveries: Deliveries) -> napi::Result<GateFunction<'_>> {
+    let acquaintances = RefCell::new(Acquaintances::default());
     env.create_function_from_closure("admit", move |call| {
         let caller = Ticket { number: call.get(0)?, deliveries: deliveries.clone() };
         let made = match request(&call)? {
@@ -30,8 +38,12 @@ pub fn function(env: &Env, gate: Gate, deliveries: Deliveries) -> napi::Result<G
             Err(error) => Decision::Made(Err(error)),
         };
         match made {
-            Decision::Made(Ok(passage)) => Ok(Some(decision(passage))),
-            Decision::Writing(passage) => Ok(Some(admitted(passage))),
+            Decision::Made(Ok(passage)) => Ok(Some(Either::B(decision(passage)))),
+            Decision::Writing(passage) => {
+                let (number, is_new) = acquaintances.borrow_mut().meet(&passage.customer);
+                write_figures(call.get(12)?, number, &passage);
+                Ok(Some(if is_new { Either::B(admitted(passage)) } else { Either::A(number) }))
+            }
             Decision::Made(Err(error)) => {
                 caller.answer(Err(error));
                 Ok(None)
@@ -39,6 +51,35 @@ pub fn function(env: &Env, gate: Gate, deliveries: Deliveries) -> napi::Result<G
             Decision::Later => Ok(None),
         }
     })
+}
+
+/// As `lib/gate.ts` names them.
+fn write_figures(figures: &mut [f64], number: f64, Admitted { standing, period, .. }: &Admitted) {
+    let limit = standing.limit.map_or(f64::NAN, units);
+    let values = [number, limit, units(standing.used), millis(period.start), millis(period.end)];
+    for (figure, value) in figures.iter_mut().zip(values) {
+        *figure = value;
+    }
+}
+
+/// Customers that JavaScript was told of, by where what is known of each lies in memory. It is kept, so that nothing else
+/// comes to lie there.
+#[derive(Default)]
+struct Acquaintances(IndexMap<*const Customer, Arc<Customer>>);
+
+impl Acquaintances {
+    /// The customer's number, and whether he has just got it.
+    fn meet(&mut self, customer: &Arc<Customer>) -> (f64, bool) {
+        let address = Arc::as_ptr(customer);
+        if let Some(number) = self.0.get_index_of(&address) {
+            return (number as f64, false);
+        }
+        if self.0.len() == MOST_ACQUAINTANCES {
+            self.0.clear();
+        }
+        let (number, _) = self.0.insert_full(address, Arc::clone(customer));
+        (number as f64, true)
+    }
 }
 
 /// Whoever has this ticket gets the answer.

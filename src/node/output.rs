@@ -277,6 +277,7 @@ pub struct ThresholdOutput {
     pub event_type: String,
     pub percent: f64,
     pub limit: f64,
+    pub soft: Option<bool>,
     pub used: f64,
     pub period_start: f64,
     pub period_end: f64,
@@ -300,12 +301,13 @@ impl From<Notice> for NoticeOutput {
             Notice::Rejected { lines, file } => {
                 Self { lines: Some(units(lines)), file: Some(file.display().to_string()), ..named("rejected") }
             }
-            Notice::Threshold { customer_id, meter, percent, limit, used, period } => {
+            Notice::Threshold { customer_id, meter, percent, limit, soft, used, period } => {
                 let threshold = ThresholdOutput {
                     customer_id: customer_id.as_str().to_owned(),
                     event_type: meter.as_str().to_owned(),
                     percent: f64::from(percent),
                     limit: units(limit),
+                    soft: soft.then_some(true),
                     used: units(used),
                     period_start: millis(period.start),
                     period_end: millis(period.end),

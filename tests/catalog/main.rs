@@ -5,6 +5,7 @@ mod entry;
 mod examples;
 mod hostile;
 mod mistakes;
+mod plans;
 mod resolving;
 mod versions;
 

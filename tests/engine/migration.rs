@@ -1,6 +1,6 @@
 //! Moving a store from SQLite into PostgreSQL: everything once, wherever a run ends, and nothing that must not be moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::outbox::delivery::Answer;
@@ -91,6 +91,8 @@ fn fill(store: &dyn Store) {
         set_tier("bob", "large"),
         upsert("ann", subscribed),
         suspend("zoe"),
+        anchor("bob", Some("2026-01-28T22:45:00Z")),
+        anchor("zoe", Some("2026-01-31T10:00:00Z")),
     ];
     changes.extend((0..5).map(|index| create_key(api_key(&format!("key-{index}"), CUSTOMERS[index]))));
     let expires_at = Some(now().plus_millis(1_000));
@@ -105,7 +107,12 @@ fn fill(store: &dyn Store) {
         now: now(),
     }));
     exporting(store, &["ann", "bob"]);
-    changes.extend((0..EVENTS).map(|index| record(numbered(index))));
+    changes.extend((0..EVENTS / 2).map(|index| record(numbered(index))));
+    // In mid-life, into an hour with events before and after it; one goes back to calendar months.
+    changes.push(anchor("~tilde", Some("2026-02-28T23:15:00Z")));
+    changes.push(anchor("zoe", None));
+    changes.extend((EVENTS / 2..EVENTS).map(|index| record(numbered(index))));
+    changes.push(anchor("bob", Some("2026-03-01T01:15:00Z")));
     changes.extend(
         ["evt_claimed", "evt_done", "evt_kept"]
             .map(|id| Change::ClaimStripeEvent { event: stripe_event(id), now: now() }),
@@ -117,6 +124,12 @@ fn fill(store: &dyn Store) {
     let on_their_way = claimed(store, &Claim { limit: 3, ..claim_by("a-sender") });
     settle(store, "a-sender", &on_their_way[0], Answer::Accepted);
     settle(store, "a-sender", &on_their_way[1], Answer::Refused);
+}
+
+/// `None`: calendar months.
+fn anchor(customer: &str, anchor: Option<&str>) -> Change {
+    let billing_cycle_anchor = anchor.map_or(Patch::Clear, |anchor| Patch::Set(at(anchor)));
+    upsert(customer, CustomerPatch { billing_cycle_anchor, ..CustomerPatch::default() })
 }
 
 fn stripe_event(id: &str) -> StripeEvent {
@@ -171,8 +184,14 @@ fn contents(store: &dyn Store) -> String {
     let customers = store.customers(None, 1_000).unwrap();
     for customer in &customers {
         text += &format!("{customer:?} {:?}\n", store.keys(&customer.id).unwrap());
-        for start in ["2026-01-31T23:00:00Z", "2026-02-28T23:00:00Z"] {
-            text += &format!("{:?}\n", store.counters(&customer.id, at(start)).unwrap());
+        let time_zone = store.catalog().unwrap().time_zone;
+        let of_customer = events(store, Some(customer.id.as_str()), all_time());
+        let starts: BTreeSet<_> =
+            of_customer.iter().map(|event| customer.billing_period(event.at, time_zone).start).collect();
+        for start in starts {
+            let counters = store.counters(&customer.id, start).unwrap();
+            assert!(!counters.is_empty(), "{} from {start:?}", customer.id);
+            text += &format!("{counters:?}\n");
         }
     }
     for id in ["evt_claimed", "evt_done", "evt_kept", "evt_late"] {
@@ -313,6 +332,8 @@ fn what_has_changed_between_two_runs_is_moved_too() {
             revoke_key("key-0", now()),
             create_key(api_key("key-new", "ann")),
             set_tier("ann", "large"),
+            anchor("bob", None),
+            anchor("Émile", Some("2026-02-28T23:30:00Z")),
             record(event_with_id("newcomer", "id")),
         ];
         assert!(commit(&store, &changes).iter().all(std::result::Result::is_ok));

@@ -115,11 +115,11 @@ fn reports(source: &Export, target: &Import, rows: usize, found: &mut Comparison
 /// Compares what the events add up to, with each other and with the counters.
 fn events(source: &Export, target: &Import, rows: usize, found: &mut Comparison, watch: Watch<'_>) -> Result<()> {
     let of = source.sizes()?.events;
-    let periods = target.periods()?;
+    let months = target.months()?;
     let mut after = String::new();
     source.sums(rows, |here| {
         let last = here.last().map(|((customer, ..), _)| customer.as_str().to_owned()).unwrap_or_default();
-        let there = target.sums(&periods, &after, Some(&last))?;
+        let there = target.sums(&months, &after, Some(&last))?;
         same("the events", &here, &there)?;
         let counters = target.counters_of(&after, &last)?;
         same("the events and what they were counted to", &there.iter().map(counted).collect::<Vec<_>>(), &counters)?;
@@ -128,7 +128,7 @@ fn events(source: &Export, target: &Import, rows: usize, found: &mut Comparison,
         after = last;
         watch(Progress { stage: "verification", done: found.source.events, of })
     })?;
-    same("the events", &[], &target.sums(&periods, &after, None)?)
+    same("the events", &[], &target.sums(&months, &after, None)?)
 }
 
 /// As counters say it: without how many events there were.

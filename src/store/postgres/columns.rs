@@ -80,7 +80,7 @@ pub fn timestamp(row: &Row, column: usize) -> Result<Timestamp> {
     Ok(stored(row.try_get(column)?))
 }
 
-fn optional_timestamp(row: &Row, column: usize) -> Result<Option<Timestamp>> {
+pub fn optional_timestamp(row: &Row, column: usize) -> Result<Option<Timestamp>> {
     Ok(row.try_get::<_, Option<DateTime<Utc>>>(column)?.map(stored))
 }
 

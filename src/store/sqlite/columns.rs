@@ -38,7 +38,7 @@ pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {
         suspended: row.get(first + 4)?,
         created_at: timestamp(row, first + 5)?,
         subscription_status: optional(row, first + 6)?,
-        billing_cycle_anchor: row.get::<_, Option<i64>>(first + 7)?.map(Timestamp::from_stored),
+        billing_cycle_anchor: optional_timestamp(row, first + 7)?,
         catalog_version: row.get(first + 8)?,
     })
 }
@@ -54,7 +54,7 @@ pub fn subscription(row: &Row<'_>) -> rusqlite::Result<Subscription> {
         stripe_customer_id: row.get(1)?,
         status: parsed(row, 2)?,
         prices: prices.map_err(|error| unreadable(3, error))?,
-        billing_cycle_anchor: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_stored),
+        billing_cycle_anchor: optional_timestamp(row, 4)?,
         created_at: timestamp(row, 5)?,
         as_of: timestamp(row, 6)?,
     })
@@ -75,13 +75,17 @@ pub fn key(row: &Row<'_>) -> rusqlite::Result<ApiKey> {
         name: row.get(2)?,
         prefix: row.get(3)?,
         created_at: timestamp(row, 4)?,
-        expires_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_stored),
-        revoked_at: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_stored),
+        expires_at: optional_timestamp(row, 5)?,
+        revoked_at: optional_timestamp(row, 6)?,
     })
 }
 
 pub fn timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     row.get(column).map(Timestamp::from_stored)
+}
+
+pub fn optional_timestamp(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_stored))
 }
 
 pub fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Money> {

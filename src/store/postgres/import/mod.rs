@@ -19,7 +19,7 @@ mod rows;
 mod sums;
 
 pub use claim::refuse_unfinished;
-pub use sums::Periods;
+pub use sums::Months;
 
 /// A PostgreSQL store that takes what another one holds.
 pub struct Import {
@@ -219,14 +219,14 @@ impl Import {
         self.at(rows::event_ids(&self.database))
     }
 
-    /// The billing periods in which there are events.
-    pub fn periods(&self) -> Result<Periods> {
-        self.at(sums::periods(&self.database))
+    /// The calendar months in which there are events.
+    pub fn months(&self) -> Result<Months> {
+        self.at(sums::months(&self.database))
     }
 
     /// Adds up the events of the customers after one, to another one or to the last, by customer, period and meter.
-    pub fn sums(&self, periods: &Periods, after: &str, last: Option<&str>) -> Result<Vec<Counted>> {
-        self.at(sums::run(&self.database, periods, after, last))
+    pub fn sums(&self, months: &Months, after: &str, last: Option<&str>) -> Result<Vec<Counted>> {
+        self.at(sums::run(&self.database, months, after, last))
     }
 }
 

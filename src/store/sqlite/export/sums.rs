@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::super::error::Result;
 use super::super::{columns, read};
-use crate::domain::{CustomerId, Meter, Period, Timestamp};
+use crate::domain::{CustomerId, Meter, Period, Timestamp, billing_period};
 use crate::store::group::Tally;
 use crate::store::migration::rows::Counted;
 
@@ -20,8 +20,10 @@ pub fn run(
     mut visit: impl FnMut(Vec<Counted>) -> crate::Result<()>,
 ) -> Result<()> {
     let time_zone = read::time_zone(connection)?;
-    let mut statement =
-        connection.prepare("SELECT customer_id, timestamp, meter, units, cost FROM events ORDER BY customer_id")?;
+    let mut statement = connection.prepare(
+        "SELECT e.customer_id, e.timestamp, e.meter, e.units, e.cost, c.billing_cycle_anchor
+         FROM events e LEFT JOIN customers c ON c.id = e.customer_id ORDER BY e.customer_id",
+    )?;
     let mut rows = statement.query([])?;
     let mut customer: Option<CustomerId> = None;
     let (mut sums, mut page) = (Sums::new(), Vec::new());
@@ -33,18 +35,19 @@ pub fn run(
             if let Some(customer) = customer.replace(next) {
                 flush(&customer, &mut sums, &mut page);
             }
+            period = None;
             if page.len() >= at_least {
                 visit(std::mem::take(&mut page))?;
             }
         }
         let at = columns::timestamp(row, 1)?;
         // The last event's is most often this one's too.
-        let month = match period {
+        let of_event = match period {
             Some(period) if period.contains(at) => period,
-            _ => *period.insert(Period::month(at, time_zone)),
+            _ => *period.insert(billing_period(columns::optional_timestamp(row, 5)?, at, time_zone)),
         };
         let meter = columns::meter(row, 2)?;
-        let (_, tally) = sums.entry((month.start, meter.as_str())).or_insert((meter, Tally::default()));
+        let (_, tally) = sums.entry((of_event.start, meter.as_str())).or_insert((meter, Tally::default()));
         tally.events += 1;
         tally.units += row.get::<_, u64>(3)?;
         tally.cost = tally.cost.checked_add(columns::money(row, 4)?)?;
