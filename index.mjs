@@ -19,6 +19,7 @@ export {
   endpointPricing,
   generateTestHeader,
   periodContaining,
+  prorate,
   quote,
   resolvePrice,
   round,

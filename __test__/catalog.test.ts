@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as ts from 'typescript'
-import { BillingError, type Catalog, CatalogError, checkCatalog, periodContaining, resolvePrice } from 'weighbridge'
+import {
+  BillingError,
+  type Catalog,
+  CatalogError,
+  checkCatalog,
+  periodContaining,
+  prorate,
+  resolvePrice,
+} from 'weighbridge'
 
 const page = readFileSync(join(__dirname, '..', 'docs', 'catalog.md'), 'utf8')
 const blocks = [...page.matchAll(/```ts\n(.*?)```/gs)].map(([, block = '']) => block)
@@ -12,24 +20,25 @@ const catalog = new Function(javascript)() as Catalog
 
 /** An expression, and the comment behind or below it that says its value. */
 const examples = blocks
-  .filter((block) => /^(checkCatalog|resolvePrice|periodContaining)\(/.test(block))
+  .filter((block) => /^(checkCatalog|resolvePrice|periodContaining|prorate)\(/.test(block))
   .map((block) => {
     const [expression = '', ...lines] = block.trimEnd().split(/(?:\n| )\/\/ ?/)
     return { expression, value: lines.join('\n') }
   })
 
 const run = (expression: string): unknown =>
-  new Function('catalog', 'checkCatalog', 'resolvePrice', 'periodContaining', `return ${expression}`)(
+  new Function('catalog', 'checkCatalog', 'resolvePrice', 'periodContaining', 'prorate', `return ${expression}`)(
     catalog,
     checkCatalog,
     resolvePrice,
     periodContaining,
+    prorate,
   )
 
 describe('the examples in docs/catalog.md', () => {
   test('are all found', () => {
     expect(catalog.id).toBe('public')
-    expect(examples.length).toBe(page.match(/^(checkCatalog|resolvePrice|periodContaining)\(/gm)?.length)
+    expect(examples.length).toBe(page.match(/^(checkCatalog|resolvePrice|periodContaining|prorate)\(/gm)?.length)
     expect(examples.length).toBeGreaterThan(10)
   })
 

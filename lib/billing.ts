@@ -3,6 +3,8 @@ import { ApiKeys } from './apiKeys.js'
 import { BillingStripe, type BillingStripeOptions } from './billingStripe.js'
 import type { StripeEventRecord, TakeoverReport } from './binding.js'
 import type { PricingOptions, SubscriptionTier } from './catalog.js'
+import { checkVersions, tiersAtStripe } from './catalogVersions.js'
+import type { Catalog } from './checkedCatalog.js'
 import type { Clock } from './clock.js'
 import { Customers } from './customers.js'
 import { Engine, type PostgresOptions } from './engine.js'
@@ -47,7 +49,13 @@ export interface BillingOptions {
    * longer listed stays for the customers who have it, below the listed ones.
    */
   tiers?: SubscriptionTier[]
-  /** The price list of this process: by default {@link endpointPricing}. */
+  /**
+   * In the place of `tiers`: a catalog, or its versions, the oldest first. It belongs to the store as tiers do. Customers stay
+   * on the version that they signed up to: see {@link CustomerUpdate.catalogVersion}. A version never changes: to say
+   * otherwise, add another one. Versions that are no longer given stay, below the given ones. See docs/catalog.md.
+   */
+  catalog?: Catalog | readonly Catalog[]
+  /** The price list of this process: by default the catalog's prices, or {@link endpointPricing} where there is none. */
   pricing?: PricingOptions
   /**
    * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
@@ -89,6 +97,7 @@ const OPTIONS: (keyof BillingOptions)[] = [
   'store',
   'postgres',
   'tiers',
+  'catalog',
   'pricing',
   'timeZone',
   'durability',
@@ -128,9 +137,15 @@ export class Billing {
 
   constructor(options: BillingOptions = {}) {
     checkOptions('new Billing', options, OPTIONS)
-    const { stripe, ...engineOptions } = options
+    const { stripe, catalog, ...engineOptions } = options
+    if (catalog !== undefined && options.tiers !== undefined) {
+      throw invalidArgument('`catalog` and `tiers` cannot both be given: a catalog has its own tiers')
+    }
+    const versions = catalog === undefined ? undefined : checkVersions(catalog)
+    const latest = versions?.at(-1)
+    const tiers = options.tiers ?? (latest && tiersAtStripe(latest))
     const { webhookSecret, exportUsage, ...given } = stripe ?? {}
-    const stripeOptions = { ...(options.tiers && { tiers: options.tiers }), ...given }
+    const stripeOptions = { ...(tiers && { tiers }), ...given }
     const exported = usageExport(exportUsage)
     this.#stripeSource = {
       webhookSecret,
@@ -143,7 +158,11 @@ export class Billing {
       new StripeOutbox(source, () => this.#sender),
     )
     this.#sender = exported ? usageSender(exported, given) : undefined
-    this.#engine = new Engine({ ...engineOptions, ...(exported !== undefined && { export: exported?.rule ?? null }) })
+    this.#engine = new Engine({
+      ...engineOptions,
+      ...(versions && { catalog: versions }),
+      ...(exported !== undefined && { export: exported?.rule ?? null }),
+    })
     this.#sender?.start(this.#engine)
     this.usage = new UsageTracker(source)
     this.keys = new ApiKeys(source)
@@ -167,7 +186,7 @@ export class Billing {
 
   /**
    * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
-   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * where the tier is too low, a feature is missing or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
    * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
    */
   middleware(options: MiddlewareOptions = {}): BillingHandler {

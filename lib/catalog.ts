@@ -138,13 +138,13 @@ export function priceInputs(pricing: PricingOptions): PriceInput[] {
 }
 
 /** A tier that is required must exist. The default price list may name tiers that somebody's own tiers lack. */
-export function checkRequiredTiers(pricing: PricingOptions, tiers: SubscriptionTier[]): void {
+export function checkRequiredTiers(pricing: PricingOptions, tierIds: readonly string[]): void {
   for (const [route, { requiredTier }] of Object.entries(pricing)) {
-    if (requiredTier !== undefined && !tiers.some((tier) => tier.id === requiredTier)) {
+    if (requiredTier !== undefined && !tierIds.includes(requiredTier)) {
       throw new BillingError(
         'invalid_catalog',
         `pricing[${JSON.stringify(route)}] requires the tier ${JSON.stringify(requiredTier)}, which is not among the ` +
-          `tiers: ${tiers.map((tier) => tier.id).join(', ')}`,
+          `tiers: ${tierIds.join(', ')}`,
       )
     }
   }

@@ -7,8 +7,10 @@ import { checkOptions, checkString } from './options.js'
 export interface CustomerUpdate {
   /** 1 to 255 bytes. A customer never seen comes into being. */
   id: string
-  /** The id of a tier. */
+  /** The id of a tier. With a catalog, whoever gets a tier that he does not have signs up to its latest version. */
   tier?: string | null
+  /** The version of the catalog to move to: it must have his tier. `null` moves him to the latest. */
+  catalogVersion?: string | null
   /**
    * Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. What webhooks have told of it takes
    * effect at once, in the place of `tier`.
@@ -38,7 +40,7 @@ export interface CustomerPage {
 }
 
 const MAX_PAGE = 1000
-const FIELDS = ['id', 'tier', 'subscriptionId', 'stripeCustomerId', 'billingCycleAnchor', 'suspended']
+const FIELDS = ['id', 'tier', 'catalogVersion', 'subscriptionId', 'stripeCustomerId', 'billingCycleAnchor', 'suspended']
 
 /** The customers. One comes into being with the first key, event or `upsert`. */
 export class Customers {

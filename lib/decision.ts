@@ -8,7 +8,8 @@ export type DecisionTuple = [
   used: number,
   periodStart: number,
   periodEnd: number,
-  requiredTier: string | undefined,
+  /** The tier, or the features that the customer lacks. */
+  required: string | string[] | undefined,
   hold: number | undefined,
 ]
 
@@ -20,6 +21,7 @@ export type DecisionCode =
   | 'invalid_key'
   | 'customer_suspended'
   | 'tier_required'
+  | 'feature_required'
   | 'usage_limit_exceeded'
   | 'unpriced_endpoint'
   | 'idempotency_conflict'

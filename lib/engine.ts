@@ -11,6 +11,7 @@ import {
   subscriptionTiers,
   tierInputs,
 } from './catalog.js'
+import type { CheckedCatalog } from './checkedCatalog.js'
 import { checkClock, type Clock } from './clock.js'
 import { BillingError, fromNative, invalidArgument } from './errors.js'
 import { Gate } from './gate.js'
@@ -37,6 +38,8 @@ export interface EngineOptions {
   store?: string
   postgres?: PostgresOptions
   tiers?: SubscriptionTier[]
+  /** The versions of a catalog, checked, the oldest first. */
+  catalog?: readonly CheckedCatalog[]
   pricing?: PricingOptions
   timeZone?: string
   durability?: string
@@ -62,8 +65,10 @@ export class Engine {
   readonly actionLog: ActionLog
   /** The database file, or with PostgreSQL the directory of the journals. */
   readonly path: string
-  /** Those that were given; left out, the store's apply. */
-  readonly tiers: SubscriptionTier[] | undefined
+  /** The ids of those that were given, as tiers or in a catalog; left out, the store's apply. */
+  readonly tierIds: readonly string[] | undefined
+  /** Whether a catalog was given. */
+  readonly hasCatalog: boolean
   readonly notices = new Notices()
   readonly #tickets = new Tickets(this.notices.receive)
   readonly #native: NativeEngine
@@ -89,16 +94,20 @@ export class Engine {
       throw invalidArgument('`thresholds` must be an array of numbers, per cents of a limit')
     }
     this.path = path
-    this.tiers = options.tiers
+    const { catalog } = options
+    this.hasCatalog = catalog !== undefined
     const tiers = options.tiers && tierInputs(options.tiers)
-    const pricing = priceInputs(options.pricing ?? endpointPricing)
-    if (options.pricing !== undefined && options.tiers !== undefined) checkRequiredTiers(options.pricing, options.tiers)
+    this.tierIds = (options.tiers ?? catalog?.at(-1)?.tiers)?.map(({ id }) => id)
+    const pricing = options.pricing && priceInputs(options.pricing)
+    if (options.pricing !== undefined && this.tierIds !== undefined) checkRequiredTiers(options.pricing, this.tierIds)
     const nativeOptions = {
       path,
       dir,
       ...(postgres && { postgres }),
       defaultTiers: tierInputs(subscriptionTiers),
-      pricing,
+      defaultPricing: priceInputs(endpointPricing),
+      ...(pricing && { pricing }),
+      ...(catalog && { catalog: catalog.map((version) => JSON.stringify(version)) }),
       now: this.now(),
       deadlineMs: this.#deadlineMs,
       thresholds,

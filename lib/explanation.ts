@@ -14,6 +14,8 @@ export interface Question {
   path: string
   /** How many units it would take: 1 by default. */
   units?: number
+  /** Values by which its price may differ: see `MiddlewareOptions.dimensions`. */
+  dimensions?: Record<string, string>
 }
 
 /** What would become of a request, and why. */
@@ -29,16 +31,28 @@ export interface Explanation {
   /** The key, where one was asked about and it exists. */
   key: ApiKey | null
   customer: Customer | null
-  /** The route's price; `null` for a path without one. */
+  /** The price that applies; `null` where there is none. */
   price: {
-    /** As the price list writes it. */
-    endpoint: string
-    /** A decimal in the currency's major unit, for each unit. */
-    pricePerRequest: string
-    /** A decimal: what all units cost. */
-    cost: string
+    /** As the price list or the catalog writes it; `null` for a price of the catalog that is for all usage. */
+    endpoint: string | null
+    /** A decimal in the currency's major unit, for each unit; `null` where only the usage of the whole period tells. */
+    pricePerRequest: string | null
+    /** A decimal: what all units cost; `null` where only the usage of the whole period tells. */
+    cost: string | null
     requiredTier: string | null
+    /** The id of a price of the catalog; left out where a price list says what it costs. */
+    id?: string
+    /** For people, in English: why this price of the catalog applies, and before which others. */
+    because?: string[]
   } | null
+  /** What the catalog gives the customer; left out where the store has none. */
+  entitlements?: {
+    /** The version that applies to him. */
+    catalogVersion: string
+    features: string[]
+    /** Features that the route requires. */
+    required: string[]
+  }
   /** Where the customer stands on the meter of requests. */
   quota: {
     eventType: string
@@ -60,7 +74,7 @@ export interface Explanation {
   } | null
 }
 
-const QUESTION = ['key', 'customerId', 'method', 'path', 'units']
+const QUESTION = ['key', 'customerId', 'method', 'path', 'units', 'dimensions']
 
 export async function explain(engine: Engine, question: Question): Promise<Explanation> {
   checkOptions('explain', question, QUESTION)
@@ -73,7 +87,7 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
   const output = await engine.call<ExplanationOutput>((native, ticket) =>
     native.explain(ticket, engine.now(), { ...question, path }),
   )
-  const { key, customer, price, quota, requiredTier } = output
+  const { key, customer, price, quota, requiredTier, catalogVersion, features, requiredFeatures } = output
   const code = output.code as Explanation['code']
   const allowed = code === 'recorded' || code === 'unpriced'
   return {
@@ -83,12 +97,25 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
     reason: reason(output, question),
     key: key ?? null,
     customer: customer ?? null,
-    price: price === undefined ? null : { ...price, requiredTier: requiredTier ?? null },
+    price:
+      price === undefined
+        ? null
+        : {
+            endpoint: price.endpoint ?? null,
+            pricePerRequest: price.pricePerRequest ?? null,
+            cost: price.cost ?? null,
+            requiredTier: requiredTier ?? null,
+            ...(price.id !== undefined && { id: price.id, because: price.because }),
+          },
+    ...(catalogVersion !== undefined && {
+      entitlements: { catalogVersion, features, required: requiredFeatures },
+    }),
     quota: quota ?? null,
   }
 }
 
-function reason({ code, isMalformed, key, price, quota, requiredTier }: ExplanationOutput, question: Question): string {
+function reason(output: ExplanationOutput, question: Question): string {
+  const { code, isMalformed, key, price, quota, requiredTier, requiredFeatures, features } = output
   const { method, path, units = 1 } = question
   switch (code as DecisionTuple[0]) {
     case 'invalid_key':
@@ -99,12 +126,19 @@ function reason({ code, isMalformed, key, price, quota, requiredTier }: Explanat
       return 'The customer is suspended.'
     case 'tier_required':
       return `${method} ${path} requires the tier ${JSON.stringify(requiredTier)} or a higher one.`
+    case 'feature_required':
+      return `${method} ${path} requires the features ${requiredFeatures.join(', ')}; the customer has ${features.join(', ') || 'none'}.`
     case 'unpriced_endpoint':
     case 'unpriced':
       return `${method} ${path} has no price.`
     case 'usage_limit_exceeded':
       return `${units} more would pass the limit: ${quota?.used} of ${quota?.limit} are used${quota?.heldHere ? `, ${quota.heldHere} are held` : ''}.`
     default:
-      return `It costs ${price?.cost}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
+      return `${costs(price)}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
   }
+}
+
+function costs(price: ExplanationOutput['price']): string {
+  if (price === undefined) return 'It has no price'
+  return price.cost === undefined ? `What it costs (${price.id}) the whole period tells` : `It costs ${price.cost}`
 }

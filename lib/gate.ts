@@ -33,9 +33,25 @@ export class Gate {
     units: number,
     isHold: boolean,
     digest: string | undefined,
+    dimensions: string | undefined,
   ): DecisionTuple | null {
     const figures = this.#figures
-    const made = this.#decide(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest, figures)
+    const decide = this.#decide
+    const made = decide(
+      ticket,
+      now,
+      key,
+      method,
+      path,
+      rules,
+      userAgent,
+      id,
+      units,
+      isHold,
+      digest,
+      dimensions,
+      figures,
+    )
     if (made === null) return null
     if (typeof made === 'number') return this.#recorded(this.#customers[made] as Known)
     const decision = made as DecisionTuple

@@ -63,7 +63,14 @@ export type { Explanation, Question } from './explanation.js'
 export type { BillingHandler, BillingRequest, BillingResponse, Next } from './express.js'
 export type { MiddlewareOptions } from './middleware.js'
 export type { BillingEvents, ThresholdReached } from './notices.js'
-export { type BillingCycle, type Interval, type Period, periodContaining } from './periods.js'
+export {
+  type BillingCycle,
+  type Interval,
+  type Period,
+  periodContaining,
+  prorate,
+  type ProrationQuestion,
+} from './periods.js'
 export {
   type DecimalInput,
   type GraduatedPercentagePrice,

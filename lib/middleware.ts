@@ -52,7 +52,12 @@ export interface MiddlewareOptions {
    * goes to Express's error handlers.
    */
   handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
-  /** The price list of this middleware, in the place of the engine's. */
+  /**
+   * Values by which a request's price may differ, such as `{ model: 'gpt-4' }`: see `CatalogPrice.dimensions`. They are kept
+   * with its event, as metadata. `method`, `userAgent` and `request` are there already.
+   */
+  dimensions?(req: BillingRequest): Record<string, string> | Promise<Record<string, string>>
+  /** The price list of this middleware, in the place of the engine's and of the catalog's prices. */
   pricing?: PricingOptions
   /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
   unpriced?: 'pass' | 'refuse'
@@ -86,6 +91,7 @@ const OPTIONS: (keyof MiddlewareOptions)[] = [
   'billOn',
   'passOnStoreError',
   'handler',
+  'dimensions',
   'pricing',
   'unpriced',
   'idempotencyKey',
@@ -97,7 +103,7 @@ const OPTIONS: (keyof MiddlewareOptions)[] = [
   'caseSensitive',
   'strict',
 ]
-const FUNCTIONS = ['skip', 'keyGenerator', 'units', 'handler'] as const
+const FUNCTIONS = ['skip', 'keyGenerator', 'units', 'dimensions', 'handler'] as const
 const SWITCHES = [
   'passOnStoreError',
   'idempotencyKey',
@@ -156,6 +162,13 @@ function checkMiddlewareOptions(options: MiddlewareOptions): void {
   if (options.pricing !== undefined) priceInputs(options.pricing)
 }
 
+/** What a caller's functions say of a request. */
+interface Asked {
+  key: string | undefined
+  units: number
+  dimensions: Record<string, string> | undefined
+}
+
 class Middleware {
   readonly engine: Engine
   readonly options: MiddlewareOptions
@@ -168,8 +181,8 @@ class Middleware {
   constructor(engine: Engine, options: MiddlewareOptions) {
     this.engine = engine
     this.options = options
-    if (options.pricing !== undefined && engine.tiers !== undefined) {
-      checkRequiredTiers(options.pricing, engine.tiers)
+    if (options.pricing !== undefined && engine.tierIds !== undefined) {
+      checkRequiredTiers(options.pricing, engine.tierIds)
     }
     const pricing = options.pricing && priceInputs(options.pricing)
     const { gate, tickets } = engine.gate(pricing, options.unpriced === 'refuse')
@@ -185,25 +198,29 @@ class Middleware {
     // Mounted twice, on the app and on a router, it bills once.
     if ((req as Marked)[BILLED_BY] === this.engine) return next()
     const exchange = new Exchange(this, req, res, next)
-    const { skip, keyGenerator, units } = this.options
-    if (skip === undefined && keyGenerator === undefined && units === undefined) {
-      exchange.admit(bearerToken(req), 1)
+    const { skip, keyGenerator, units, dimensions } = this.options
+    if (skip === undefined && keyGenerator === undefined && units === undefined && dimensions === undefined) {
+      exchange.admit(bearerToken(req), 1, undefined)
       return
     }
     // Back out of the promise, so that what a later handler throws is not taken for ours.
     this.#ask(req, res).then(
-      (answer) => queueMicrotask(() => (answer === 'skip' ? next() : exchange.admit(answer.key, answer.units))),
+      (answer) =>
+        queueMicrotask(() =>
+          answer === 'skip' ? next() : exchange.admit(answer.key, answer.units, answer.dimensions),
+        ),
       (error) => queueMicrotask(() => exchange.fail(error)),
     )
   }
 
-  async #ask(req: BillingRequest, res: BillingResponse): Promise<'skip' | { key: string | undefined; units: number }> {
-    const { skip, keyGenerator, units } = this.options
+  async #ask(req: BillingRequest, res: BillingResponse): Promise<'skip' | Asked> {
+    const { skip, keyGenerator, units, dimensions } = this.options
     if (skip !== undefined && (await skip(req, res))) return 'skip'
     const key: unknown = keyGenerator === undefined ? bearerToken(req) : await keyGenerator(req)
     return {
       key: typeof key === 'string' ? key : undefined,
       units: units === undefined ? 1 : await units(req),
+      dimensions: dimensions === undefined ? undefined : await dimensions(req),
     }
   }
 
@@ -242,6 +259,7 @@ class Exchange implements Surroundings {
   #units = 1
   /** Of a request with an idempotency key. */
   #digest: string | undefined
+  #dimensions: Record<string, string> | undefined
   #complete: Complete | undefined
 
   constructor(middleware: Middleware, req: BillingRequest, res: BillingResponse, next: Next) {
@@ -257,11 +275,15 @@ class Exchange implements Surroundings {
     return this.#middleware.engine
   }
 
-  admit(key: string | undefined, units: number): void {
+  admit(key: string | undefined, units: number, dimensions: Record<string, string> | undefined): void {
     const { engine, options } = this.#middleware
     if (!Number.isSafeInteger(units) || units < 1) {
       return this.fail(invalidArgument(`\`units\` must be a whole number from 1, got ${units}`))
     }
+    if (!areDimensions(dimensions)) {
+      return this.fail(invalidArgument(`\`dimensions\` must be an object of texts, without ${RESERVED.join(', ')}`))
+    }
+    this.#dimensions = dimensions
     this.#complete = engine.actionLog.start(
       'BillingMiddleware',
       'Process API billing',
@@ -291,9 +313,10 @@ class Exchange implements Surroundings {
     const { method = '', headers } = this.#req
     const rules = routingRules(this.#req, options.caseSensitive, options.strict)
     const agent = headers['user-agent']
+    const dimensions = this.#dimensions && JSON.stringify(this.#dimensions)
     try {
       const [now, key, path, digest] = [engine.now(), this.#key, this.#path, this.#digest]
-      made = gate.decide(ticket, now, key, method, path, rules, agent, id, units, isHold, digest)
+      made = gate.decide(ticket, now, key, method, path, rules, agent, id, units, isHold, digest, dimensions)
     } catch (error) {
       tickets.withdraw(ticket)
       return then(fromNative(error), NOTHING)
@@ -378,8 +401,18 @@ class Exchange implements Surroundings {
 
   metadata(): Record<string, unknown> {
     const { method, headers } = this.#req
-    return { method, userAgent: headers['user-agent']?.slice(0, MAX_USER_AGENT), request: this.#digest }
+    const userAgent = headers['user-agent']?.slice(0, MAX_USER_AGENT)
+    return { ...this.#dimensions, method, userAgent, request: this.#digest }
   }
+}
+
+/** What a request's metadata holds anyway. */
+const RESERVED = ['method', 'userAgent', 'request']
+
+function areDimensions(dimensions: unknown): boolean {
+  if (dimensions === undefined) return true
+  if (typeof dimensions !== 'object' || dimensions === null || Array.isArray(dimensions)) return false
+  return Object.entries(dimensions).every(([name, value]) => typeof value === 'string' && !RESERVED.includes(name))
 }
 
 type Decided = (error: BillingError | undefined, decision: DecisionTuple) => void

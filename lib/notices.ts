@@ -42,6 +42,8 @@ export interface ThresholdReached {
   percent: number
   /** In units of the meter. */
   limit: number
+  /** It is a soft limit of a catalog, which never refuses. */
+  soft?: true
   /** What is used with the event that has reached it. */
   used: number
   /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */

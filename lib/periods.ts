@@ -1,4 +1,5 @@
 import { checkOptions } from './options.js'
+import type { DecimalInput } from './prices.js'
 import { ask, json } from './question.js'
 
 /** What a billing period is counted in. */
@@ -50,4 +51,36 @@ export interface Period {
 export function periodContaining(cycle: BillingCycle): Period {
   checkOptions('periodContaining', cycle, ['anchor', 'interval', 'intervalCount', 'timeZone', 'trialStart', 'at'])
   return ask(({ periodContaining }) => periodContaining(json('a billing cycle', cycle)))
+}
+
+/** A part of a billing period, of which an amount is due. */
+export interface ProrationQuestion {
+  /** What the whole period costs. */
+  amount: DecimalInput
+  /** The ISO 4217 code of its currency. */
+  currency: string
+  /** It lies in the whole period. */
+  part: Period
+  whole: Period
+  /** `'second'` (the default), as Stripe prorates, or `'day'`, as Lago does: then the day of a change belongs to what follows. */
+  by?: 'second' | 'day'
+  /** The IANA time zone of the days: by default UTC. */
+  timeZone?: string
+}
+
+/**
+ * What a part of a billing period costs: the same part of the amount, an exact ratio, rounded to the currency's minor unit so that
+ * the parts of a period cost together what the whole costs, however often it was cut.
+ *
+ * ```ts
+ * const [start, change, end] = [Date.UTC(2026, 3, 1), Date.UTC(2026, 3, 11), Date.UTC(2026, 4, 1)]
+ * prorate({ amount: '99', currency: 'USD', part: { start, end: change }, whole: { start, end } }) // '33.00'
+ * ```
+ *
+ * @throws BillingError `invalid_argument` where something is missing or unknown, or the part does not lie in the whole.
+ * @see https://docs.stripe.com/billing/subscriptions/prorations
+ */
+export function prorate(question: ProrationQuestion): string {
+  checkOptions('prorate', question, ['amount', 'currency', 'part', 'whole', 'by', 'timeZone'])
+  return ask(({ prorate }) => prorate(json('a proration', question)))
 }

@@ -2,7 +2,7 @@ import type { DecisionTuple } from './decision.js'
 
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
  * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
  */
 export type RefusalCode =
@@ -10,6 +10,7 @@ export type RefusalCode =
   | 'invalid_key'
   | 'customer_suspended'
   | 'tier_required'
+  | 'feature_required'
   | 'usage_limit_exceeded'
   | 'unpriced_endpoint'
   | 'invalid_idempotency_key'
@@ -21,7 +22,7 @@ export interface Refusal {
   code: RefusalCode
   /** The HTTP status. */
   status: number
-  /** The JSON body: `error`, and where there is more to say `message` and `requiredTier`. */
+  /** The JSON body: `error`, and where there is more to say `message`, `requiredTier` and `requiredFeatures`. */
   body: Record<string, unknown>
 }
 
@@ -40,9 +41,14 @@ export function refusal(code: RefusalCode, decision?: DecisionTuple): Refusal {
     case 'customer_suspended':
       return { code, status: 403, body: { error: 'Account suspended' } }
     case 'tier_required': {
-      const requiredTier = decision?.[8]
+      const requiredTier = decision?.[8] as string | undefined
       const message = `This endpoint requires the ${requiredTier} tier or a higher one`
       return { code, status: 403, body: { error: 'Subscription tier too low', message, requiredTier } }
+    }
+    case 'feature_required': {
+      const requiredFeatures = (decision?.[8] ?? []) as string[]
+      const message = `This endpoint requires what the subscription does not have: ${requiredFeatures.join(', ')}`
+      return { code, status: 403, body: { error: 'Feature not included', message, requiredFeatures } }
     }
     case 'unpriced_endpoint':
       return { code, status: 403, body: { error: 'Endpoint not available' } }

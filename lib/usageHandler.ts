@@ -27,6 +27,8 @@ export interface UsageReport {
   limits: { apiRequests: number | null; agentExecutions: number | null }
   /** What is left of the limits; `null` for no limit. */
   remaining: { apiRequests: number | null; agentExecutions: number | null }
+  /** The same of the catalog's own meters: left out where it has none. */
+  meters?: Record<string, { used: number; limit: number | null }>
   /** A decimal string, exact, in the currency's major unit. */
   totalCost: string
   /** When the limits are whole again: milliseconds since 1970-01-01T00:00:00Z. */

@@ -4,8 +4,8 @@ import { defaultEngine, type EngineSource } from './defaultEngine.js'
 import { BillingError, type BillingErrorCode, invalidArgument, readable } from './errors.js'
 import { checkNumber, checkOptions, checkString } from './options.js'
 
-/** What is counted. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** What is counted: the built-in meters, and those of the catalog that the store has. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access' | (string & {})
 
 /** Something that a customer used. */
 export interface UsageEvent {
@@ -30,9 +30,11 @@ export interface UsageEvent {
   timestamp: number
   /**
    * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
+   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now; 0 where only the
+   * usage of a whole period tells.
    */
-  cost: number | string
+  cost?: number | string
   /** An object that JSON can hold, at most 16 KiB of it. */
   metadata?: Record<string, any>
 }
@@ -59,6 +61,8 @@ export interface CustomerUsage {
     apiRequests: number
     agentExecutions: number
   }
+  /** The same of the catalog's own meters; left out where it has none. */
+  meters?: Record<string, { used: number; limit: number }>
 }
 
 /** What became of one event of a batch. */
@@ -73,7 +77,7 @@ export interface Consumption {
   units?: number
   /** Makes a repeated call count once: see {@link UsageEvent.id}. */
   id?: string
-  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  /** Where the price list or the catalog has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
   endpoint?: string
   /** Instead of the price list's. */
   cost?: number | string
@@ -103,6 +107,7 @@ export interface UsageQuery {
 }
 
 const CONSUMPTION = ['customerId', 'eventType', 'units', 'id', 'endpoint', 'cost', 'agentType', 'metadata']
+const BUILT_IN = ['api_request', 'agent_execution', 'data_access']
 const QUERY = ['customerId', 'from', 'to', 'window', 'groupBy']
 
 /**
@@ -165,7 +170,7 @@ export class UsageTracker {
 
   async #record(events: UsageEvent[]): Promise<RecordingOutput[]> {
     const engine = this.#engine()
-    const inputs = events.map(eventInput)
+    const inputs = events.map((event) => eventInput(event, engine.hasCatalog))
     const recordings = await engine.call<RecordingOutput[]>((native, ticket) =>
       native.record(ticket, engine.now(), inputs as EventInput[]),
     )
@@ -250,9 +255,12 @@ function consumptionResult(decision: DecisionTuple): ConsumptionResult {
 }
 
 /** An event whose metadata has no JSON stays an error in its place, so that only it is rejected. */
-function eventInput(event: UsageEvent): EventInput | BillingError {
+function eventInput(event: UsageEvent, hasCatalog: boolean): EventInput | BillingError {
   try {
     if (typeof event !== 'object' || event === null) throw invalidArgument('an event must be an object')
+    if (event.cost === undefined && !hasCatalog) {
+      throw invalidArgument('`cost` is missing: only with a `catalog` may it be left out')
+    }
     return { ...event, metadata: metadataText(event.metadata) }
   } catch (error) {
     return error as BillingError
@@ -287,6 +295,9 @@ export function customerUsage({
   const meter = (eventType: EventType) => meters.find((meter) => meter.eventType === eventType)
   const used = (eventType: EventType) => meter(eventType)?.used ?? 0
   const limit = (eventType: EventType) => meter(eventType)?.limit ?? Infinity
+  const own = meters
+    .filter(({ eventType }) => !BUILT_IN.includes(eventType))
+    .map(({ eventType, used, limit }) => [eventType, { used, limit: limit ?? Infinity }])
   return {
     customerId: customer.id,
     currentPeriodStart: periodStart,
@@ -298,5 +309,6 @@ export function customerUsage({
       totalCost: totalCostNumber,
     },
     limits: { apiRequests: limit('api_request'), agentExecutions: limit('agent_execution') },
+    ...(own.length > 0 && { meters: Object.fromEntries(own) }),
   }
 }

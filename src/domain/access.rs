@@ -1,7 +1,9 @@
-//! Whether a request may go on: key, customer, tier, quota, in this order.
+//! Whether a request may go on: key, customer, tier, features, quota, in this order.
+
+use std::collections::BTreeSet;
 
 use super::api_key::KeyState;
-use super::{ApiKey, Customer, Standing, TierTable, Timestamp};
+use super::{ApiKey, Customer, Plans, Requirements, Standing, Timestamp};
 
 /// Why a request or an event was turned away. A value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub enum Refusal {
     Suspended,
     /// The route needs a higher tier.
     TierTooLow { required: String },
+    /// The route needs features that the tier does not have.
+    FeaturesMissing { features: BTreeSet<String> },
     /// The units do not fit the limit of this period.
     LimitExceeded(Standing),
     /// The route has no price, and such routes are refused.
@@ -24,8 +28,8 @@ pub enum Refusal {
 pub fn decide_access(
     key: Option<(&ApiKey, Timestamp)>,
     customer: &Customer,
-    tiers: &TierTable,
-    required_tier: Option<&str>,
+    plans: &Plans,
+    required: &Requirements,
 ) -> Result<(), Refusal> {
     if key.is_some_and(|(key, now)| key.state(now) != KeyState::Valid) {
         return Err(Refusal::InvalidKey);
@@ -33,10 +37,9 @@ pub fn decide_access(
     if customer.is_suspended() {
         return Err(Refusal::Suspended);
     }
-    match required_tier {
-        Some(required) if !tiers.satisfies(customer.tier_id.as_deref(), required) => {
-            Err(Refusal::TierTooLow { required: required.to_owned() })
-        }
+    match plans.lacking(customer, required) {
+        Requirements { tier: Some(required), .. } => Err(Refusal::TierTooLow { required }),
+        Requirements { features, .. } if !features.is_empty() => Err(Refusal::FeaturesMissing { features }),
         _ => Ok(()),
     }
 }

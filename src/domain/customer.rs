@@ -55,6 +55,8 @@ pub struct Customer {
     pub id: CustomerId,
     /// `None`: the limits of a customer without a tier apply.
     pub tier_id: Option<String>,
+    /// The version of the catalog that he signed up to; `None` without a tier, or where he has it from before the catalog.
+    pub catalog_version: Option<String>,
     pub subscription_id: Option<String>,
     pub stripe_customer_id: Option<String>,
     /// Of the subscription, as far as Stripe has told.
@@ -71,6 +73,7 @@ impl Customer {
         Self {
             id,
             tier_id: None,
+            catalog_version: None,
             subscription_id: None,
             stripe_customer_id: None,
             subscription_status: None,
@@ -122,6 +125,7 @@ impl<T> Patch<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CustomerPatch {
     pub tier_id: Patch<String>,
+    pub catalog_version: Patch<String>,
     pub subscription_id: Patch<String>,
     pub stripe_customer_id: Patch<String>,
     pub billing_cycle_anchor: Patch<Timestamp>,
@@ -132,6 +136,7 @@ impl CustomerPatch {
     pub fn validate(&self) -> Result<()> {
         for (field, patch) in [
             ("tier", &self.tier_id),
+            ("catalogVersion", &self.catalog_version),
             ("subscriptionId", &self.subscription_id),
             ("stripeCustomerId", &self.stripe_customer_id),
         ] {
@@ -140,6 +145,11 @@ impl CustomerPatch {
             }
         }
         Ok(())
+    }
+
+    /// Whether the customer may be in another tier or version afterwards.
+    pub fn signs_up(&self) -> bool {
+        self.tier_id != Patch::Keep || self.catalog_version != Patch::Keep
     }
 
     /// Whether what is known of subscriptions may mean something new to the customer.
@@ -157,6 +167,7 @@ impl CustomerPatch {
     pub fn apply(self, customer: &mut Customer) {
         let before = (customer.subscription_id.clone(), customer.stripe_customer_id.clone());
         self.tier_id.apply(&mut customer.tier_id);
+        self.catalog_version.apply(&mut customer.catalog_version);
         self.subscription_id.apply(&mut customer.subscription_id);
         self.stripe_customer_id.apply(&mut customer.stripe_customer_id);
         if let Some(suspended) = self.suspended {

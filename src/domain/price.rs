@@ -1,48 +1,13 @@
 //! The price list: what a call of an endpoint costs, and which tier it needs.
 //!
 //! A request has one identity for price, limit and record: the pattern of the price list that its full path matches, by
-//! the rules by which Express routes it. By default these ignore case and one trailing slash; Express's settings `case
-//! sensitive routing` and `strict routing` change that, and so each comes with the request.
-
-use std::collections::{BTreeMap, BTreeSet};
-
-use path_tree::PathTree;
+//! the rules by which Express routes it: see [`super::router`].
 
 use super::Money;
 use super::event::MAX_TEXT_BYTES;
-use crate::{Code, Error, Result};
-
-/// How Express compares paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct RoutingRules {
-    pub case_sensitive: bool,
-    /// A trailing slash makes another path.
-    pub strict: bool,
-}
-
-impl RoutingRules {
-    const ALL: [RoutingRules; 4] = [
-        RoutingRules { case_sensitive: false, strict: false },
-        RoutingRules { case_sensitive: false, strict: true },
-        RoutingRules { case_sensitive: true, strict: false },
-        RoutingRules { case_sensitive: true, strict: true },
-    ];
-
-    fn index(self) -> usize {
-        usize::from(self.case_sensitive) * 2 + usize::from(self.strict)
-    }
-
-    pub(super) fn normalize(self, path: &str) -> String {
-        let path = match path.strip_suffix('/') {
-            Some(without_slash) if !self.strict && !without_slash.is_empty() => without_slash,
-            _ => path,
-        };
-        if self.case_sensitive { path.to_owned() } else { path.to_lowercase() }
-    }
-}
-
-/// An HTTP method, in capitals.
-pub type Method = String;
+pub use super::router::{Method, RoutingRules};
+use super::router::{Router, invalid_route, validate};
+use crate::Result;
 
 /// One line of the price list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,54 +41,16 @@ impl Price {
             price_per_request,
             required_tier,
         };
-        price.pattern(RoutingRules::default())?;
+        validate(&price.endpoint)?;
         Ok(price)
     }
-
-    /// Express's pattern in the router's syntax. Parameters lose their names, because only their places matter.
-    fn pattern(&self, rules: RoutingRules) -> Result<String> {
-        let endpoint = rules.normalize(&self.endpoint);
-        let segments: Vec<&str> = endpoint.split('/').collect();
-        let last = segments.len() - 1;
-        let mut pattern = Vec::with_capacity(segments.len());
-        for (place, segment) in segments.into_iter().enumerate() {
-            pattern.push(match segment.as_bytes().first() {
-                Some(b':') if is_name(&segment[1..]) => format!(":p{place}"),
-                Some(b'*') if place == last && (segment.len() == 1 || is_name(&segment[1..])) => "+".to_owned(),
-                _ if segment.contains([':', '*', '{', '}', '(', ')', '[', ']', '?', '+', '!', '\\', '#', ' ']) => {
-                    return Err(invalid_route(
-                        &self.endpoint,
-                        "a segment is plain text, a parameter (\":id\"), or at the end a wildcard (\"*path\")",
-                    ));
-                }
-                _ => segment.to_owned(),
-            });
-        }
-        Ok(pattern.join("/"))
-    }
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
-}
-
-fn invalid_route(route: &str, why: &str) -> Error {
-    Error::new(Code::InvalidCatalog, format!("the price list cannot hold {route:?}: {why}"))
-}
-
-/// All prices, compiled: a look-up costs the same with five lines and with five thousand.
+/// All prices, compiled.
 #[derive(Clone)]
 pub struct PriceList {
     prices: Vec<Price>,
-    routers: Vec<Routers>,
-}
-
-/// For one set of routing rules: a router for each method that has prices of its own, and one for all others. A price
-/// without a method is in each of them, so that a more specific path with another method cannot hide it.
-#[derive(Clone)]
-struct Routers {
-    by_method: BTreeMap<Method, PathTree<usize>>,
-    otherwise: PathTree<usize>,
+    router: Router,
 }
 
 impl PriceList {
@@ -136,56 +63,24 @@ impl PriceList {
                 return Err(invalid_route(&price.endpoint, "it is listed twice"));
             }
         }
-        let methods: BTreeSet<&Method> = prices.iter().filter_map(|price| price.method.as_ref()).collect();
-        let routers = RoutingRules::ALL
-            .into_iter()
-            .map(|rules| {
-                let by_method = methods
-                    .iter()
-                    .map(|method| Ok(((*method).clone(), compile(&prices, rules, Some(method))?)))
-                    .collect::<Result<_>>()?;
-                Ok(Routers { by_method, otherwise: compile(&prices, rules, None)? })
-            })
-            .collect::<Result<_>>()?;
-        Ok(Self { prices, routers })
+        let routes: Vec<_> = prices.iter().map(|price| (price.method.as_ref(), price.endpoint.as_str())).collect();
+        Ok(Self { router: Router::new(&routes), prices })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Price> {
         self.prices.iter()
     }
 
-    /// The price of a request by its full path (mount prefix included, query string not). A HEAD request costs what the
-    /// GET costs, because Express routes it there. Static segments win over parameters, and these over wildcards.
+    /// The price of a request: see [`Router::find`].
     pub fn find(&self, method: &str, path: &str, rules: RoutingRules) -> Option<&Price> {
-        let routers = &self.routers[rules.index()];
-        let router = routers
-            .by_method
-            .get(method)
-            .or_else(|| routers.by_method.get("GET").filter(|_| method == "HEAD"))
-            .unwrap_or(&routers.otherwise);
-        router.find(&rules.normalize(path)).and_then(|(index, _)| self.prices.get(*index))
+        self.prices.get(self.router.find(method, path, rules)?)
     }
-}
-
-/// Prices for `method` win over prices for all methods; of two that match the same paths the first one listed wins, as the
-/// route that was registered first does.
-fn compile(prices: &[Price], rules: RoutingRules, method: Option<&Method>) -> Result<PathTree<usize>> {
-    let mut patterns: BTreeMap<String, usize> = BTreeMap::new();
-    let own = prices.iter().enumerate().filter(|(_, price)| method.is_some() && price.method.as_ref() == method);
-    let general = prices.iter().enumerate().filter(|(_, price)| price.method.is_none());
-    for (index, price) in own.chain(general) {
-        patterns.entry(price.pattern(rules)?).or_insert(index);
-    }
-    let mut router = PathTree::new();
-    for (pattern, index) in patterns {
-        let _id = router.insert(&pattern, index);
-    }
-    Ok(router)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Code;
 
     fn list(routes: &[&str]) -> PriceList {
         PriceList::new(routes.iter().map(|route| Price::new(route, Money::ZERO, None).unwrap()).collect()).unwrap()

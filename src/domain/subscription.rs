@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use super::{Customer, CustomerId, TierTable, Timestamp};
+use super::{Customer, CustomerId, Plans, Timestamp};
 use crate::{Error, Result};
 
 /// Source: <https://docs.stripe.com/api/subscriptions/object#subscription_object-status>.
@@ -134,7 +134,7 @@ impl Subscription {
 pub fn followed<'s>(
     customer: &Customer,
     subscriptions: &[&'s Subscription],
-    tiers: &TierTable,
+    plans: &Plans,
 ) -> Option<&'s Subscription> {
     let own = subscriptions.iter().copied().find(|subscription| subscription.is_followed_by(customer));
     let is_bound = match own {
@@ -145,22 +145,24 @@ pub fn followed<'s>(
         return own;
     }
     let sells_tier = |subscription: &&'s Subscription| {
-        subscription.status.grants_tier() && tiers.of_prices(&subscription.prices).is_some()
+        subscription.status.grants_tier() && plans.sold(customer, &subscription.prices).is_some()
     };
     let newest = subscriptions.iter().copied().filter(sells_tier).max_by_key(|other| (other.created_at, &other.id));
     newest.or(own)
 }
 
 /// What a customer has because of the subscription that he follows. A price that no tier has leaves his tier as it is.
-pub fn follow(customer: &mut Customer, subscription: &Subscription, tiers: &TierTable) {
+pub fn follow(customer: &mut Customer, subscription: &Subscription, plans: &Plans) {
     let status = subscription.status;
     if status.grants_tier() {
-        if let Some(tier) = tiers.of_prices(&subscription.prices) {
-            customer.tier_id = Some(tier.id.clone());
+        if let Some((tier_id, version)) = plans.sold(customer, &subscription.prices) {
+            customer.tier_id = Some(tier_id);
+            customer.catalog_version = version;
         }
     } else if status.has_ended() && customer.subscription_status.is_none_or(SubscriptionStatus::grants_tier) {
         // What it never gave it does not take.
         customer.tier_id = None;
+        customer.catalog_version = None;
     }
     customer.subscription_id = Some(subscription.id.clone());
     customer.stripe_customer_id = Some(subscription.stripe_customer_id.clone());
@@ -171,7 +173,7 @@ pub fn follow(customer: &mut Customer, subscription: &Subscription, tiers: &Tier
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Tier;
+    use crate::domain::{Tier, TierTable};
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_stored(millis)
@@ -189,14 +191,14 @@ mod tests {
         }
     }
 
-    fn tiers() -> TierTable {
+    fn tiers() -> Plans {
         let tier = |id: &str| Tier {
             id: id.to_owned(),
             api_requests_per_month: None,
             agent_executions_per_month: None,
             definition: format!(r#"{{"id":"{id}","priceId":"price_{id}"}}"#),
         };
-        TierTable::new(vec![tier("low"), tier("high")]).unwrap()
+        TierTable::new(vec![tier("low"), tier("high")]).unwrap().into()
     }
 
     fn customer() -> Customer {

@@ -83,11 +83,11 @@ impl TierTable {
     pub fn limit(&self, customer: Option<&Customer>, meter: Meter) -> Option<u64> {
         let tier = customer.and_then(|customer| customer.tier_id.as_deref()).and_then(|id| self.get(id));
         match (meter, tier) {
-            (Meter::ApiRequest, Some(tier)) => tier.api_requests_per_month,
-            (Meter::ApiRequest, None) => Some(API_REQUESTS_WITHOUT_TIER),
-            (Meter::AgentExecution, Some(tier)) => tier.agent_executions_per_month,
-            (Meter::AgentExecution, None) => Some(AGENT_EXECUTIONS_WITHOUT_TIER),
-            (Meter::DataAccess, _) => None,
+            (Meter::API_REQUEST, Some(tier)) => tier.api_requests_per_month,
+            (Meter::API_REQUEST, None) => Some(API_REQUESTS_WITHOUT_TIER),
+            (Meter::AGENT_EXECUTION, Some(tier)) => tier.agent_executions_per_month,
+            (Meter::AGENT_EXECUTION, None) => Some(AGENT_EXECUTIONS_WITHOUT_TIER),
+            _ => None,
         }
     }
 }

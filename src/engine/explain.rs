@@ -1,15 +1,18 @@
 //! What would happen to a request, and why. Nothing is changed by asking.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::pricing::{Cost, Counted};
 use super::usage;
 use super::{Engine, Reply};
 use crate::Result;
+use crate::domain::catalog::{self, Resolution};
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Standing, Timestamp, Units,
-    api_key, decide_access,
+    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Requirements, Standing, Timestamp,
+    Units, api_key, decide_access,
 };
 use crate::store::{Catalog, Lease, Store};
 
@@ -28,6 +31,8 @@ pub struct Question {
     /// The full path, without the query string.
     pub path: String,
     pub rules: RoutingRules,
+    /// Values by which prices may differ.
+    pub dimensions: BTreeMap<String, String>,
     pub units: Units,
     pub now: Timestamp,
 }
@@ -42,17 +47,35 @@ pub struct Explanation {
     pub is_malformed: bool,
     pub customer: Option<Customer>,
     pub price: Option<PriceFound>,
+    /// Whether it would be counted if it were let through.
+    pub is_counted: bool,
+    /// What the route needs.
+    pub required: Requirements,
+    /// What the customer's catalog says, where the store has one.
+    pub entitlements: Option<Entitlements>,
     pub quota: Option<Quota>,
 }
 
 #[derive(Debug, Clone)]
 pub struct PriceFound {
-    /// As the price list writes it.
-    pub endpoint: String,
-    pub price_per_request: Money,
-    pub required_tier: Option<String>,
+    /// As the price list writes it; `None` for a price of the catalog for all usage.
+    pub endpoint: Option<String>,
+    /// `None`: only the usage of the whole period tells.
+    pub price_per_request: Option<Money>,
     /// Of all the units.
-    pub cost: Money,
+    pub cost: Option<Money>,
+    /// The id of a price of the catalog.
+    pub id: Option<String>,
+    /// For people: why this price of the catalog applies.
+    pub because: Vec<String>,
+}
+
+/// What a customer has of the catalog.
+#[derive(Debug, Clone)]
+pub struct Entitlements {
+    /// The version that applies to him.
+    pub version: String,
+    pub features: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -90,6 +113,9 @@ impl Gate {
             is_malformed: false,
             customer: None,
             price: None,
+            is_counted: false,
+            required: Requirements::default(),
+            entitlements: None,
             quota: None,
         };
         let customer = match &question.asker {
@@ -107,37 +133,54 @@ impl Gate {
             // An event of his would create him.
             Asker::Customer(id) => store.customer(id)?.unwrap_or_else(|| Customer::new(id.clone(), question.now)),
         };
-        let price = self.prices.find(&question.method, &question.path, question.rules);
-        if let Some(price) = price {
-            explanation.price = Some(PriceFound {
-                endpoint: price.endpoint.clone(),
-                price_per_request: price.price_per_request,
-                required_tier: price.required_tier.clone(),
-                cost: price.price_per_request.checked_mul(question.units.get())?,
-            });
+        let Question { method, path, rules, dimensions, units, .. } = question;
+        let plans = &catalog.tiers;
+        let request = catalog::Request { method, path, rules: *rules };
+        let offer = self.pricing.offer(plans, &customer, request, dimensions);
+        if let Some(counted) = offer.counted.clone().filter(|counted| counted.cost != Cost::Unpriced) {
+            let resolution = self.pricing.resolve(plans, &customer, request, dimensions);
+            explanation.price = Some(PriceFound::new(counted, resolution, *units)?);
         }
-        let required_tier = price.and_then(|price| price.required_tier.as_deref());
+        explanation.entitlements = plans.catalog_of(&customer).map(|catalog| Entitlements {
+            version: catalog.version().to_owned(),
+            features: plans.tier_of(&customer).map(|tier| tier.features.clone()).unwrap_or_default(),
+        });
         let key = explanation.key.as_ref().map(|key| (key, question.now));
-        let access = decide_access(key, &customer, &catalog.tiers, required_tier).err();
+        let access = decide_access(key, &customer, plans, &offer.required).err();
         let quota = self.engine.quota(store, catalog, &customer, question.now)?;
         // What others have leased and do not use comes back within a moment, so it does not count here.
         let standing = quota.with_holds();
         let full = (!standing.admits(question.units)).then_some(Refusal::LimitExceeded(standing));
-        explanation.refusal = match (access, price) {
+        explanation.refusal = match (access, offer.counted.is_some()) {
             (Some(refusal), _) => Some(refusal),
-            (None, Some(_)) => full,
-            (None, None) if self.refuses_unpriced() => Some(Refusal::Unpriced),
-            (None, None) => None,
+            (None, _) if explanation.price.is_none() && self.refuses_unpriced() => Some(Refusal::Unpriced),
+            (None, true) => full,
+            (None, false) => None,
         };
+        explanation.is_counted = offer.counted.is_some();
+        explanation.required = offer.required;
         explanation.quota = Some(quota);
         explanation.customer = Some(customer);
         Ok(explanation)
     }
 }
 
+impl PriceFound {
+    fn new(counted: Counted, resolution: Option<Resolution<'_>>, units: Units) -> Result<Self> {
+        let price_per_request = match counted.cost {
+            Cost::PerUnit(amount) => Some(amount),
+            Cost::Unpriced | Cost::ByPeriod => None,
+        };
+        let cost = price_per_request.map(|amount| amount.checked_mul(units.get())).transpose()?;
+        let id = resolution.as_ref().and_then(|resolution| resolution.price).map(|price| price.id.clone());
+        let because = resolution.map(|resolution| resolution.because).unwrap_or_default();
+        Ok(Self { endpoint: counted.endpoint, price_per_request, cost, id, because })
+    }
+}
+
 impl Engine {
     fn quota(&self, store: &dyn Store, catalog: &Catalog, customer: &Customer, now: Timestamp) -> Result<Quota> {
-        let meter = Meter::ApiRequest;
+        let meter = Meter::API_REQUEST;
         let period = customer.billing_period(now, catalog.time_zone);
         let used = usage::used(store, &customer.id, meter, period)?;
         let leases = store.leases(&customer.id, meter, period)?;

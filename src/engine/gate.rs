@@ -4,6 +4,7 @@
 //! once. A priced request becomes a candidate for [`super::admission`]: its units come from what the store has set aside
 //! for this engine, so no other process can let one too many through.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,23 +13,24 @@ use super::admission::{Caller, Candidate, Decision, Intent, Passage};
 use super::key_cache::Identity;
 use super::ledger::Terms;
 use super::owed::Owed;
+use super::pricing::{Cost, Counted, Pricing};
 use super::recorder::{closed, guarded};
 use super::{Engine, Shared};
 use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    EventId, KeyHash, Meter, Price, PriceList, Refusal, Timestamp, Units, UsageEvent, api_key, decide_access,
+    EventId, KeyHash, Meter, Refusal, Requirements, Timestamp, Units, UsageEvent, api_key, catalog, decide_access,
 };
 use crate::store::{Admission, Store};
 
 /// A user agent of more characters than these is cut: it is kept for people to read.
 const MAX_USER_AGENT: usize = 512;
 
-/// A gate for one price list.
+/// A gate with prices of its own.
 #[derive(Clone)]
 pub struct Gate {
     pub(super) engine: Arc<Engine>,
-    pub(super) prices: Arc<PriceList>,
+    pub(super) pricing: Pricing,
     unpriced: Unpriced,
 }
 
@@ -54,6 +56,8 @@ pub struct Request {
     pub id: Option<EventId>,
     /// What tells it from other requests that come with that id.
     pub digest: Option<String>,
+    /// By which prices may differ; kept with its metadata.
+    pub dimensions: BTreeMap<String, String>,
     /// So many are counted at once; or they are held, and then there may be none yet.
     pub units: Wanted,
     pub now: Timestamp,
@@ -72,11 +76,13 @@ struct Metadata<'a> {
     user_agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<String>,
+    #[serde(flatten)]
+    dimensions: BTreeMap<String, String>,
 }
 
 impl Gate {
-    pub fn new(engine: Arc<Engine>, prices: Arc<PriceList>, unpriced: Unpriced) -> Self {
-        Self { engine, prices, unpriced }
+    pub fn new(engine: Arc<Engine>, pricing: impl Into<Pricing>, unpriced: Unpriced) -> Self {
+        Self { engine, pricing: pricing.into(), unpriced }
     }
 
     pub(super) fn refuses_unpriced(&self) -> bool {
@@ -154,26 +160,29 @@ impl Gate {
     fn next_step(&self, identity: Option<&Identity>, request: Request) -> Step {
         let Some(identity) = identity else { return Step::refuse(Refusal::InvalidKey) };
         let Identity { revision, key, customer } = identity;
-        let price = self.prices.find(&request.method, &request.path, request.rules);
-        let required_tier = price.and_then(|price| price.required_tier.as_deref());
         let catalog = self.engine.shared.catalog();
+        let Request { method, path, rules, dimensions, .. } = &request;
+        let asked = catalog::Request { method, path, rules: *rules };
+        let offer = self.pricing.offer(&catalog.tiers, customer, asked, dimensions);
         // Who holds nothing was let through before, and tells what it took: neither key nor customer is judged again.
         let is_let_through = request.units == Wanted::Held(0);
-        let access = decide_access(Some((key, request.now)), customer, &catalog.tiers, required_tier);
+        let access = decide_access(Some((key, request.now)), customer, &catalog.tiers, &offer.required);
         if let (Err(refusal), false) = (access, is_let_through) {
             return Step::refuse(refusal);
         }
         let terms = || Terms {
             revision: *revision,
             customer: Arc::clone(customer),
-            limit: catalog.tiers.limit(Some(customer), Meter::ApiRequest),
+            limit: catalog.tiers.limit(Some(customer), Meter::API_REQUEST),
         };
-        match price {
-            Some(price) => match candidate(price, identity, terms(), request) {
+        match offer.counted {
+            None | Some(Counted { cost: Cost::Unpriced, .. }) if self.refuses_unpriced() => {
+                Step::refuse(Refusal::Unpriced)
+            }
+            Some(counted) => match candidate(counted, offer.required, identity, terms(), request) {
                 Ok(candidate) => Step::Admit(Box::new(candidate)),
                 Err(error) => Step::Answer(Err(error)),
             },
-            None if self.refuses_unpriced() => Step::refuse(Refusal::Unpriced),
             None => Step::Answer(Ok(Passage::Unpriced(Arc::clone(customer)))),
         }
     }
@@ -190,10 +199,18 @@ impl Step {
     }
 }
 
-fn candidate(price: &Price, identity: &Identity, terms: Terms, request: Request) -> Result<Candidate> {
+fn candidate(
+    counted: Counted,
+    required: Requirements,
+    identity: &Identity,
+    terms: Terms,
+    request: Request,
+) -> Result<Candidate> {
     let user_agent = request.user_agent.map(|text| text.chars().take(MAX_USER_AGENT).collect());
-    let metadata = serde_json::to_string(&Metadata { method: &request.method, user_agent, request: request.digest });
-    let unit_price = price.price_per_request;
+    let Request { digest, dimensions, .. } = request;
+    let metadata = Metadata { method: &request.method, user_agent, request: digest, dimensions };
+    let metadata = serde_json::to_string(&metadata);
+    let unit_price = counted.cost.of_unit();
     let (units, intent) = match request.units {
         Wanted::Counted(units) => (units, Intent::Record),
         Wanted::Held(units) => (Units::ONE, Intent::Hold { units, unit_price }),
@@ -201,15 +218,15 @@ fn candidate(price: &Price, identity: &Identity, terms: Terms, request: Request)
     let event = UsageEvent {
         customer_id: identity.key.customer_id.clone(),
         id: request.id,
-        meter: Meter::ApiRequest,
+        meter: Meter::API_REQUEST,
         units,
         cost: unit_price.checked_mul(units.get())?,
         timestamp: request.now,
         subscription_id: None,
-        endpoint: Some(price.endpoint.clone()),
+        endpoint: counted.endpoint,
         agent_type: None,
         metadata: metadata.ok(),
     };
-    let conditions = Admission { key_id: Some(identity.key.id.clone()), required_tier: price.required_tier.clone() };
+    let conditions = Admission { key_id: Some(identity.key.id.clone()), required };
     Ok(Candidate { event, conditions, terms: Some(terms), intent, now: request.now, deadline: None })
 }

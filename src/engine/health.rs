@@ -24,6 +24,8 @@ pub enum Notice {
         meter: Meter,
         percent: u32,
         limit: u64,
+        /// The limit never refuses.
+        soft: bool,
         used: u64,
         period: Period,
     },

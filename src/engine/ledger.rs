@@ -552,7 +552,7 @@ mod tests {
     }
 
     fn key() -> AccountKey {
-        (CustomerId::from_stored("ann".to_owned()), Meter::ApiRequest)
+        (CustomerId::from_stored("ann".to_owned()), Meter::API_REQUEST)
     }
 
     fn at(millis: i64) -> Timestamp {

@@ -24,7 +24,9 @@ use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
 use crate::domain::customer::Patch;
-use crate::domain::{CustomerId, ExportRule, HolderId, Meter, Thresholds, TierTable, TimeZone, Timestamp};
+use crate::domain::{
+    CatalogVersions, CustomerId, ExportRule, HolderId, Meter, Plans, Thresholds, TierTable, TimeZone, Timestamp,
+};
 use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store};
 use crate::{Code, Error, Result};
@@ -44,6 +46,7 @@ mod mailbox;
 pub mod migration;
 mod opening;
 mod owed;
+pub mod pricing;
 mod readers;
 mod recorder;
 mod rejected;
@@ -68,6 +71,8 @@ pub struct Options {
     pub location: Location,
     /// Where the seed's code may have left files to take over.
     pub legacy_dir: PathBuf,
+    /// In the place of tiers; `None`: what the store has.
+    pub catalog: Option<Arc<CatalogVersions>>,
     /// `None`: what the store has, or the default tiers where it has none.
     pub tiers: Option<TierTable>,
     pub default_tiers: TierTable,
@@ -240,7 +245,10 @@ impl Engine {
     /// be opened, everything is answered with that error.
     pub fn open(options: Options) -> Result<Arc<Self>> {
         let catalog = Catalog {
-            tiers: options.tiers.clone().unwrap_or_else(|| options.default_tiers.clone()),
+            tiers: Plans {
+                table: options.tiers.clone().unwrap_or_else(|| options.default_tiers.clone()),
+                catalog: options.catalog.clone(),
+            },
             time_zone: options.time_zone.unwrap_or(TimeZone::UTC),
             export: None,
         };

@@ -110,10 +110,11 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     let export = match &options.export {
         Patch::Keep => None,
         Patch::Clear => Some(Change::Export(None)),
-        Patch::Set(rule) => Some(Change::Export(Some(*rule))),
+        Patch::Set(rule) => Some(Change::Export(Some(rule.clone()))),
     };
     let introduce = Change::IntroduceTiers(options.default_tiers.clone());
-    let changes: Vec<Change> = [configure, introduce].into_iter().chain(export).collect();
+    let offer = options.catalog.clone().map(Change::Offer);
+    let changes: Vec<Change> = [configure].into_iter().chain(offer).chain([introduce]).chain(export).collect();
     store.commit(&changes)?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
     shared.observe(store.as_ref(), store.revision()?)?;

@@ -434,6 +434,9 @@ impl Worker {
             tracing::warn!(%error, "the catalog could not be read again");
         }
         self.shared.charged(group, &outcomes);
+        if let Err(error) = self.shared.committed(store, group, &outcomes) {
+            tracing::warn!(%error, "nobody could be told of soft limits");
+        }
         (outcomes, failure)
     }
 

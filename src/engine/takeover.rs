@@ -167,7 +167,7 @@ fn parse_event(line: &str) -> std::result::Result<UsageEvent, String> {
         let event = UsageEvent {
             customer_id: CustomerId::new(seed.customer_id)?,
             id: None,
-            meter: seed.event_type.parse()?,
+            meter: Meter::built_in(&seed.event_type)?,
             units: Units::ONE,
             cost: Money::from_number("cost", seed.cost)?,
             timestamp: Timestamp::from_millis("timestamp", seed.timestamp)?,
@@ -276,9 +276,9 @@ fn opening_events(id: &CustomerId, summary: serde_json::Value, now: Timestamp) -
     let middle = start.plus_millis((end.as_millis() - start.as_millis()) / 2);
     let mut cost = Money::from_number("totalCost", usage.total_cost)?;
     let counts = [
-        (Meter::ApiRequest, usage.api_requests),
-        (Meter::AgentExecution, usage.agent_executions),
-        (Meter::DataAccess, usage.data_access_queries),
+        (Meter::API_REQUEST, usage.api_requests),
+        (Meter::AGENT_EXECUTION, usage.agent_executions),
+        (Meter::DATA_ACCESS, usage.data_access_queries),
     ];
     counts
         .into_iter()

@@ -41,13 +41,14 @@ pub fn of_customer(
     let Some(customer) = store.customer(id)? else { return Ok(None) };
     let period = customer.billing_period(at, catalog.time_zone);
     let counters = store.counters(id, period.start)?;
-    let meters = Meter::ALL.map(|meter| {
+    let usage_of = |meter| {
         let used = counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units);
         MeterUsage { meter, standing: Standing { limit: catalog.tiers.limit(Some(&customer), meter), used } }
-    });
+    };
+    let meters = catalog.tiers.meters().into_iter().map(usage_of).collect();
     let sum = |sum: Money, counter: &Counter| sum.checked_add(counter.cost);
     let total_cost = counters.iter().try_fold(Money::ZERO, sum)?;
-    Ok(Some(CustomerUsage { customer, period, meters: meters.to_vec(), total_cost }))
+    Ok(Some(CustomerUsage { customer, period, meters, total_cost }))
 }
 
 /// How many units of a meter a customer has used in a period.

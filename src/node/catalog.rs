@@ -8,7 +8,7 @@ use super::error::Result;
 use crate::domain::catalog::{Question, Request};
 use crate::domain::json::Value;
 use crate::domain::price::RoutingRules;
-use crate::domain::{BillingCycle, Catalog, Interval, Period, Timestamp};
+use crate::domain::{BillingCycle, Catalog, Currency, Interval, Period, Proration, Rounding, Timestamp};
 use crate::{Code, Error};
 
 /// A mistake in a catalog.
@@ -93,6 +93,30 @@ pub fn period_containing(question: String) -> Result<PeriodOutput> {
     };
     let Period { start, end } = cycle.period_containing(instant(&question.required("at")?)?);
     Ok(PeriodOutput { start: start.as_millis() as f64, end: end.as_millis() as f64 })
+}
+
+/// The question is `{ amount, currency, part: { start, end }, whole: { start, end }, by?, timeZone? }`; the answer a decimal
+/// with the places of the currency.
+#[napi(catch_unwind)]
+pub fn prorate(question: String) -> Result<String> {
+    let question = Value::parse("", &question)?.object()?;
+    let amount = question.required("amount")?.decimal()?;
+    let currency = question.required("currency")?;
+    let currency = Currency::parse(currency.place(), &currency.string()?)?;
+    let (part, whole) = (period(&question.required("part")?)?, period(&question.required("whole")?)?);
+    let by = question.optional("by").map(|by| by.one_of(&[("second", false), ("day", true)])).transpose()?;
+    let zone = question.optional("timeZone").map_or_else(|| Ok("UTC".to_owned()), |zone| zone.string())?.parse()?;
+    let proration = match by {
+        Some(true) => Proration::by_day(part, whole, zone)?,
+        Some(false) | None => Proration::by_second(part, whole)?,
+    };
+    Ok(currency.format(&proration.share(&amount, currency.decimal_places(), Rounding::default())))
+}
+
+fn period(value: &Value<'_>) -> crate::Result<Period> {
+    let object = value.object()?;
+    object.only(&["start", "end"])?;
+    Ok(Period { start: instant(&object.required("start")?)?, end: instant(&object.required("end")?)? })
 }
 
 fn instant(value: &Value<'_>) -> crate::Result<Timestamp> {

@@ -20,10 +20,11 @@ use super::output::{
 };
 use crate::domain::api_key::{KeyState, RANDOM_BYTES, is_malformed};
 use crate::domain::customer::validate_id;
-use crate::domain::{ApiKey, CustomerId, KeyHash, Meter, Period, PriceList, Refusal, Secret, Timestamp};
+use crate::domain::{ApiKey, CustomerId, KeyHash, Meter, Money, Period, Refusal, Secret, Timestamp, UsageEvent};
 use crate::engine::admission::{Admitted, Candidate, Intent, Passage};
 use crate::engine::gate::{Gate, Unpriced};
 use crate::engine::holds::HoldId;
+use crate::engine::pricing::Pricing;
 use crate::engine::usage::{self, GroupBy, Query};
 use crate::engine::{Engine, Reply};
 use crate::store::{Admission, Applied, Change, Charge, Charged, Outcome, Verdict};
@@ -35,7 +36,7 @@ const MAX_PAGE: f64 = 1_000.0;
 #[napi]
 pub struct NativeEngine {
     pub(super) engine: Arc<Engine>,
-    prices: Arc<PriceList>,
+    pricing: Pricing,
     pub(super) deliveries: Deliveries,
 }
 
@@ -50,8 +51,8 @@ impl NativeEngine {
             Deliveries::new(&deliver).map_err(|error| JsError::new(Code::Internal, error.reason.clone()))?;
         let notices = deliveries.clone();
         let listener = Arc::new(move |notice| notices.notify(NoticeOutput::from(notice)));
-        let (options, prices) = options.into_domain(listener)?;
-        Ok(Self { engine: Engine::open(options)?, prices: Arc::new(prices), deliveries })
+        let (options, pricing) = options.into_domain(listener)?;
+        Ok(Self { engine: Engine::open(options)?, pricing, deliveries })
     }
 
     #[napi(catch_unwind)]
@@ -72,7 +73,7 @@ impl NativeEngine {
     /// The function that decides about requests, for one price list: the engine's own where none is given.
     #[napi(
         catch_unwind,
-        ts_return_type = "(ticket: number, now: number, key: string, method: string, path: string, rules: number, userAgent: string | undefined, id: string | undefined, units: number, isHold: boolean, digest: string | undefined, figures: Float64Array) => unknown[] | number | null"
+        ts_return_type = "(ticket: number, now: number, key: string, method: string, path: string, rules: number, userAgent: string | undefined, id: string | undefined, units: number, isHold: boolean, digest: string | undefined, dimensions: string | undefined, figures: Float64Array) => unknown[] | number | null"
     )]
     pub fn gate<'env>(
         &self,
@@ -80,42 +81,45 @@ impl NativeEngine {
         pricing: Option<Vec<PriceInput>>,
         refuse_unpriced: bool,
     ) -> Result<GateFunction<'env>> {
-        let prices = match pricing {
-            Some(pricing) => Arc::new(price_list(pricing)?),
-            None => Arc::clone(&self.prices),
+        let pricing = match pricing {
+            Some(prices) => Arc::new(price_list(prices)?).into(),
+            None => self.pricing.clone(),
         };
         let unpriced = if refuse_unpriced { Unpriced::Refuse } else { Unpriced::Pass };
-        let gate = Gate::new(Arc::clone(&self.engine), prices, unpriced);
+        let gate = Gate::new(Arc::clone(&self.engine), pricing, unpriced);
         gate::function(env, gate, self.deliveries.clone())
             .map_err(|error| JsError::new(Code::Internal, error.reason.clone()))
     }
 
-    /// Answers with one recording for each event.
+    /// Answers with one recording for each event. Events without a cost get what the catalog says.
     #[napi(catch_unwind)]
     pub fn record(&self, ticket: f64, now: f64, #[napi(ts_arg_type = "EventInput[]")] events: Array<'_>) -> Result<()> {
         let now = instant(now)?;
-        let mut charges = Vec::with_capacity(events.len() as usize);
-        // Per event: refused at the border, or sent to the store.
-        let refused: Vec<Option<Error>> = (0..events.len())
-            .map(|index| match event_at(&events, index) {
-                Ok(event) => {
-                    charges.push(Change::Charge(Charge { event, admission: None, paid: None, now }));
-                    None
-                }
-                Err(error) => Some(error),
-            })
-            .collect();
-        let answer = move |outcomes: Vec<Outcome>| {
-            let mut outcomes = outcomes.into_iter();
-            refused
-                .into_iter()
-                .map(|refused| match refused {
-                    Some(error) => rejected(error),
-                    None => recording(outcomes.next()),
-                })
-                .collect::<Vec<RecordingOutput>>()
-        };
-        self.engine.commit(charges, self.deliveries.reply(ticket, answer));
+        let inputs: Vec<_> = (0..events.len()).map(|index| event_at(&events, index)).collect();
+        let reply = self.deliveries.reply(ticket, |recordings: Vec<RecordingOutput>| recordings);
+        let engine = Arc::clone(&self.engine);
+        if inputs.iter().flatten().all(|(_, cost)| cost.is_some()) {
+            let events = inputs.into_iter().map(|input| input.map(|(event, _)| event)).collect();
+            record(&engine, events, now, reply);
+            return Ok(());
+        }
+        let unpriced = inputs.iter().flatten().filter(|(_, cost)| cost.is_none()).map(|(event, _)| event.clone());
+        let unpriced = unpriced.collect();
+        let priced: Reply<Vec<crate::Result<UsageEvent>>> = Box::new(move |priced| {
+            let mut priced = match priced {
+                Ok(priced) => priced.into_iter(),
+                Err(error) => return reply(Err(error)),
+            };
+            let missing = || Err(Error::new(Code::Internal, "an event was not priced"));
+            let price = |(event, cost): (UsageEvent, Option<Money>)| match cost {
+                Some(_) => Ok(event),
+                None => priced.next().unwrap_or_else(missing),
+            };
+            let mut price = price;
+            let events = inputs.into_iter().map(|input| input.and_then(&mut price)).collect();
+            record(&engine, events, now, reply);
+        });
+        self.engine.price(self.pricing.clone(), unpriced, priced);
         Ok(())
     }
 
@@ -123,16 +127,32 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn consume(&self, ticket: f64, now: f64, input: ConsumeInput) -> Result<()> {
         let now = instant(now)?;
-        let event = input.into_domain(&self.prices, now)?;
-        let conditions = Admission::default();
-        let candidate = Candidate { event, conditions, terms: None, intent: Intent::Record, now, deadline: None };
+        let (event, cost) = input.into_domain(now)?;
         let answer = |passage: Passage| match passage {
             Passage::Admitted(Admitted { verdict: Verdict::Refused(Refusal::IdempotencyConflict), .. }) => {
                 Err(conflict())
             }
             passage => Ok(decision(passage)),
         };
-        self.engine.consume(candidate, self.deliveries.reply_or_fail(ticket, answer));
+        let reply = self.deliveries.reply_or_fail(ticket, answer);
+        let engine = Arc::clone(&self.engine);
+        let consume = move |event, reply| {
+            let conditions = Admission::default();
+            let candidate = Candidate { event, conditions, terms: None, intent: Intent::Record, now, deadline: None };
+            engine.consume(candidate, reply);
+        };
+        if cost.is_some() {
+            consume(event, reply);
+            return Ok(());
+        }
+        let priced: Reply<Vec<crate::Result<UsageEvent>>> = Box::new(move |priced| {
+            let missing = || Err(Error::new(Code::Internal, "an event was not priced"));
+            match priced.and_then(|mut priced| priced.pop().unwrap_or_else(missing)) {
+                Ok(event) => consume(event, reply),
+                Err(error) => reply(Err(error)),
+            }
+        });
+        self.engine.price(self.pricing.clone(), vec![event], priced);
         Ok(())
     }
 
@@ -160,7 +180,7 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn explain(&self, ticket: f64, now: f64, question: QuestionInput) -> Result<()> {
         let question = question.into_domain(instant(now)?)?;
-        let gate = Gate::new(Arc::clone(&self.engine), Arc::clone(&self.prices), Unpriced::Pass);
+        let gate = Gate::new(Arc::clone(&self.engine), self.pricing.clone(), Unpriced::Pass);
         gate.explain(question, self.deliveries.reply(ticket, ExplanationOutput::from));
         Ok(())
     }
@@ -344,7 +364,37 @@ pub(super) fn instant(now: f64) -> crate::Result<Timestamp> {
     Timestamp::from_millis("clock.now()", now)
 }
 
-fn event_at(events: &Array<'_>, index: u32) -> crate::Result<crate::domain::UsageEvent> {
+/// Records events that have happened; what was wrong with the others is told in their places.
+fn record(
+    engine: &Arc<Engine>,
+    events: Vec<crate::Result<UsageEvent>>,
+    now: Timestamp,
+    reply: Reply<Vec<RecordingOutput>>,
+) {
+    let mut charges = Vec::with_capacity(events.len());
+    // Per event: refused at the border, or sent to the store.
+    let refused: Vec<Option<Error>> = events
+        .into_iter()
+        .map(|event| match event {
+            Ok(event) => {
+                charges.push(Change::Charge(Charge { event, admission: None, paid: None, now }));
+                None
+            }
+            Err(error) => Some(error),
+        })
+        .collect();
+    let answer = move |outcomes: Vec<Outcome>| {
+        let mut outcomes = outcomes.into_iter();
+        let recordings = refused.into_iter().map(|refused| match refused {
+            Some(error) => rejected(error),
+            None => recording(outcomes.next()),
+        });
+        recordings.collect()
+    };
+    engine.commit(charges, Box::new(move |outcomes| reply(outcomes.map(answer))));
+}
+
+fn event_at(events: &Array<'_>, index: u32) -> crate::Result<(UsageEvent, Option<Money>)> {
     match events.get::<EventInput>(index) {
         Ok(Some(event)) => event.into_domain(),
         Ok(None) => Err(Error::invalid("the event is missing")),

@@ -1,6 +1,7 @@
 //! The hot path: one plain native function for each middleware.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -9,14 +10,14 @@ use napi::{Either, Env};
 
 use super::deliveries::Deliveries;
 use super::output::{DecisionOutput, admitted, decision, millis, units};
-use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{Customer, EventId, Timestamp, Units};
 use crate::engine::admission::{Admitted, Caller, Decision, Passage};
 use crate::engine::gate::{Gate, Request, Wanted};
+use crate::{Error, Result};
 
-/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest, figures)` → the decision, or `null` where it
-/// will be delivered. A decision that says `recorded` is to be followed by the delivery that it is written. It is only the
+/// `(ticket, now, key, method, path, rules, userAgent, id, units, isHold, digest, dimensions, figures)` → the decision, or
+/// `null` where it will be delivered. A decision that says `recorded` is to be followed by the delivery that it is written. It is only the
 /// customer's number where he was told of before; either way `figures` get `[number, limit, used, periodStart, periodEnd]`.
 pub type GateFunction<'env> = Function<'env, (), Option<Either<f64, DecisionOutput>>>;
 
@@ -40,7 +41,7 @@ pub fn function(env: &Env, gate: Gate, deliveries: Deliveries) -> napi::Result<G
             Decision::Made(Ok(passage)) => Ok(Some(Either::B(decision(passage)))),
             Decision::Writing(passage) => {
                 let (number, is_new) = acquaintances.borrow_mut().meet(&passage.customer);
-                write_figures(call.get(11)?, number, &passage);
+                write_figures(call.get(12)?, number, &passage);
                 Ok(Some(if is_new { Either::B(admitted(passage)) } else { Either::A(number) }))
             }
             Decision::Made(Err(error)) => {
@@ -98,6 +99,11 @@ impl Caller for Ticket {
     }
 }
 
+/// `lib/middleware.ts` has checked that it is an object of texts.
+fn dimensions_of(json: &str) -> Result<BTreeMap<String, String>> {
+    serde_json::from_str(json).map_err(|error| Error::invalid(format!("`dimensions`: {error}")))
+}
+
 /// The outer error is a bug in `lib/middleware.ts`, the inner one a bad value of the caller's.
 fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
     let rules: u32 = call.get(5)?;
@@ -108,6 +114,7 @@ fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
     let user_agent: Option<String> = call.get(6)?;
     let is_hold: bool = call.get(9)?;
     let digest: Option<String> = call.get(10)?;
+    let dimensions: Option<String> = call.get(11)?;
     let parse = || {
         let units = match is_hold {
             // None at all may be held: what is settled then goes beyond it.
@@ -125,6 +132,7 @@ fn request(call: &FunctionCallContext<'_>) -> napi::Result<Result<Request>> {
             path,
             user_agent,
             digest,
+            dimensions: dimensions.as_deref().map_or_else(|| Ok(BTreeMap::new()), dimensions_of)?,
         })
     };
     Ok(parse())

@@ -1,6 +1,8 @@
 //! What JavaScript hands in, made into domain types. Every check is the domain's.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use napi::Either;
@@ -11,12 +13,14 @@ use uuid::Uuid;
 use super::outbox::{ExportRuleInput, export_rule};
 use crate::domain::customer::{CustomerPatch, Patch, validate_id};
 use crate::domain::{
-    CustomerId, EventId, HolderId, Money, Price, PriceList, Thresholds, Tier, TierTable, Timestamp, Units, UsageEvent,
+    Catalog, CatalogVersions, CustomerId, EventId, HolderId, Money, Price, PriceList, Thresholds, Tier, TierTable,
+    Timestamp, Units, UsageEvent,
 };
 use crate::engine::explain::{Asker, Question};
 use crate::engine::health::Listener;
 use crate::engine::holds::Settlement;
 use crate::engine::home;
+use crate::engine::pricing::Pricing;
 use crate::engine::{Location, Options};
 use crate::store::Durability;
 use crate::store::postgres::{Address, PostgresOptions, Schema};
@@ -34,7 +38,11 @@ pub struct EngineOptions {
     pub postgres: Option<PostgresInput>,
     pub tiers: Option<Vec<TierInput>>,
     pub default_tiers: Vec<TierInput>,
-    pub pricing: Vec<PriceInput>,
+    /// The versions of a catalog, each as JSON, the oldest first.
+    pub catalog: Option<Vec<String>>,
+    pub pricing: Option<Vec<PriceInput>>,
+    /// Where the store has no catalog either.
+    pub default_pricing: Vec<PriceInput>,
     pub time_zone: Option<String>,
     /// What is reported to Stripe.
     #[napi(ts_type = "ExportRuleInput | null")]
@@ -79,8 +87,9 @@ pub struct EventInput {
     pub id: Option<String>,
     pub event_type: String,
     pub units: Option<f64>,
+    /// What the catalog says where it is left out.
     #[napi(ts_type = "number | string")]
-    pub cost: Amount,
+    pub cost: Option<Amount>,
     pub timestamp: f64,
     pub subscription_id: Option<String>,
     pub endpoint: Option<String>,
@@ -119,12 +128,15 @@ pub struct QuestionInput {
     pub method: String,
     pub path: String,
     pub units: Option<f64>,
+    /// Each value is text.
+    pub dimensions: Option<HashMap<String, String>>,
 }
 
 #[napi(object, object_to_js = false)]
 pub struct CustomerInput {
     pub id: String,
     pub tier: Option<Either<String, Null>>,
+    pub catalog_version: Option<Either<String, Null>>,
     pub subscription_id: Option<Either<String, Null>>,
     pub stripe_customer_id: Option<Either<String, Null>>,
     pub billing_cycle_anchor: Option<Either<f64, Null>>,
@@ -150,10 +162,14 @@ pub struct KeyInput {
 }
 
 impl EngineOptions {
-    pub fn into_domain(self, listener: Listener) -> Result<(Options, PriceList)> {
+    pub fn into_domain(self, listener: Listener) -> Result<(Options, Pricing)> {
         let default_tiers = tier_table(self.default_tiers)?;
         let tiers = self.tiers.map(tier_table).transpose()?;
-        let prices = price_list(self.pricing)?;
+        let catalog = self.catalog.map(catalog_versions).transpose()?;
+        let pricing = match self.pricing {
+            Some(prices) => Pricing::List(Arc::new(price_list(prices)?)),
+            None => Pricing::CatalogOr(Arc::new(price_list(self.default_pricing)?)),
+        };
         let time_zone = self.time_zone.as_deref().map(str::parse).transpose()?;
         let export = export_rule(self.export)?;
         let now = Timestamp::from_millis("clock.now()", self.now)?;
@@ -166,6 +182,7 @@ impl EngineOptions {
         let options = Options {
             location,
             legacy_dir,
+            catalog,
             tiers,
             default_tiers,
             time_zone,
@@ -177,7 +194,7 @@ impl EngineOptions {
             holder,
             listener,
         };
-        Ok((options, prices))
+        Ok((options, pricing))
     }
 }
 
@@ -234,6 +251,14 @@ fn tier_table(tiers: Vec<TierInput>) -> Result<TierTable> {
     TierTable::new(tiers.into_iter().enumerate().map(tier).collect::<Result<_>>()?)
 }
 
+fn catalog_versions(texts: Vec<String>) -> Result<Arc<CatalogVersions>> {
+    let first = |mistakes: Vec<Error>| mistakes.into_iter().next().unwrap_or_else(|| Error::invalid("no catalog"));
+    let catalogs = texts.iter().map(|text| Catalog::parse(text).map_err(first));
+    let versions = CatalogVersions::new(catalogs.collect::<Result<_>>()?)?;
+    versions.iter().try_for_each(Catalog::require_enforceable)?;
+    Ok(Arc::new(versions))
+}
+
 fn monthly_limit(field: &str, number: f64) -> Result<Option<u64>> {
     if number == f64::INFINITY {
         Ok(None)
@@ -267,13 +292,15 @@ pub fn units(units: Option<f64>) -> Result<Units> {
 }
 
 impl EventInput {
-    pub fn into_domain(self) -> Result<UsageEvent> {
+    /// With its cost, if that was said.
+    pub fn into_domain(self) -> Result<(UsageEvent, Option<Money>)> {
+        let cost = self.cost.map(|cost| amount("cost", cost)).transpose()?;
         let event = UsageEvent {
             customer_id: CustomerId::new(self.customer_id)?,
             id: self.id.map(EventId::new).transpose()?,
             meter: self.event_type.parse()?,
             units: units(self.units)?,
-            cost: amount("cost", self.cost)?,
+            cost: cost.unwrap_or_default(),
             timestamp: Timestamp::from_millis("timestamp", self.timestamp)?,
             subscription_id: self.subscription_id,
             endpoint: self.endpoint,
@@ -281,24 +308,20 @@ impl EventInput {
             metadata: self.metadata,
         };
         event.validate()?;
-        Ok(event)
+        Ok((event, cost))
     }
 }
 
 impl ConsumeInput {
-    pub fn into_domain(self, prices: &PriceList, now: Timestamp) -> Result<UsageEvent> {
-        let units = units(self.units)?;
-        let cost = match (self.cost, &self.endpoint) {
-            (Some(cost), _) => amount("cost", cost)?,
-            (None, Some(endpoint)) => price_of(prices, endpoint, units)?,
-            (None, None) => Money::ZERO,
-        };
+    /// With its cost, if that was said.
+    pub fn into_domain(self, now: Timestamp) -> Result<(UsageEvent, Option<Money>)> {
+        let cost = self.cost.map(|cost| amount("cost", cost)).transpose()?;
         let event = UsageEvent {
             customer_id: CustomerId::new(self.customer_id)?,
             id: self.id.map(EventId::new).transpose()?,
             meter: self.event_type.parse()?,
-            units,
-            cost,
+            units: units(self.units)?,
+            cost: cost.unwrap_or_default(),
             timestamp: now,
             subscription_id: None,
             endpoint: self.endpoint,
@@ -306,15 +329,8 @@ impl ConsumeInput {
             metadata: self.metadata,
         };
         event.validate()?;
-        Ok(event)
+        Ok((event, cost))
     }
-}
-
-/// `endpoint` may name its method: `"POST /api/execute"`.
-fn price_of(prices: &PriceList, endpoint: &str, units: Units) -> Result<Money> {
-    let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
-    let price = prices.find(method, path, crate::domain::price::RoutingRules::default());
-    price.map_or(Ok(Money::ZERO), |price| price.price_per_request.checked_mul(units.get()))
 }
 
 impl SettlementInput {
@@ -336,7 +352,9 @@ impl QuestionInput {
             _ => return Err(Error::invalid("explain needs either `key` or `customerId`")),
         };
         let rules = crate::domain::price::RoutingRules::default();
-        Ok(Question { asker, method: self.method, path: self.path, rules, units: units(self.units)?, now })
+        let dimensions = self.dimensions.unwrap_or_default().into_iter().collect();
+        let units = units(self.units)?;
+        Ok(Question { asker, method: self.method, path: self.path, rules, dimensions, units, now })
     }
 }
 
@@ -344,6 +362,7 @@ impl CustomerInput {
     pub fn into_domain(self) -> Result<(CustomerId, CustomerPatch)> {
         let patch = CustomerPatch {
             tier_id: patch(self.tier),
+            catalog_version: patch(self.catalog_version),
             subscription_id: patch(self.subscription_id),
             stripe_customer_id: patch(self.stripe_customer_id),
             billing_cycle_anchor: match self.billing_cycle_anchor {

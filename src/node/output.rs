@@ -38,6 +38,9 @@ pub struct CustomerOutput {
     /// The id of the customer's tier; `null` without one, with the limits of a customer without a tier.
     #[napi(ts_type = "string | null")]
     pub tier: Nullable<String>,
+    /// The version of the catalog that he signed up to; `null` without a tier or a catalog.
+    #[napi(ts_type = "string | null")]
+    pub catalog_version: Nullable<String>,
     /// The id of his Stripe subscription.
     #[napi(ts_type = "string | null")]
     pub subscription_id: Nullable<String>,
@@ -63,6 +66,7 @@ impl From<Customer> for CustomerOutput {
         Self {
             id: customer.id.as_str().to_owned(),
             tier: nullable(customer.tier_id),
+            catalog_version: nullable(customer.catalog_version),
             subscription_id: nullable(customer.subscription_id),
             stripe_customer_id: nullable(customer.stripe_customer_id),
             subscription_status: nullable(customer.subscription_status.map(|status| status.as_str().to_owned())),
@@ -165,7 +169,7 @@ pub struct RowOutput {
     pub window_start: f64,
     pub window_end: f64,
     pub customer_id: Option<String>,
-    #[napi(ts_type = "'api_request' | 'agent_execution' | 'data_access'")]
+    #[napi(ts_type = "'api_request' | 'agent_execution' | 'data_access' | (string & {})")]
     pub event_type: Option<String>,
     /// The endpoint as the price list writes it; left out for events without one.
     pub endpoint: Option<String>,
@@ -273,6 +277,7 @@ pub struct ThresholdOutput {
     pub event_type: String,
     pub percent: f64,
     pub limit: f64,
+    pub soft: Option<bool>,
     pub used: f64,
     pub period_start: f64,
     pub period_end: f64,
@@ -296,12 +301,13 @@ impl From<Notice> for NoticeOutput {
             Notice::Rejected { lines, file } => {
                 Self { lines: Some(units(lines)), file: Some(file.display().to_string()), ..named("rejected") }
             }
-            Notice::Threshold { customer_id, meter, percent, limit, used, period } => {
+            Notice::Threshold { customer_id, meter, percent, limit, soft, used, period } => {
                 let threshold = ThresholdOutput {
                     customer_id: customer_id.as_str().to_owned(),
                     event_type: meter.as_str().to_owned(),
                     percent: f64::from(percent),
                     limit: units(limit),
+                    soft: soft.then_some(true),
                     used: units(used),
                     period_start: millis(period.start),
                     period_end: millis(period.end),
@@ -320,15 +326,21 @@ pub struct ExplanationOutput {
     pub is_malformed: bool,
     pub customer: Option<CustomerOutput>,
     pub required_tier: Option<String>,
+    pub required_features: Vec<String>,
     pub price: Option<PriceOutput>,
+    /// The version of the catalog that applies, and what of its features the customer has.
+    pub catalog_version: Option<String>,
+    pub features: Vec<String>,
     pub quota: Option<QuotaOutput>,
 }
 
 #[napi(object, object_from_js = false)]
 pub struct PriceOutput {
-    pub endpoint: String,
-    pub price_per_request: String,
-    pub cost: String,
+    pub endpoint: Option<String>,
+    pub price_per_request: Option<String>,
+    pub cost: Option<String>,
+    pub id: Option<String>,
+    pub because: Vec<String>,
 }
 
 #[napi(object, object_from_js = false)]
@@ -348,11 +360,12 @@ pub struct QuotaOutput {
 
 impl From<Explanation> for ExplanationOutput {
     fn from(explanation: Explanation) -> Self {
-        let Explanation { refusal, key, is_malformed, customer, price, quota } = explanation;
-        let required_tier = price.as_ref().and_then(|price| price.required_tier.clone());
+        let Explanation { refusal, key, is_malformed, customer, price, is_counted, required, entitlements, quota } =
+            explanation;
+        let (catalog_version, features) = entitlements.map(|has| (has.version, has.features)).unzip();
         let code = match refusal {
             Some(refusal) => refusal_code(refusal).0,
-            None if price.is_some() => "recorded",
+            None if is_counted => "recorded",
             None => "unpriced",
         };
         Self {
@@ -360,7 +373,10 @@ impl From<Explanation> for ExplanationOutput {
             key: key.map(KeyOutput::from),
             is_malformed,
             customer: customer.map(CustomerOutput::from),
-            required_tier,
+            required_tier: required.tier,
+            required_features: required.features.into_iter().collect(),
+            catalog_version,
+            features: features.unwrap_or_default().into_iter().collect(),
             price: price.map(PriceOutput::from),
             quota: quota.map(QuotaOutput::from),
         }
@@ -371,8 +387,10 @@ impl From<PriceFound> for PriceOutput {
     fn from(price: PriceFound) -> Self {
         Self {
             endpoint: price.endpoint,
-            price_per_request: price.price_per_request.to_string(),
-            cost: price.cost.to_string(),
+            price_per_request: price.price_per_request.map(|amount| amount.to_string()),
+            cost: price.cost.map(|amount| amount.to_string()),
+            id: price.id,
+            because: price.because,
         }
     }
 }
@@ -394,7 +412,7 @@ impl From<Quota> for QuotaOutput {
     }
 }
 
-/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, requiredTier, hold]`: a tuple, because
+/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, required, hold]`: a tuple, because
 /// an object with as many properties costs a microsecond more. `lib/decision.ts` names its places.
 pub type DecisionOutput = (
     &'static str,
@@ -405,36 +423,39 @@ pub type DecisionOutput = (
     f64,
     f64,
     f64,
-    Option<String>,
+    Option<Required>,
     Option<f64>,
 );
+
+/// A tier, or features.
+type Required = Either<String, Vec<String>>;
 
 pub fn decision(passage: Passage) -> DecisionOutput {
     match passage {
         Passage::Admitted(passage) => admitted(passage),
         Passage::Unpriced(customer) => about(&customer, "unpriced", None, None, None),
         Passage::Refused(refusal) => {
-            let (code, required_tier) = refusal_code(refusal);
-            (code, None, None, None, None, 0.0, 0.0, 0.0, required_tier, None)
+            let (code, required) = refusal_code(refusal);
+            (code, None, None, None, None, 0.0, 0.0, 0.0, required, None)
         }
     }
 }
 
 pub fn admitted(Admitted { verdict, customer, standing, period, hold }: Admitted) -> DecisionOutput {
-    let (code, required_tier) = match verdict {
+    let (code, required) = match verdict {
         Verdict::Recorded if hold.is_some() => ("held", None),
         Verdict::Recorded => ("recorded", None),
         Verdict::Duplicate => ("duplicate", None),
         Verdict::Refused(refusal) => refusal_code(refusal),
     };
-    about(&customer, code, Some((standing, period)), required_tier, hold)
+    about(&customer, code, Some((standing, period)), required, hold)
 }
 
 fn about(
     customer: &Customer,
     code: &'static str,
     quota: Option<(Standing, Period)>,
-    required_tier: Option<String>,
+    required: Option<Required>,
     hold: Option<HoldId>,
 ) -> DecisionOutput {
     let limit = quota.and_then(|(standing, _)| standing.limit).map(units);
@@ -443,14 +464,15 @@ fn about(
     let id = customer.id.as_str().to_owned();
     let Customer { subscription_id, tier_id, .. } = customer;
     let hold = hold.map(units);
-    (code, Some(id), subscription_id.clone(), tier_id.clone(), limit, used, start, end, required_tier, hold)
+    (code, Some(id), subscription_id.clone(), tier_id.clone(), limit, used, start, end, required, hold)
 }
 
-fn refusal_code(refusal: Refusal) -> (&'static str, Option<String>) {
+fn refusal_code(refusal: Refusal) -> (&'static str, Option<Required>) {
     match refusal {
         Refusal::InvalidKey => ("invalid_key", None),
         Refusal::Suspended => ("customer_suspended", None),
-        Refusal::TierTooLow { required } => ("tier_required", Some(required)),
+        Refusal::TierTooLow { required } => ("tier_required", Some(Either::A(required))),
+        Refusal::FeaturesMissing { features } => ("feature_required", Some(Either::B(features.into_iter().collect()))),
         Refusal::LimitExceeded(_) => ("usage_limit_exceeded", None),
         Refusal::Unpriced => ("unpriced_endpoint", None),
         Refusal::IdempotencyConflict => ("idempotency_conflict", None),

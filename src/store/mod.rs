@@ -5,13 +5,14 @@
 //! conformance suite.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::domain::customer::CustomerPatch;
 use crate::domain::lease::Wish;
 use crate::domain::subscription::Report;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable,
-    TimeZone, Timestamp, UsageEvent,
+    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Plans, Refusal,
+    Requirements, Standing, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::{Code, Error, Result};
 
@@ -20,6 +21,7 @@ pub mod migration;
 pub mod outbox;
 pub mod postgres;
 pub mod sqlite;
+mod versions;
 
 pub use outbox::{Backlog, Outbox, ReportQuery, Reported, Settlement};
 pub use postgres::PostgresStore;
@@ -115,7 +117,7 @@ pub type Visitor<'a> = &'a mut dyn FnMut(UsageRow) -> Result<()>;
 /// What all processes on one store agree on: the last one to say otherwise decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog {
-    pub tiers: TierTable,
+    pub tiers: Plans,
     /// In which the billing periods begin and end.
     pub time_zone: TimeZone,
     /// What is written into the outbox: nothing where there is no rule.
@@ -165,6 +167,9 @@ pub enum Change {
         tiers: Option<TierTable>,
         time_zone: Option<TimeZone>,
     },
+    /// Gives the store these versions of a catalog, in the place of tiers. Those that it has and that are not given stay, below
+    /// the given ones: customers are in them.
+    Offer(Arc<CatalogVersions>),
     /// Gives a store tiers that has none. Who opens a store without saying which tiers overrules nobody.
     IntroduceTiers(TierTable),
     /// From now on events are reported by this rule, or not at all.
@@ -247,7 +252,7 @@ pub struct Lease {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Admission {
     pub key_id: Option<String>,
-    pub required_tier: Option<String>,
+    pub required: Requirements,
 }
 
 #[derive(Debug, Clone)]

@@ -1,9 +1,11 @@
 //! Catalogs through the public interface.
 
+mod compiled;
 mod entry;
 mod examples;
 mod hostile;
 mod mistakes;
+mod plans;
 mod resolving;
 mod versions;
 

@@ -1,5 +1,6 @@
 //! The gate: who passes, who is refused, and what is counted.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub fn request(key: &str, route: &str) -> Request {
         rules: RoutingRules::default(),
         user_agent: None,
         digest: None,
+        dimensions: BTreeMap::new(),
         id: None,
         units: Wanted::Counted(Units::ONE),
         now: now(),
@@ -169,8 +171,8 @@ fn a_priced_request_is_counted_with_a_cold_and_with_a_warm_key() {
     let rows = events(&store, Some("ann"), all_time()).into_iter();
     let rows: Vec<_> =
         rows.map(|row| (row.endpoint.unwrap(), row.meter, row.units, row.cost.to_string(), row.at)).collect();
-    let paid = ("/paid".to_owned(), Meter::ApiRequest, 1, "0.1".to_owned(), now());
-    assert_eq!(rows, [paid.clone(), paid, ("/agents/:id".to_owned(), Meter::ApiRequest, 3, "0.75".to_owned(), now())]);
+    let paid = ("/paid".to_owned(), Meter::API_REQUEST, 1, "0.1".to_owned(), now());
+    assert_eq!(rows, [paid.clone(), paid, ("/agents/:id".to_owned(), Meter::API_REQUEST, 3, "0.75".to_owned(), now())]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn month() -> Period {
 
 /// What all engines have set aside for a customer.
 fn leased(store: &dyn Store, customer: &str) -> u64 {
-    store.leases(&customer_id(customer), Meter::ApiRequest, month()).unwrap().iter().map(|lease| lease.units).sum()
+    store.leases(&customer_id(customer), Meter::API_REQUEST, month()).unwrap().iter().map(|lease| lease.units).sum()
 }
 
 /// An engine on whose store `ann` has a tier with so many requests.
@@ -213,7 +213,7 @@ fn units_of_a_month_are_spent_in_it() {
     assert!(recorded(&one, 48, now()));
     assert!(!recorded(&other, 1, now()));
     [&one, &other].into_iter().for_each(|engine| close(engine));
-    let used = |start| counter(&place.store(), "ann", Meter::ApiRequest, start).0;
+    let used = |start| counter(&place.store(), "ann", Meter::API_REQUEST, start).0;
     assert_eq!((used("2026-03-01T00:00:00Z"), used("2026-04-01T00:00:00Z")), (50, 50));
 }
 

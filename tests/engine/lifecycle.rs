@@ -14,7 +14,7 @@ use crate::support::{api_key, configure_tiers, create_key, customer_id, event, e
 use crate::{Answer, Place, apply, ask, close, commit, ready};
 
 fn tier_ids(engine: &Arc<Engine>) -> Answer<Vec<String>> {
-    ask(|reply| engine.read(|_, catalog| Ok(catalog.tiers.iter().map(|tier| tier.id.clone()).collect()), reply))
+    ask(|reply| engine.read(|_, catalog| Ok(catalog.tiers.table.iter().map(|tier| tier.id.clone()).collect()), reply))
 }
 
 fn free_gate(engine: &Arc<Engine>) -> Gate {

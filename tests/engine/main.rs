@@ -41,6 +41,7 @@ impl Place {
         Options {
             location: Location::Sqlite(self.path()),
             legacy_dir: self.dir.path().to_owned(),
+            catalog: None,
             tiers: None,
             default_tiers: TierTable::default(),
             time_zone: None,

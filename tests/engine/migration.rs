@@ -70,7 +70,7 @@ fn numbered(index: usize) -> UsageEvent {
     let customer = CUSTOMERS[index % CUSTOMERS.len()];
     let event = if index.is_multiple_of(3) { event_with_id(customer, &format!("id-{index}")) } else { event(customer) };
     UsageEvent {
-        meter: Meter::ALL[index % 3],
+        meter: Meter::BUILT_IN[index % 3],
         units: units(number(index % 4 + 1)),
         cost: money(&format!("0.{:03}", index + 1)),
         timestamp: at("2026-02-28T22:30:00Z").plus_millis(1_800_000 * i64::from(number(index % 9))),

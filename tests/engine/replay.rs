@@ -198,7 +198,7 @@ fn whatever_was_answered_before_a_crash_is_counted_and_nothing_twice() {
             assert!((least..=most).contains(&after), "{after} is not between {least} and {most}");
             assert_eq!(events(&left.store(), Some("ann"), all_time()).len() as u64, after);
             let month = weighbridge::domain::Period::month(now(), weighbridge::domain::TimeZone::UTC);
-            let meter = weighbridge::domain::Meter::ApiRequest;
+            let meter = weighbridge::domain::Meter::API_REQUEST;
             assert_eq!(left.store().leases(&customer_id("ann"), meter, month).unwrap(), []);
         }
         goes_on.store(false, Ordering::SeqCst);

@@ -72,8 +72,8 @@ fn good_lines_count_once_over_three_openings() {
         assert_eq!(place.take_over(), TakeoverReport::default());
     }
     let store = place.store();
-    assert_eq!(counter(&store, "ann", Meter::ApiRequest, "2026-03-01T00:00:00Z"), (2, "0.2".to_owned()));
-    assert_eq!(counter(&store, "bob", Meter::AgentExecution, "2026-02-01T00:00:00Z"), (1, "1.25".to_owned()));
+    assert_eq!(counter(&store, "ann", Meter::API_REQUEST, "2026-03-01T00:00:00Z"), (2, "0.2".to_owned()));
+    assert_eq!(counter(&store, "bob", Meter::AGENT_EXECUTION, "2026-02-01T00:00:00Z"), (1, "1.25".to_owned()));
     assert_eq!(events(&store, Some("bob"), all_time())[0].endpoint.as_deref(), Some("/agents"));
     assert_eq!(place.read(EVENTS), lines.as_bytes());
     assert!(place.read(REJECTED).is_empty());
@@ -187,9 +187,9 @@ fn sums_count_only_for_customers_without_events() {
     }
     let store = place.store();
     let march = |customer, meter| counter(&store, customer, meter, "2026-03-01T00:00:00Z");
-    assert_eq!(march("ann", Meter::ApiRequest), (1, "0.1".to_owned()));
-    assert_eq!(march("bob", Meter::ApiRequest), (7, "0.9".to_owned()));
-    assert_eq!(march("bob", Meter::AgentExecution), (2, "0".to_owned()));
+    assert_eq!(march("ann", Meter::API_REQUEST), (1, "0.1".to_owned()));
+    assert_eq!(march("bob", Meter::API_REQUEST), (7, "0.9".to_owned()));
+    assert_eq!(march("bob", Meter::AGENT_EXECUTION), (2, "0".to_owned()));
     assert!(store.customer(&customer_id("cat")).unwrap().is_some());
     assert_eq!(place.read(USAGE), sums.to_string().as_bytes());
 }

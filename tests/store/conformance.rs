@@ -18,6 +18,7 @@ pub mod periods;
 pub mod stripe_events;
 pub mod takeover;
 pub mod usage;
+pub mod versions;
 
 /// A place for a store.
 pub trait Fixture: Sync {
@@ -34,6 +35,14 @@ pub trait Fixture: Sync {
 macro_rules! store_conformance {
     ($fixture:ty) => {
         store_conformance! { $fixture:
+            versions {
+                versions_are_read_as_they_were_given_by_every_store,
+                a_version_never_changes,
+                a_customer_stays_on_his_version_until_moved,
+                customers_from_before_the_catalog_sign_up_to_its_first_latest_version,
+                features_are_those_of_the_tier,
+                the_catalogs_meters_are_counted_and_no_others,
+            }
             charges {
                 ten_times_a_tenth_is_one,
                 meters_are_counted_apart,

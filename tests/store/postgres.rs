@@ -38,7 +38,7 @@ fn a_partition_that_another_one_has_dropped_is_made_again() {
     place.query("DROP TABLE events_2026_01");
     let facts = ["2026-01-15T00:00:00Z", "2026-03-15T00:00:00Z"].map(|instant| record(event_at("ann", instant)));
     assert_eq!(verdicts(&store, &facts), [Verdict::Recorded, Verdict::Recorded]);
-    assert_eq!(counter(&store, "ann", Meter::ApiRequest, "2026-01-01T00:00:00Z").0, 2);
+    assert_eq!(counter(&store, "ann", Meter::API_REQUEST, "2026-01-01T00:00:00Z").0, 2);
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn what_was_dropped_stays_counted_when_the_time_zone_changes() {
     place.query("DROP TABLE events_2025_12");
     commit(&store, &[configure_time_zone("Europe/Berlin")]);
     let found = ["2025-12-01T00:00:00Z", "2026-02-28T23:00:00Z"]
-        .map(|start| counter(&store, "ann", Meter::ApiRequest, start).0);
+        .map(|start| counter(&store, "ann", Meter::API_REQUEST, start).0);
     assert_eq!(found, [1, 1]);
 }
 

@@ -23,7 +23,7 @@ pub fn holder(id: &str) -> HolderId {
 }
 
 pub fn request(holder_id: &str, wish: Wish, urgent: bool) -> LeaseRequest {
-    let (customer_id, meter) = (customer_id("ann"), Meter::ApiRequest);
+    let (customer_id, meter) = (customer_id("ann"), Meter::API_REQUEST);
     LeaseRequest { holder: holder(holder_id), customer_id, meter, now: now(), wish, urgent }
 }
 
@@ -50,7 +50,7 @@ pub fn granted(store: &dyn Store, change: Change) -> u64 {
 }
 
 pub fn part(holder_id: &str, units: u64) -> LeasePart {
-    let (customer_id, meter) = (customer_id("ann"), Meter::ApiRequest);
+    let (customer_id, meter) = (customer_id("ann"), Meter::API_REQUEST);
     LeasePart { holder: holder(holder_id), customer_id, meter, period_start: march().start, units }
 }
 
@@ -97,7 +97,7 @@ pub fn statuses(store: &dyn Store, group: &[Change]) -> Vec<RecordStatus> {
 
 /// Who has how many units, by name; leases of several periods apart.
 pub fn leases_of(store: &dyn Store, period: Period) -> Vec<(String, u64)> {
-    let leases = store.leases(&customer_id("ann"), Meter::ApiRequest, period).expect("leases");
+    let leases = store.leases(&customer_id("ann"), Meter::API_REQUEST, period).expect("leases");
     let mut leases: Vec<_> = leases.into_iter().map(|lease| (lease.holder.as_str().to_owned(), lease.units)).collect();
     leases.sort();
     leases
@@ -121,5 +121,5 @@ pub fn holders(store: &dyn Store) -> Vec<String> {
 }
 
 pub fn is_recalled(store: &dyn Store) -> bool {
-    store.recalls().expect("recalls").contains(&(customer_id("ann"), Meter::ApiRequest))
+    store.recalls().expect("recalls").contains(&(customer_id("ann"), Meter::API_REQUEST))
 }

@@ -57,7 +57,7 @@ pub fn event(customer: &str) -> UsageEvent {
     UsageEvent {
         customer_id: customer_id(customer),
         id: None,
-        meter: Meter::ApiRequest,
+        meter: Meter::API_REQUEST,
         units: Units::ONE,
         cost: Money::ZERO,
         timestamp: now(),
@@ -187,7 +187,7 @@ pub fn counter(store: &dyn Store, customer: &str, meter: Meter, period_start: &s
 
 /// API requests of a customer in March 2026, where [`now`] lies.
 pub fn used(store: &dyn Store, customer: &str) -> u64 {
-    counter(store, customer, Meter::ApiRequest, "2026-03-01T00:00:00Z").0
+    counter(store, customer, Meter::API_REQUEST, "2026-03-01T00:00:00Z").0
 }
 
 pub fn events(store: &dyn Store, customer: Option<&str>, span: Period) -> Vec<UsageRow> {

@@ -14,7 +14,7 @@ pub const MINUTE: i64 = 60_000;
 
 /// API requests and agent executions, by the minute.
 pub fn rule() -> ExportRule {
-    ExportRule::new(MINUTE, [Meter::ApiRequest, Meter::AgentExecution]).expect("a rule")
+    ExportRule::new(MINUTE, [Meter::API_REQUEST, Meter::AGENT_EXECUTION]).expect("a rule")
 }
 
 /// Where usage is reported, and these customers are known to Stripe under `cus_` and their id.

@@ -44,7 +44,7 @@ pub(super) fn whole(catalog: &Catalog, mistakes: &mut Mistakes) {
     twins(catalog.tiers.iter().map(|tier| (format!("{}.id", tier.place), &tier.id)), mistakes);
     twins(catalog.prices.iter().map(|price| (id_place(price), &price.id)), mistakes);
     routes(catalog, mistakes);
-    ambiguous(&catalog.prices, mistakes);
+    ambiguous(catalog, mistakes);
     for tier in &catalog.tiers {
         soft_limits(tier, mistakes);
         // A price that could not be read is no missing one.
@@ -118,20 +118,28 @@ fn overage(catalog: &Catalog, tier: &CatalogTier, mistakes: &mut Mistakes) {
 }
 
 /// Two prices of which neither is more specific, though both apply to some usage.
-fn ambiguous(prices: &[CatalogPrice], mistakes: &mut Mistakes) {
+fn ambiguous(catalog: &Catalog, mistakes: &mut Mistakes) {
     let mut alike: BTreeMap<_, Vec<&CatalogPrice>> = BTreeMap::new();
-    for price in prices {
+    for price in &catalog.prices {
         let route = price.route.as_ref().map(|route| route.shape());
-        alike.entry((&price.meter, &price.tier, route)).or_default().push(price);
+        alike.entry((&price.meter, route)).or_default().push(price);
     }
     let mut found = Vec::new();
     for group in alike.values() {
         for (position, price) in group.iter().enumerate() {
-            let rival = group[..position].iter().find(|other| is_ambiguous(price, other, group));
+            let mut rivals = group[..position].iter().filter(|other| other.tier == price.tier);
+            let rival = rivals.find(|other| is_ambiguous(price, other, &applying_too(catalog, price, group)));
             found.extend(rival.map(|rival| ambiguity(price, rival)));
         }
     }
     found.into_iter().for_each(|mistake| mistakes.note(mistake));
+}
+
+/// Those for all tiers for which the price is.
+fn applying_too<'a>(catalog: &Catalog, price: &CatalogPrice, group: &[&'a CatalogPrice]) -> Vec<&'a CatalogPrice> {
+    let lineage = price.tier.as_ref().and_then(|id| catalog.tier(id)).map_or(&[][..], |tier| &tier.lineage);
+    let applies = |other: &&&CatalogPrice| other.tier.as_ref().is_none_or(|tier| lineage.contains(tier));
+    group.iter().filter(applies).copied().collect()
 }
 
 fn is_ambiguous(one: &CatalogPrice, other: &CatalogPrice, group: &[&CatalogPrice]) -> bool {

@@ -17,16 +17,19 @@ mod normal;
 mod price;
 pub mod resolve;
 mod route;
+mod tariff;
 mod tier;
 mod versions;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Currency;
 use super::json::Value;
 use super::mistakes::Mistakes;
-use crate::{Code, Error};
+use crate::{Code, Error, Result};
 use names::{Kind, Names};
+use tariff::Tariff;
 
 pub use included::{Included, Overage};
 pub use limit::{Limit, LimitWindow};
@@ -47,7 +50,17 @@ pub struct Catalog {
     tiers: Vec<CatalogTier>,
     prices: Vec<CatalogPrice>,
     routes: Vec<RouteRule>,
+    tariff: Arc<Tariff>,
 }
+
+/// Equal catalogs have the same normal form.
+impl PartialEq for Catalog {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_json() == other.to_json()
+    }
+}
+
+impl Eq for Catalog {}
 
 /// Why a customer may not call a route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +74,7 @@ impl Catalog {
     const FIELDS: &[&str] = &["id", "version", "currency", "meters", "features", "tiers", "prices", "routes"];
 
     /// Reads a JSON text. The errors are all mistakes, at least one.
-    pub fn parse(text: &str) -> Result<Self, Vec<Error>> {
+    pub fn parse(text: &str) -> std::result::Result<Self, Vec<Error>> {
         let mut mistakes = Mistakes::default();
         let catalog = match Value::parse("catalog", text) {
             Ok(value) => Self::read(&value, &mut mistakes),
@@ -91,7 +104,9 @@ impl Catalog {
 
         let tiers = check::inherit(tiers, mistakes);
         let (meters, features) = (names.of(Kind::Meter).to_vec(), names.of(Kind::Feature).to_vec());
-        let catalog = Self { id: id?, version: version?, currency: currency?, meters, features, tiers, prices, routes };
+        let tariff = Arc::new(Tariff::new(&prices, &routes));
+        let catalog =
+            Self { id: id?, version: version?, currency: currency?, meters, features, tiers, prices, routes, tariff };
         check::whole(&catalog, mistakes);
         Some(catalog)
     }
@@ -121,6 +136,21 @@ impl Catalog {
         self.tiers.iter().find(|tier| tier.id == id)
     }
 
+    /// Like [`Catalog::tier`], with the error that an unknown tier deserves.
+    pub fn require_tier(&self, id: &str) -> Result<()> {
+        if self.tier(id).is_some() {
+            return Ok(());
+        }
+        let known: Vec<_> = self.tiers.iter().map(|tier| tier.id.as_str()).collect();
+        let message = format!("unknown tier {id:?}; the tiers of {:?} are: {}", self.version, known.join(", "));
+        Err(Error::new(Code::UnknownTier, message))
+    }
+
+    /// That requests can be held to all of its limits: those a month, and units that are included for a month.
+    pub fn require_enforceable(&self) -> Result<()> {
+        self.tiers.iter().try_for_each(CatalogTier::require_enforceable)
+    }
+
     /// Those of `prices`, in their order, then those that tiers ask for overage.
     pub fn prices(&self) -> &[CatalogPrice] {
         &self.prices
@@ -130,14 +160,32 @@ impl Catalog {
         self.prices.iter().find(|price| price.id == id)
     }
 
+    /// What requests need.
+    pub fn rules(&self) -> &[RouteRule] {
+        &self.routes
+    }
+
     /// What a request needs, by the most specific route that it matches.
     pub fn rule(&self, request: &Request<'_>) -> Option<&RouteRule> {
-        let matching = self.routes.iter().filter_map(|rule| Some((rule.route.matches(request)?, rule)));
-        matching.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, rule)| rule)
+        self.routes.get(self.tariff.rule(request)?)
+    }
+
+    /// Which price applies: what [`Catalog::resolve`] says, without saying why, and fast.
+    pub fn price_of(&self, question: &Question<'_>) -> Option<&CatalogPrice> {
+        let lineage = question.tier.and_then(|id| self.tier(id)).map_or(&[][..], |tier| &tier.lineage);
+        let mut candidates = self.tariff.candidates(question, lineage).into_iter();
+        match (candidates.next(), candidates.len()) {
+            (first, 0) => self.prices.get(first?),
+            (first, _) => {
+                let prices = first.into_iter().chain(candidates).filter_map(|position| self.prices.get(position));
+                let ranked = prices.filter_map(|price| Some((self.rank(price, question)?, price)));
+                ranked.max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, price)| price)
+            }
+        }
     }
 
     /// Whether a customer of a tier, or of none, may make a request. A route without a rule is open to all.
-    pub fn admits(&self, tier: Option<&str>, request: &Request<'_>) -> Result<(), Missing> {
+    pub fn admits(&self, tier: Option<&str>, request: &Request<'_>) -> std::result::Result<(), Missing> {
         let Some(rule) = self.rule(request) else { return Ok(()) };
         let rank = |id: &str| self.tiers.iter().position(|tier| tier.id == id);
         if let Some(required) = &rule.required_tier

@@ -2,11 +2,11 @@
 
 use super::contradiction;
 use crate::Result;
-use crate::domain::Currency;
 use crate::domain::customer::validate_id;
 use crate::domain::json::{Object, Value};
 use crate::domain::mistakes::Mistakes;
 use crate::domain::suggestion::advice;
+use crate::domain::{Currency, Meter};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -24,10 +24,10 @@ pub(super) struct Names {
 
 impl Names {
     pub fn read(catalog: &Object<'_>, mistakes: &mut Mistakes) -> Self {
-        let declared = |name, mistakes: &mut Mistakes| {
+        let declared = |name, read: fn(&Value<'_>) -> Result<String>, mistakes: &mut Mistakes| {
             let mut ids: Vec<String> = Vec::new();
             list(catalog, name, mistakes, |value, mistakes| {
-                let id = mistakes.value(value, id)?;
+                let id = mistakes.value(value, read)?;
                 if ids.contains(&id) {
                     mistakes.note(contradiction(value.place(), &format!(": {id:?} is listed twice")));
                 } else {
@@ -37,7 +37,7 @@ impl Names {
             });
             ids
         };
-        let (meters, features) = (declared("meters", mistakes), declared("features", mistakes));
+        let (meters, features) = (declared("meters", meter, mistakes), declared("features", id, mistakes));
         // Whatever is wrong with them is noted where they are read.
         let tiers = catalog.optional("tiers").and_then(|tiers| tiers.array().ok()).unwrap_or_default();
         let tier_id = |tier: &Value<'_>| tier.object().ok()?.optional("id")?.string().ok();
@@ -74,6 +74,14 @@ impl Names {
 pub(super) fn id(value: &Value<'_>) -> Result<String> {
     let id = value.string()?;
     validate_id(value.place(), &id).map(|()| id)
+}
+
+fn meter(value: &Value<'_>) -> Result<String> {
+    let name = value.string()?;
+    if Meter::is_name(&name) {
+        return Ok(name);
+    }
+    Err(value.must_be("a name of 1 to 64 characters out of a to z, 0 to 9, `_`, `.` and `-`"))
 }
 
 /// The items of an array that may be missing, without those in which a mistake was found.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::names::{self, Kind, Names, same_currency};
 use super::{Route, contradiction};
 use crate::Result;
-use crate::domain::Currency;
 use crate::domain::json::Value;
 use crate::domain::mistakes::Mistakes;
 use crate::domain::rating::Price;
+use crate::domain::{Currency, Money};
 
 #[derive(Debug, Clone)]
 pub struct CatalogPrice {
@@ -21,6 +21,8 @@ pub struct CatalogPrice {
     /// For usage whose metadata has all of these values.
     pub dimensions: BTreeMap<String, String>,
     pub price: Price,
+    /// What each unit costs, where that does not depend on others.
+    pub unit_price: Option<Money>,
     /// The price as it was written, in its shortest form.
     pub(super) written: serde_json::Value,
     pub(super) place: String,
@@ -47,6 +49,7 @@ impl CatalogPrice {
         let written = mistakes.required(&object, "price", |price| Ok(price.clone()))?;
         let price = Price::read_noting(&written, mistakes);
         Some(Self {
+            unit_price: price.as_ref().and_then(Price::of_unit),
             id: id?,
             meter: meter?,
             tier: tier?,
@@ -61,13 +64,15 @@ impl CatalogPrice {
 
     /// The price of what a tier uses of a meter above what it includes. Its id is `<tier>.<meter>.overage`.
     pub(super) fn for_overage(value: &Value<'_>, tier: &str, meter: &str, mistakes: &mut Mistakes) -> Option<Self> {
+        let price = Price::read_noting(value, mistakes)?;
         Some(Self {
+            unit_price: price.of_unit(),
             id: format!("{tier}.{meter}.overage"),
             meter: meter.to_owned(),
             tier: Some(tier.to_owned()),
             route: None,
             dimensions: BTreeMap::new(),
-            price: Price::read_noting(value, mistakes)?,
+            price,
             written: super::normal::price(value)?,
             place: value.place().to_owned(),
             is_overage: true,

@@ -41,7 +41,7 @@ pub struct Resolution<'a> {
 
 /// How specifically a price applies: compared in the order of its fields.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
+pub(super) struct Rank {
     route: Option<Specificity>,
     dimensions: usize,
     /// How far the price's tier is extended by the customer's.
@@ -62,7 +62,7 @@ impl Catalog {
     }
 
     /// `None` where the price does not apply.
-    fn rank(&self, price: &CatalogPrice, question: &Question<'_>) -> Option<Rank> {
+    pub(super) fn rank(&self, price: &CatalogPrice, question: &Question<'_>) -> Option<Rank> {
         let tier = match &price.tier {
             None => None,
             Some(tier) => {

@@ -9,7 +9,8 @@ use crate::Result;
 use crate::domain::Money;
 use crate::domain::json::Value;
 use crate::domain::mistakes::Mistakes;
-use crate::domain::price::{self, Method, RoutingRules};
+use crate::domain::price;
+use crate::domain::router::{Method, Pattern, RoutingRules, Segment, split};
 
 /// A path or pattern, for one method or for all: `POST /api/agents/:id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +38,6 @@ pub struct Specificity {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Segment {
-    Wildcard,
-    Parameter,
-    Plain,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum MethodMatch {
     All,
     /// A HEAD request is routed to GET where HEAD has no route of its own.
@@ -66,6 +60,10 @@ impl Route {
         Ok(Self { method, endpoint })
     }
 
+    pub(super) fn pattern(&self) -> Pattern<'_> {
+        (self.method.as_ref(), &self.endpoint)
+    }
+
     /// How specific it is, if it matches.
     pub fn matches(&self, request: &Request<'_>) -> Option<Specificity> {
         let method = match &self.method {
@@ -78,7 +76,7 @@ impl Route {
         let mut rest = Some(path.as_str());
         let mut segments = Vec::new();
         for pattern in endpoint.split('/') {
-            let kind = kind(pattern);
+            let kind = Segment::of(pattern);
             let (segment, after) = split(rest?);
             let is_match = match kind {
                 Segment::Wildcard => !rest?.is_empty(),
@@ -97,7 +95,7 @@ impl Route {
     /// Equal for routes that match the same requests, where the app routes as Express does by default.
     pub(super) fn shape(&self) -> (Option<&str>, String) {
         let endpoint = RoutingRules::default().normalize(&self.endpoint);
-        let segment = |segment| match kind(segment) {
+        let segment = |segment| match Segment::of(segment) {
             Segment::Wildcard => "*",
             Segment::Parameter => ":",
             Segment::Plain => segment,
@@ -140,22 +138,5 @@ impl RouteRule {
             requires: requires.into_iter().collect(),
             place: value.place().to_owned(),
         })
-    }
-}
-
-/// The price list has checked that a pattern is one.
-fn kind(segment: &str) -> Segment {
-    match segment.as_bytes().first() {
-        Some(b':') => Segment::Parameter,
-        Some(b'*') => Segment::Wildcard,
-        _ => Segment::Plain,
-    }
-}
-
-/// The first segment of a path, and what comes after it.
-fn split(path: &str) -> (&str, Option<&str>) {
-    match path.split_once('/') {
-        Some((segment, rest)) => (segment, Some(rest)),
-        None => (path, None),
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::names::{self, Kind, Names, list, same_currency};
-use super::{CatalogPrice, Included, Limit, contradiction};
+use super::{CatalogPrice, Included, Limit, LimitWindow, Overage, contradiction};
+use crate::Result;
+use crate::domain::Window;
 use crate::domain::cycle::Interval;
 use crate::domain::json::Value;
 use crate::domain::mistakes::Mistakes;
@@ -107,6 +109,47 @@ impl CatalogTier {
             included,
             place: value.place().to_owned(),
         })
+    }
+
+    /// How many units of a meter may be used in a billing period: the hard limit, or the included units where those above
+    /// are refused. `None` means without a limit.
+    pub fn monthly_limit(&self, meter: &str) -> Option<u64> {
+        let blocked = self.included(meter).filter(|included| included.overage == Overage::Block);
+        self.limit_a_month(meter, false).into_iter().chain(blocked.map(|included| included.units)).min()
+    }
+
+    /// The limit that is told of and never refuses.
+    pub fn monthly_soft_limit(&self, meter: &str) -> Option<u64> {
+        self.limit_a_month(meter, true)
+    }
+
+    pub fn included(&self, meter: &str) -> Option<&Included> {
+        self.included.iter().find(|included| included.meter == meter)
+    }
+
+    pub(super) fn require_enforceable(&self) -> Result<()> {
+        let month = LimitWindow::Calendar(Window::Month);
+        if let Some(limit) = self.limits.iter().find(|limit| limit.units.is_some() && limit.window != month) {
+            let what = format!(": the limit on {:?} {} cannot be held yet: use one a month", limit.meter, limit.window);
+            return Err(contradiction(&self.place, &what));
+        }
+        let blocked = self.included.iter().find(|included| included.overage == Overage::Block);
+        match blocked {
+            Some(Included { meter, .. }) if self.interval != Interval::MONTH => {
+                let what = format!(
+                    ": units of {meter:?} above the included ones cannot be refused in a tier whose billing period is no month: \
+                     charge them, or set a limit a month"
+                );
+                Err(contradiction(&self.place, &what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn limit_a_month(&self, meter: &str, soft: bool) -> Option<u64> {
+        let window = LimitWindow::Calendar(Window::Month);
+        let is_it = |limit: &&Limit| limit.meter == meter && limit.window == window && limit.soft == soft;
+        self.limits.iter().find(is_it)?.units
     }
 
     /// Takes over what another tier has and this one does not say itself.

@@ -16,6 +16,10 @@ pub struct Bounds {
 impl Bounds {
     pub const FIELDS: &[&str] = &["minimumAmount", "maximumAmount"];
 
+    pub(super) fn is_none(&self) -> bool {
+        self.minimum.is_zero() && self.maximum.is_none()
+    }
+
     /// `place` is the price's.
     pub(super) fn read(place: &str, object: &Object<'_>, mistakes: &mut Mistakes) -> Option<Self> {
         let minimum = mistakes.non_negative_or_zero(object, "minimumAmount");

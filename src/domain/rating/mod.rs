@@ -25,6 +25,7 @@
 //! (<https://docs.getlago.com/guide/plans/charges/charge-models>), by their names there.
 
 mod bounds;
+mod event;
 pub mod graduated;
 mod package;
 mod per_unit;

@@ -22,6 +22,11 @@ impl PerUnit {
         Some(Self { unit_amount: unit_amount?, free_units: free_units?, flat_amount: flat_amount? })
     }
 
+    /// No unit is free and nothing is due beside the units.
+    pub(super) fn is_of_units_alone(&self) -> bool {
+        self.free_units.is_zero() && self.flat_amount.is_zero()
+    }
+
     pub fn lines(&self, quantity: &Decimal) -> Vec<Line> {
         let (free, paid) = Line::free("Free units", quantity, &self.free_units);
         let units = Line::new("Units", paid, &self.unit_amount).with_flat_amount(&self.flat_amount);

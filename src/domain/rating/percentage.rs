@@ -37,6 +37,11 @@ impl Percentage {
         })
     }
 
+    /// No unit is free and nothing is due beside the units.
+    pub(super) fn is_of_units_alone(&self) -> bool {
+        self.free_units.is_zero() && self.fixed_amount.is_zero() && self.flat_amount.is_zero()
+    }
+
     pub fn lines(&self, usage: &Usage) -> Vec<Line> {
         let (free, paid) = Line::free("Free units", &usage.quantity, &self.free_units);
         let units = Line::new("Units", paid, &self.unit_amount).with_flat_amount(&self.flat_amount);

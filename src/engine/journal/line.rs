@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{CustomerId, EventId, HolderId, Money, Timestamp, Units, UsageEvent};
+use crate::domain::{CustomerId, EventId, HolderId, Meter, Money, Timestamp, Units, UsageEvent};
 use crate::store::{LeasePart, Record};
 use crate::{Error, Result};
 
@@ -92,7 +92,7 @@ pub fn read(line: &[u8], holder: &HolderId) -> std::result::Result<Record, Strin
 
 fn record(entry: Entry<'_>, holder: &HolderId) -> Result<Record> {
     let customer_id = CustomerId::new(entry.customer_id)?;
-    let meter = entry.event_type.parse()?;
+    let meter = Meter::declared(&entry.event_type)?;
     let paid = entry.lease.map(|lease| LeasePart {
         holder: holder.clone(),
         customer_id: customer_id.clone(),
@@ -132,11 +132,11 @@ mod tests {
         let holder = HolderId::from_stored("holder".to_owned());
         let customer_id = CustomerId::from_stored("ann".to_owned());
         let period_start = Timestamp::from_stored(5);
-        let paid = LeasePart { holder: holder.clone(), customer_id, meter: Meter::ApiRequest, period_start, units };
+        let paid = LeasePart { holder: holder.clone(), customer_id, meter: Meter::API_REQUEST, period_start, units };
         let event = UsageEvent {
             customer_id: paid.customer_id.clone(),
             id: EventId::new(format!("id{units}")).ok(),
-            meter: Meter::ApiRequest,
+            meter: Meter::API_REQUEST,
             units: Units::from_stored(units as i64),
             cost: Money::from_stored("0.10").expect("an amount"),
             timestamp: Timestamp::from_stored(7),

@@ -1,22 +1,26 @@
 //! Changes to customers, keys and the catalog. Every one of them moves the revision, so that caches notice.
 
+use std::sync::Arc;
+
 use super::{Group, Step, Tables};
 use crate::domain::api_key::KeyState;
 use crate::domain::customer::CustomerPatch;
-use crate::domain::{ApiKey, Customer, CustomerId, KeyHash, TierTable, TimeZone, Timestamp};
+use crate::domain::{ApiKey, CatalogVersions, Customer, CustomerId, KeyHash, TierTable, TimeZone, Timestamp};
 use crate::store::Applied;
 use crate::{Code, Error};
 
 impl<T: Tables> Group<T> {
     pub(super) fn upsert_customer(&mut self, id: &CustomerId, patch: &CustomerPatch, now: Timestamp) -> Step<T> {
-        if let Some(tier) = patch.tier_id.value()
-            && let Err(error) = self.tables.catalog().tiers.require(tier)
-        {
-            return Ok(Err(error));
-        }
         let before = self.tables.customer(id)?;
         let mut customer = before.clone().unwrap_or_else(|| Customer::new(id.clone(), now));
         patch.clone().apply(&mut customer);
+        if patch.signs_up() {
+            let is_named = patch.catalog_version.value().is_some();
+            let plans = &self.tables.catalog().tiers;
+            if let Err(error) = plans.sign_up(&mut customer, before.as_ref(), is_named) {
+                return Ok(Err(error));
+            }
+        }
         self.put_changed(before.as_ref(), &customer)?;
         if patch.names_subscription() {
             let subscription_id = customer.subscription_id.as_deref().unwrap_or_default();
@@ -84,9 +88,16 @@ impl<T: Tables> Group<T> {
     }
 
     pub(super) fn configure(&mut self, tiers: Option<&TierTable>, time_zone: Option<TimeZone>) -> Step<T> {
+        if let (Some(_), Some(versions)) = (tiers, &self.tables.catalog().tiers.catalog) {
+            let message = format!(
+                "this store has the catalog {:?}, whose tiers apply: open it with `catalog`, or without `tiers`",
+                versions.latest().id()
+            );
+            return Ok(Err(Error::new(Code::InvalidCatalog, message)));
+        }
         if let Some(tiers) = tiers {
             let tiers = self.with_tiers_in_use(tiers)?;
-            if tiers != self.tables.catalog().tiers {
+            if tiers != self.tables.catalog().tiers.table {
                 self.tables.set_tiers(tiers)?;
                 self.tables.revise();
             }
@@ -102,15 +113,37 @@ impl<T: Tables> Group<T> {
     }
 
     pub(super) fn introduce_tiers(&mut self, tiers: &TierTable) -> Step<T> {
-        let has_none = self.tables.catalog().tiers.iter().next().is_none();
+        let has_none = self.tables.catalog().tiers.is_empty();
         self.configure(has_none.then_some(tiers), None)
+    }
+
+    pub(super) fn offer(&mut self, given: &Arc<CatalogVersions>) -> Step<T> {
+        let known = self.tables.catalog().tiers.catalog.clone();
+        let versions = match &known {
+            Some(known) => match known.succeeded_by(given) {
+                Ok(versions) => Arc::new(versions),
+                Err(error) => return Ok(Err(error)),
+            },
+            None => Arc::clone(given),
+        };
+        if known.as_ref() == Some(&versions) {
+            return Ok(Ok(Applied::Configured));
+        }
+        if known.is_none() {
+            let tiers = self.with_tiers_in_use(&TierTable::default())?;
+            self.tables.set_tiers(tiers)?;
+            self.tables.sign_up_all(versions.latest())?;
+        }
+        self.tables.set_versions(versions)?;
+        self.tables.revise();
+        Ok(Ok(Applied::Configured))
     }
 
     /// Tiers that are no longer listed but still held by a customer keep their limits and rank below the listed ones.
     fn with_tiers_in_use(&mut self, tiers: &TierTable) -> Result<TierTable, T::Error> {
         let is_listed = |id: &str| tiers.get(id).is_some();
         let unlisted: Vec<_> =
-            self.tables.catalog().tiers.iter().filter(|tier| !is_listed(&tier.id)).cloned().collect();
+            self.tables.catalog().tiers.table.iter().filter(|tier| !is_listed(&tier.id)).cloned().collect();
         if unlisted.is_empty() {
             return Ok(tiers.clone());
         }

@@ -7,7 +7,7 @@ use crate::store::Applied;
 impl<T: Tables> Group<T> {
     /// A customer of whom the other service knows nothing is not reported.
     pub(super) fn enqueue(&mut self, event: &UsageEvent, customer: &Customer, now: Timestamp) -> Result<(), T::Error> {
-        let Some(rule) = self.tables.catalog().export else { return Ok(()) };
+        let Some(rule) = self.tables.catalog().export.clone() else { return Ok(()) };
         let Some(stripe_customer_id) = customer.stripe_customer_id.clone() else { return Ok(()) };
         if !rule.covers(event.meter) {
             return Ok(());

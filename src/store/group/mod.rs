@@ -42,7 +42,10 @@ impl<T: Tables> Group<T> {
         match change {
             Change::Charge(charge) => self.charge(charge),
             Change::Record(record) => self.record_admitted(record),
-            Change::Lease(request) => self.lease(request),
+            Change::Lease(request) => match self.tables.catalog().tiers.require_meter(request.meter) {
+                Ok(()) => self.lease(request),
+                Err(error) => Ok(Err(error)),
+            },
             Change::Release(part) => self.release(part),
             Change::ReturnLeases { holder } => self.return_leases(holder),
             Change::ForgetJournal { holder } => self.forget_journal(holder),
@@ -59,8 +62,9 @@ impl<T: Tables> Group<T> {
                 self.rotate_key(id, successor, hash, *until)
             }
             Change::Configure { tiers, time_zone } => self.configure(tiers.as_ref(), *time_zone),
+            Change::Offer(versions) => self.offer(versions),
             Change::IntroduceTiers(tiers) => self.introduce_tiers(tiers),
-            Change::Export(rule) => self.set_export(*rule),
+            Change::Export(rule) => self.set_export(rule.clone()),
             Change::TakeOver(takeover) => self.take_over(takeover),
             Change::ClaimStripeEvent { event, now } => self.claim_stripe_event(event, *now),
             Change::FinishStripeEvent(finished) => self.finish_stripe_event(finished),
@@ -69,6 +73,9 @@ impl<T: Tables> Group<T> {
     }
 
     fn charge(&mut self, charge: &Charge) -> Step<T> {
+        if let Err(error) = self.tables.catalog().tiers.require_meter(charge.event.meter) {
+            return Ok(Err(error));
+        }
         let outcome = self.count(charge)?;
         if let Ok(Applied::Charged(Charged { verdict: Verdict::Recorded, customer, .. })) = &outcome {
             self.enqueue(&charge.event, customer, charge.now)?;
@@ -140,7 +147,7 @@ impl<T: Tables> Group<T> {
         period: Period,
     ) -> Result<Verdict, T::Error> {
         let Charge { event, admission, paid, now } = charge;
-        if let Some(Admission { key_id, required_tier }) = admission {
+        if let Some(Admission { key_id, required }) = admission {
             let key = match key_id {
                 Some(id) => match self.tables.key(id)? {
                     Some(key) if key.customer_id == event.customer_id => Some(key.clone()),
@@ -149,8 +156,7 @@ impl<T: Tables> Group<T> {
                 None => None,
             };
             let key = key.as_ref().map(|key| (key, *now));
-            let access = decide_access(key, customer, &self.tables.catalog().tiers, required_tier.as_deref());
-            if let Err(refusal) = access {
+            if let Err(refusal) = decide_access(key, customer, &self.tables.catalog().tiers, required) {
                 return Ok(Verdict::Refused(refusal));
             }
         }

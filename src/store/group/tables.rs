@@ -1,12 +1,13 @@
 //! What a group of changes reads and writes: the part that each store does in its own way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{CounterKey, Tally, Used};
 use crate::Error;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
-    TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient,
+    Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
@@ -18,6 +19,10 @@ pub trait Tables {
 
     fn catalog(&self) -> &Catalog;
     fn set_tiers(&mut self, tiers: TierTable) -> Result<(), Self::Error>;
+    /// Puts these into the place of the versions that are there.
+    fn set_versions(&mut self, versions: Arc<CatalogVersions>) -> Result<(), Self::Error>;
+    /// Puts all customers who have a tier of this catalog and no version into this version.
+    fn sign_up_all(&mut self, catalog: &domain::Catalog) -> Result<(), Self::Error>;
     /// Sorts all events into the calendar months of a new time zone, too, but for those of customers whose periods have an
     /// anchor.
     fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<(), Self::Error>;

@@ -93,7 +93,8 @@ impl Additions {
         catalog: &Catalog,
         known: &Anchors,
     ) -> Option<()> {
-        if event.id.is_some() || event.cost.to_number() > LARGEST_COST {
+        let is_known = catalog.tiers.require_meter(event.meter).is_ok();
+        if !is_known || event.id.is_some() || event.cost.to_number() > LARGEST_COST {
             return None;
         }
         let anchor = *known.get(&event.customer_id)?;
@@ -105,8 +106,8 @@ impl Additions {
         let rollup = self.rollups.entry(rollup_key(event)).or_default();
         *rollup = rollup.plus(event).ok()?;
         self.places.push(Place { counter, period, added, kind });
-        if let Some(rule) = catalog.export.filter(|rule| rule.covers(event.meter)) {
-            self.deltas.add(event, None, &rule, now).ok()?;
+        if let Some(rule) = catalog.export.as_ref().filter(|rule| rule.covers(event.meter)) {
+            self.deltas.add(event, None, rule, now).ok()?;
         }
         let subscription_id = event.subscription_id.clone();
         self.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });

@@ -1,7 +1,5 @@
 //! Between columns and domain types. What the store wrote it can read again, or it is damaged.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
@@ -15,7 +13,7 @@ use crate::{Code, Error};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor"
+         c.billing_cycle_anchor, c.catalog_version"
     };
 }
 
@@ -41,6 +39,7 @@ pub fn customer(row: &Row, first: usize) -> Result<Customer> {
         created_at: timestamp(row, first + 5)?,
         subscription_status: row.try_get::<_, Option<&str>>(first + 6)?.map(str::parse).transpose()?,
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
+        catalog_version: row.try_get(first + 8)?,
     })
 }
 
@@ -118,7 +117,7 @@ pub fn used(row: &Row) -> Result<Used> {
 }
 
 pub fn meter(row: &Row, column: usize) -> Result<Meter> {
-    Ok(Meter::from_str(row.try_get(column)?)?)
+    Ok(Meter::declared(row.try_get(column)?)?)
 }
 
 fn damaged(message: String) -> super::error::PostgresError {

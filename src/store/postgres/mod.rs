@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
+use super::versions::KnownVersions;
 use super::{Catalog, Change, Committed, Counter, Lease, Store, StripeEventRow, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
@@ -46,6 +47,7 @@ pub struct PostgresStore {
     options: Arc<PostgresOptions>,
     database: Database,
     announcements: Arc<Announcements>,
+    versions: KnownVersions,
     writer: Mutex<Writer>,
 }
 
@@ -70,7 +72,8 @@ impl PostgresStore {
             Ok((database, writer))
         };
         let (database, writer) = open().map_err(|error| error.at(&place))?;
-        Ok(Self { options, database, announcements, writer: Mutex::new(writer) })
+        let versions = KnownVersions::default();
+        Ok(Self { options, database, announcements, versions, writer: Mutex::new(writer) })
     }
 
     /// What tells this store from all others, wherever it is moved.
@@ -123,7 +126,10 @@ impl Store for PostgresStore {
     }
 
     fn catalog(&self) -> Result<Catalog> {
-        Ok(self.at(read::catalog(&self.database))?.1)
+        let known = self.versions.get();
+        let (_, catalog) = self.at(read::catalog(&self.database, known.as_ref()))?;
+        self.versions.learn(catalog.tiers.catalog.as_ref());
+        Ok(catalog)
     }
 
     fn identify(&self, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {

@@ -57,7 +57,7 @@ fn state(row: &Row, column: usize) -> Result<State> {
 }
 
 /// Writes what is reported from now on.
-pub fn rule_statement(rule: Option<ExportRule>) -> Result<Statement> {
+pub fn rule_statement(rule: Option<&ExportRule>) -> Result<Statement> {
     let Some(rule) = rule else { return Ok(Statement::new("DELETE FROM settings WHERE name = 'export'")) };
     let upsert = Statement::new(
         "INSERT INTO settings (name, value) VALUES ('export', $1)

@@ -1,5 +1,7 @@
 //! Everything that only reads, in a transaction of its own.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -8,11 +10,14 @@ use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::database::{Database, Purpose, Statement};
 use super::error::Result;
 use crate::domain::{
-    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Tier, TierTable, Timestamp,
+    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Plans, Tier,
+    TierTable, Timestamp,
 };
-use crate::store::{Catalog, Counter, Lease, UsageRow, Visitor};
+use crate::store::{Catalog, Counter, Lease, UsageRow, Visitor, versions};
 
-pub fn settings() -> Vec<Statement> {
+/// Of versions of the catalog that are known, only the names are read.
+pub fn settings(known: Option<&Arc<CatalogVersions>>) -> Vec<Statement> {
+    let known = known.into_iter().flat_map(|versions| versions.iter()).map(|catalog| catalog.version().to_owned());
     vec![
         Statement::new("SELECT value FROM settings WHERE name = 'revision'"),
         Statement::new("SELECT value FROM settings WHERE name = 'time_zone'"),
@@ -20,12 +25,17 @@ pub fn settings() -> Vec<Statement> {
             "SELECT id, api_requests_per_month, agent_executions_per_month, definition FROM tiers ORDER BY position",
         ),
         Statement::new("SELECT value FROM settings WHERE name = 'export'"),
+        Statement::new(
+            "SELECT version, CASE WHEN version = ANY($1) THEN NULL ELSE definition END FROM catalog_versions
+             ORDER BY position",
+        )
+        .texts(known.collect()),
     ]
 }
 
 /// Reads the answers to [`settings`].
-pub fn catalog_of(answers: &[Vec<Row>]) -> Result<(u64, Catalog)> {
-    let [revision, time_zone, tiers, export] = answers else { return Err(missing("the settings")) };
+pub fn catalog_of(answers: &[Vec<Row>], known: Option<&Arc<CatalogVersions>>) -> Result<(u64, Catalog)> {
+    let [revision, time_zone, tiers, export, versions] = answers else { return Err(missing("the settings")) };
     let value = |rows: &[Row]| -> Result<String> { Ok(rows.first().ok_or_else(|| missing("a setting"))?.try_get(0)?) };
     let revision = value(revision)?.parse().map_err(|_| missing("the revision"))?;
     let limit = |row: &Row, column| -> Result<Option<u64>> {
@@ -44,8 +54,9 @@ pub fn catalog_of(answers: &[Vec<Row>]) -> Result<(u64, Catalog)> {
         .collect::<Result<_>>()?;
     let export =
         export.first().map(|row| Ok::<_, super::error::PostgresError>(ExportRule::from_stored(row.try_get(0)?)?));
-    let catalog =
-        Catalog { tiers: TierTable::new(tiers)?, time_zone: value(time_zone)?.parse()?, export: export.transpose()? };
+    let versions = versions.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_>>()?;
+    let tiers = Plans { table: TierTable::new(tiers)?, catalog: versions::from_rows(versions, known)? };
+    let catalog = Catalog { tiers, time_zone: value(time_zone)?.parse()?, export: export.transpose()? };
     Ok((revision, catalog))
 }
 
@@ -66,8 +77,8 @@ pub fn ask_all(database: &Database, statements: &[Statement]) -> Result<Vec<Vec<
     }
 }
 
-pub fn catalog(database: &Database) -> Result<(u64, Catalog)> {
-    catalog_of(&ask_all(database, &settings())?)
+pub fn catalog(database: &Database, known: Option<&Arc<CatalogVersions>>) -> Result<(u64, Catalog)> {
+    catalog_of(&ask_all(database, &settings(known))?, known)
 }
 
 pub fn revision_statement() -> Statement {

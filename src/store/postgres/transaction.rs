@@ -2,6 +2,7 @@
 //! is written at its end.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use tokio_postgres::types::Type;
 
@@ -13,8 +14,8 @@ use super::wanted::Wanted;
 use super::write;
 use super::{outbox, read, stripe_events};
 use crate::domain::{
-    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription, TierTable,
-    TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient,
+    Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
@@ -133,7 +134,24 @@ impl Tables for Transaction<'_> {
 
     fn set_tiers(&mut self, tiers: TierTable) -> Result<()> {
         self.session.run(&write::tier_statements(&tiers))?;
-        self.catalog.tiers = tiers;
+        self.catalog.tiers.table = tiers;
+        Ok(())
+    }
+
+    fn set_versions(&mut self, versions: Arc<CatalogVersions>) -> Result<()> {
+        self.session.run_one(write::version_statement(&versions))?;
+        self.catalog.tiers.catalog = Some(versions);
+        Ok(())
+    }
+
+    fn sign_up_all(&mut self, catalog: &domain::Catalog) -> Result<()> {
+        self.write()?;
+        let tiers = catalog.tiers().iter().map(|tier| tier.id.clone()).collect();
+        let sign_up = Statement::new(
+            "UPDATE customers SET catalog_version = $1 WHERE catalog_version IS NULL AND tier_id = ANY($2)",
+        );
+        self.session.run_one(sign_up.text(catalog.version()).texts(tiers))?;
+        self.customers.clear();
         Ok(())
     }
 
@@ -146,7 +164,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn set_export(&mut self, rule: Option<ExportRule>) -> Result<()> {
-        self.session.run_one(outbox::rule_statement(rule)?)?;
+        self.session.run_one(outbox::rule_statement(rule.as_ref())?)?;
         self.catalog.export = rule;
         Ok(())
     }

@@ -71,6 +71,7 @@ impl Wanted {
             Change::ReturnLeases { .. }
             | Change::ForgetJournal { .. }
             | Change::Configure { .. }
+            | Change::Offer(_)
             | Change::IntroduceTiers(_)
             | Change::Export(_)
             | Change::ClaimStripeEvent { .. }

@@ -9,8 +9,11 @@ use super::database::Statement;
 use super::error::Result;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
 use super::{event_ids, outbox};
-use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable, TimeZone};
+use crate::domain::{
+    CatalogVersions, Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable, TimeZone,
+};
 use crate::store::group::{CounterKey, RollupKey, Tally};
+use crate::store::versions;
 
 impl Transaction<'_> {
     /// Writes what is not written yet, and goes on.
@@ -161,6 +164,19 @@ pub fn tier_statements(tiers: &TierTable) -> Vec<Statement> {
     vec![Statement::new("DELETE FROM tiers"), insert]
 }
 
+/// Adds those of these versions that are not there, and puts all in this order.
+pub fn version_statement(versions: &CatalogVersions) -> Statement {
+    let (names, definitions) =
+        versions.iter().map(|catalog| (catalog.version().to_owned(), versions::definition(catalog))).unzip();
+    Statement::new(
+        "INSERT INTO catalog_versions (version, definition, position)
+         SELECT version, definition, position FROM unnest($1, $2) WITH ORDINALITY AS given(version, definition, position)
+         ON CONFLICT (version) DO UPDATE SET position = excluded.position",
+    )
+    .texts(names)
+    .texts(definitions)
+}
+
 #[derive(Default)]
 struct LeaseColumns {
     customers: Vec<String>,
@@ -175,11 +191,12 @@ struct LeaseColumns {
 pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
         "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                subscription_status, billing_cycle_anchor)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+                                subscription_status, billing_cycle_anchor, catalog_version)
+         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
              stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
-             subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor",
+             subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor,
+             catalog_version = excluded.catalog_version",
         customers,
     )
 }
@@ -187,7 +204,7 @@ pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> 
 fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut statuses, mut anchors) = (Vec::new(), Vec::new());
+    let (mut statuses, mut anchors, mut versions) = (Vec::new(), Vec::new(), Vec::new());
     for customer in customers {
         ids.push(customer.id.as_str().to_owned());
         tiers.push(customer.tier_id.clone());
@@ -197,6 +214,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
         created.push(columns::instant(customer.created_at));
         statuses.push(customer.subscription_status.map(SubscriptionStatus::as_str));
         anchors.push(customer.billing_cycle_anchor.map(columns::instant));
+        versions.push(customer.catalog_version.clone());
     }
     (!ids.is_empty()).then(|| {
         Statement::new(sql)
@@ -208,6 +226,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
             .with(created, Type::TIMESTAMPTZ_ARRAY)
             .with(statuses, Type::TEXT_ARRAY)
             .with(anchors, Type::TIMESTAMPTZ_ARRAY)
+            .with(versions, Type::TEXT_ARRAY)
     })
 }
 

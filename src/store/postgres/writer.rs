@@ -55,7 +55,7 @@ impl<E: Into<PostgresError>> From<E> for Failure {
 
 impl Writer {
     pub fn new(database: &Database, options: Arc<PostgresOptions>, announcements: Arc<Announcements>) -> Result<Self> {
-        let (revision, catalog) = read::catalog(database)?;
+        let (revision, catalog) = read::catalog(database, None)?;
         let mut partitions = Partitions::default();
         // Before anybody waits for them.
         partitions.ensure(database, &options.schema, partitions::soon(read::now(database)?))?;
@@ -105,7 +105,8 @@ impl Writer {
         let groups = number(answers.first())?;
         let revision = number(answers.get(1))?;
         if revision != self.revision {
-            let (revision, catalog) = read::catalog_of(&session.run(&read::settings())?)?;
+            let known = self.catalog.tiers.catalog.as_ref();
+            let (revision, catalog) = read::catalog_of(&session.run(&read::settings(known))?, known)?;
             (self.revision, self.catalog) = (revision, catalog);
             self.known.clear();
         }

@@ -13,7 +13,7 @@ use crate::store::{StripeEvent, StripeEventRow};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor"
+         c.billing_cycle_anchor, c.catalog_version"
     };
 }
 
@@ -39,6 +39,7 @@ pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {
         created_at: timestamp(row, first + 5)?,
         subscription_status: optional(row, first + 6)?,
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
+        catalog_version: row.get(first + 8)?,
     })
 }
 
@@ -99,7 +100,7 @@ pub fn used(row: &Row<'_>) -> rusqlite::Result<Used> {
 }
 
 pub fn meter(row: &Row<'_>, column: usize) -> rusqlite::Result<Meter> {
-    parsed(row, column)
+    Meter::declared(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
 }
 
 fn parsed<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {

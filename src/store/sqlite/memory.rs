@@ -5,6 +5,7 @@
 //! forgotten. It is asked inside the write transaction, where nobody else can move it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -12,7 +13,7 @@ use super::error::Result;
 use super::event_ids::EventIds;
 use super::read;
 use super::tallies::Tallies;
-use crate::domain::{ApiKey, Customer, CustomerId};
+use crate::domain::{ApiKey, CatalogVersions, Customer, CustomerId};
 use crate::store::Catalog;
 
 /// The most that is remembered, in entries of some hundred bytes; past it everything is forgotten and learnt anew.
@@ -29,11 +30,16 @@ pub struct Memory {
 }
 
 impl Memory {
-    fn new(connection: &Connection, data_version: i64, event_ids: EventIds) -> Result<Self> {
+    fn new(
+        connection: &Connection,
+        data_version: i64,
+        event_ids: EventIds,
+        versions: Option<&Arc<CatalogVersions>>,
+    ) -> Result<Self> {
         Ok(Self {
             data_version,
             revision: read::revision(connection)?,
-            catalog: read::catalog(connection)?,
+            catalog: read::catalog(connection, versions)?,
             customers: HashMap::new(),
             keys: HashMap::new(),
             tallies: Tallies::default(),
@@ -48,8 +54,10 @@ impl Memory {
         match known {
             Some(memory) if memory.data_version == data_version && memory.len() < MAX_ENTRIES => Ok(memory),
             // Of the ids the sealed ones stay what they are, and they are too many to be read again and again.
-            Some(memory) => Self::new(connection, data_version, memory.event_ids.outdated()),
-            None => Self::new(connection, data_version, EventIds::learn(connection)?),
+            Some(Memory { event_ids, catalog, .. }) => {
+                Self::new(connection, data_version, event_ids.outdated(), catalog.tiers.catalog.as_ref())
+            }
+            None => Self::new(connection, data_version, EventIds::learn(connection)?, None),
         }
     }
 
@@ -66,6 +74,11 @@ impl Memory {
             self.customers.insert(id.clone(), customer.clone());
         }
         Ok(customer)
+    }
+
+    /// They were changed all at once.
+    pub fn forget_customers(&mut self) {
+        self.customers.clear();
     }
 
     pub fn set_customer(&mut self, customer: &Customer) {

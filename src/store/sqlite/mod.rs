@@ -11,6 +11,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::memory::Memory;
 use self::transaction::Transaction;
 use super::group::Group;
+use super::versions::KnownVersions;
 use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, StripeEventRow, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
@@ -36,6 +37,7 @@ pub struct SqliteStore {
     path: PathBuf,
     writer: Mutex<Writer>,
     readers: Mutex<Vec<Connection>>,
+    versions: KnownVersions,
     /// Opened when it is needed first.
     housekeeper: Mutex<Option<Connection>>,
 }
@@ -63,6 +65,7 @@ impl SqliteStore {
             path: path.to_owned(),
             writer: Mutex::new(Writer { connection, memory: Some(memory) }),
             readers: Mutex::default(),
+            versions: KnownVersions::default(),
             housekeeper: Mutex::default(),
         })
     }
@@ -121,7 +124,10 @@ impl Store for SqliteStore {
     }
 
     fn catalog(&self) -> Result<Catalog> {
-        self.read(read::catalog)
+        let known = self.versions.get();
+        let catalog = self.read(|connection| read::catalog(connection, known.as_ref()))?;
+        self.versions.learn(catalog.tiers.catalog.as_ref());
+        Ok(catalog)
     }
 
     fn identify(&self, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {

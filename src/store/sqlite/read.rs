@@ -1,20 +1,30 @@
 //! Everything that only reads, on any connection: a reader's, or the writer's inside its transaction.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::error::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, ExportRule, KeyHash, Period, Tier, TierTable, Timestamp};
-use crate::store::{Catalog, Counter, UsageRow, Visitor};
+use crate::domain::{
+    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, KeyHash, Period, Plans, Tier, TierTable, TimeZone,
+    Timestamp,
+};
+use crate::store::{Catalog, Counter, UsageRow, Visitor, versions};
 
 pub fn revision(connection: &Connection) -> Result<u64> {
     let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE name = 'revision'")?;
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
-pub fn catalog(connection: &Connection) -> Result<Catalog> {
+pub fn time_zone(connection: &Connection) -> Result<TimeZone> {
     let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE name = 'time_zone'")?;
-    let time_zone: String = statement.query_row([], |row| row.get(0))?;
+    let name: String = statement.query_row([], |row| row.get(0))?;
+    Ok(name.parse()?)
+}
+
+/// `known`: versions of the catalog that were read before.
+pub fn catalog(connection: &Connection, known: Option<&Arc<CatalogVersions>>) -> Result<Catalog> {
     let mut statement = connection.prepare_cached("SELECT value FROM settings WHERE name = 'export'")?;
     let export: Option<String> = statement.query_row([], |row| row.get(0)).optional()?;
     let mut statement = connection.prepare_cached(
@@ -28,9 +38,17 @@ pub fn catalog(connection: &Connection) -> Result<Catalog> {
             definition: row.get(3)?,
         })
     })?;
-    let tiers = TierTable::new(tiers.collect::<rusqlite::Result<_>>()?)?;
+    let table = TierTable::new(tiers.collect::<rusqlite::Result<_>>()?)?;
+    let mut statement =
+        connection.prepare_cached("SELECT version, definition FROM catalog_versions ORDER BY position")?;
+    let rows = statement.query_map([], |row| {
+        let name: String = row.get(0)?;
+        let is_known = versions::is_known(&name, known.map(Arc::as_ref));
+        Ok((name, if is_known { None } else { Some(row.get(1)?) }))
+    })?;
+    let versions = versions::from_rows(rows.collect::<rusqlite::Result<_>>()?, known)?;
     let export = export.as_deref().map(ExportRule::from_stored).transpose()?;
-    Ok(Catalog { tiers, time_zone: time_zone.parse()?, export })
+    Ok(Catalog { tiers: Plans { table, catalog: versions }, time_zone: time_zone(connection)?, export })
 }
 
 pub fn identify(connection: &Connection, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {

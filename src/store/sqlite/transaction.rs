@@ -1,6 +1,7 @@
 //! The tables inside one write transaction. What is written often is gathered in memory and written at the end.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 
@@ -10,11 +11,11 @@ use super::leases::{self, Settlements};
 use super::memory::Memory;
 use super::{outbox, read, stripe_events};
 use crate::domain::{
-    ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient, Subscription,
-    SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient,
+    Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::group::{Counted, CounterKey, Deltas, Tables, Tally, Used, rollup_key};
-use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
+use crate::store::{Catalog, Lease, LeasePart, StripeEventRow, versions};
 
 pub struct Transaction<'c> {
     connection: &'c Connection,
@@ -106,7 +107,30 @@ impl Tables for Transaction<'_> {
                 tier.definition,
             ])?;
         }
-        self.memory.catalog.tiers = tiers;
+        self.memory.catalog.tiers.table = tiers;
+        Ok(())
+    }
+
+    fn set_versions(&mut self, versions: Arc<CatalogVersions>) -> Result<()> {
+        let mut statement = self.connection.prepare(
+            "INSERT INTO catalog_versions (version, position, definition) VALUES (?, ?, ?)
+             ON CONFLICT DO UPDATE SET position = excluded.position",
+        )?;
+        for (position, catalog) in versions.iter().enumerate() {
+            statement.execute(params![catalog.version(), position, versions::definition(catalog)])?;
+        }
+        self.memory.catalog.tiers.catalog = Some(versions);
+        Ok(())
+    }
+
+    fn sign_up_all(&mut self, catalog: &domain::Catalog) -> Result<()> {
+        let mut statement = self
+            .connection
+            .prepare("UPDATE customers SET catalog_version = ? WHERE catalog_version IS NULL AND tier_id = ?")?;
+        for tier in catalog.tiers() {
+            statement.execute(params![catalog.version(), tier.id])?;
+        }
+        self.memory.forget_customers();
         Ok(())
     }
 
@@ -118,7 +142,7 @@ impl Tables for Transaction<'_> {
 
     fn set_export(&mut self, rule: Option<ExportRule>) -> Result<()> {
         self.connection.execute("DELETE FROM settings WHERE name = 'export'", [])?;
-        if let Some(rule) = rule {
+        if let Some(rule) = &rule {
             let insert = "INSERT INTO settings (name, value) VALUES ('export', ?)";
             self.connection.execute(insert, [rule.to_stored()?])?;
         }
@@ -144,12 +168,13 @@ impl Tables for Transaction<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                        subscription_status, billing_cycle_anchor)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                                        subscription_status, billing_cycle_anchor, catalog_version)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
                      stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
                      subscription_status = excluded.subscription_status,
-                     billing_cycle_anchor = excluded.billing_cycle_anchor",
+                     billing_cycle_anchor = excluded.billing_cycle_anchor,
+                     catalog_version = excluded.catalog_version",
             )?
             .execute(params![
                 customer.id.as_str(),
@@ -160,6 +185,7 @@ impl Tables for Transaction<'_> {
                 customer.created_at.as_millis(),
                 customer.subscription_status.map(SubscriptionStatus::as_str),
                 customer.billing_cycle_anchor.map(Timestamp::as_millis),
+                customer.catalog_version,
             ])?;
         self.memory.set_customer(customer);
         Ok(())

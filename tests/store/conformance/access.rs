@@ -1,6 +1,6 @@
 //! Who is let in: key, customer, tier, limit, all checked in the transaction that counts.
 
-use weighbridge::domain::{ApiKey, Refusal, UsageEvent};
+use weighbridge::domain::{ApiKey, Refusal, Requirements, UsageEvent};
 use weighbridge::store::Verdict::{self, Recorded, Refused};
 use weighbridge::store::{Admission, Change, Charge};
 
@@ -8,12 +8,16 @@ use super::Fixture;
 use crate::support::*;
 
 fn with_key(key_id: &str) -> Change {
-    let admission = Admission { key_id: Some(key_id.to_owned()), required_tier: None };
+    let admission = Admission { key_id: Some(key_id.to_owned()), required: Requirements::default() };
     admit_where(event("ann"), admission)
 }
 
 fn with_tier(customer: &str, required: &str) -> Change {
-    admit_where(event(customer), Admission { key_id: None, required_tier: Some(required.to_owned()) })
+    admit_where(event(customer), Admission { key_id: None, required: tier(required) })
+}
+
+fn tier(id: &str) -> Requirements {
+    Requirements { tier: Some(id.to_owned()), ..Requirements::default() }
 }
 
 fn tier_too_low(required: &str) -> Verdict {
@@ -42,7 +46,7 @@ pub fn a_key_is_refused_from_the_instant_it_expires(place: &dyn Fixture) {
     let store = place.open();
     let expires_at = now().plus_millis(1_000);
     commit(&*store, &[create_key(ApiKey { expires_at: Some(expires_at), ..api_key("key-1", "ann") })]);
-    let admission = Admission { key_id: Some("key-1".to_owned()), required_tier: None };
+    let admission = Admission { key_id: Some("key-1".to_owned()), required: Requirements::default() };
     for (millis, expected) in
         [(999, Recorded), (1_000, Refused(Refusal::InvalidKey)), (1_001, Refused(Refusal::InvalidKey))]
     {
@@ -87,9 +91,8 @@ pub fn the_key_is_judged_before_the_customer_the_tier_and_the_limit(place: &dyn 
         create_key(api_key("key-1", "ann")),
     ];
     commit(&*store, &setup);
-    let admission =
-        |key: &str, tier: &str| Admission { key_id: Some(key.to_owned()), required_tier: Some(tier.to_owned()) };
-    let ask = |key, tier| verdict(&*store, admit_where(event("ann"), admission(key, tier)));
+    let admission = |key: &str, id: &str| Admission { key_id: Some(key.to_owned()), required: tier(id) };
+    let ask = |key, id| verdict(&*store, admit_where(event("ann"), admission(key, id)));
     assert_eq!(ask("no such key", "high"), Refused(Refusal::InvalidKey));
     assert_eq!(ask("key-1", "high"), Refused(Refusal::Suspended));
     let reinstate = weighbridge::domain::customer::CustomerPatch { suspended: Some(false), ..Default::default() };
@@ -101,7 +104,7 @@ pub fn the_key_is_judged_before_the_customer_the_tier_and_the_limit(place: &dyn 
 pub fn a_refused_charge_leaves_no_trace(place: &dyn Fixture) {
     let store = place.open();
     let refused = UsageEvent { units: units(1_001), ..event_with_id("ann", "event-1") };
-    let key = Admission { key_id: Some("no such key".to_owned()), required_tier: None };
+    let key = Admission { key_id: Some("no such key".to_owned()), required: Requirements::default() };
     assert_eq!(verdict(&*store, admit_where(event_with_id("ann", "event-1"), key)), Refused(Refusal::InvalidKey));
     assert!(matches!(verdict(&*store, admit(refused)), Refused(Refusal::LimitExceeded(_))));
 

@@ -1,7 +1,7 @@
 //! Tiers, time zone and revision: what all processes agree on, and how they learn that it has changed.
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
-use weighbridge::domain::{ApiKey, Meter, Refusal, Tier, TierTable, TimeZone, UsageEvent};
+use weighbridge::domain::{ApiKey, Meter, Plans, Refusal, Tier, TierTable, TimeZone, UsageEvent};
 use weighbridge::store::Verdict::{Recorded, Refused};
 use weighbridge::store::{Change, Store};
 
@@ -9,7 +9,7 @@ use super::Fixture;
 use crate::support::*;
 
 fn tier_ids(store: &dyn Store) -> Vec<String> {
-    store.catalog().unwrap().tiers.iter().map(|tier| tier.id.clone()).collect()
+    store.catalog().unwrap().tiers.table.iter().map(|tier| tier.id.clone()).collect()
 }
 
 /// By how much the store's revision grows.
@@ -22,7 +22,7 @@ fn growth(store: &dyn Store, group: &[Change]) -> u64 {
 
 pub fn a_new_store_has_no_tiers_and_counts_in_utc(place: &dyn Fixture) {
     let catalog = place.open().catalog().unwrap();
-    assert_eq!((catalog.tiers, catalog.time_zone), (TierTable::default(), TimeZone::UTC));
+    assert_eq!((catalog.tiers, catalog.time_zone), (Plans::default(), TimeZone::UTC));
 }
 
 pub fn a_catalog_is_read_as_it_was_written_by_every_store(place: &dyn Fixture) {
@@ -46,7 +46,7 @@ pub fn a_catalog_is_read_as_it_was_written_by_every_store(place: &dyn Fixture) {
     assert!(apply(&*store, Change::IntroduceTiers(tiers(&[("new", None)]))).is_ok());
     for store in [&store, &other, &place.open()] {
         let catalog = store.catalog().unwrap();
-        assert_eq!((&catalog.tiers, catalog.time_zone), (table.as_ref().unwrap(), time_zone));
+        assert_eq!((&catalog.tiers.table, catalog.time_zone), (table.as_ref().unwrap(), time_zone));
     }
 }
 
@@ -118,12 +118,12 @@ pub fn a_new_time_zone_sorts_the_counters_again(place: &dyn Fixture) {
     let instants = ["2026-02-28T18:29:59.999Z", "2026-02-28T18:30:00.000Z", "2026-03-31T18:30:00.000Z"];
     for (instant, amount) in instants.into_iter().zip(["0.1", "0.2", "0.4"]) {
         let event = UsageEvent { units: units(2), cost: money(amount), ..event_at("ann", instant) };
-        commit(&*store, &[record(event.clone()), record(UsageEvent { meter: Meter::DataAccess, ..event })]);
+        commit(&*store, &[record(event.clone()), record(UsageEvent { meter: Meter::DATA_ACCESS, ..event })]);
     }
     let expected = |zone: &str, starts: [(&str, u64, &str); 3]| {
         commit(&*store, &[configure_time_zone(zone)]);
         for (start, units, cost) in starts {
-            for meter in [Meter::ApiRequest, Meter::DataAccess] {
+            for meter in [Meter::API_REQUEST, Meter::DATA_ACCESS] {
                 assert_eq!(counter(&*store, "ann", meter, start), (units, cost.to_owned()), "{zone} {start}");
             }
         }
@@ -134,7 +134,7 @@ pub fn a_new_time_zone_sorts_the_counters_again(place: &dyn Fixture) {
         [("2026-01-31T18:30:00Z", 2, "0.1"), ("2026-02-28T18:30:00Z", 2, "0.2"), ("2026-03-31T18:30:00Z", 2, "0.4")];
     expected("UTC", in_utc);
     expected("Asia/Kolkata", in_kolkata);
-    assert_eq!(counter(&*store, "ann", Meter::ApiRequest, "2026-03-01T00:00:00Z").0, 0);
+    assert_eq!(counter(&*store, "ann", Meter::API_REQUEST, "2026-03-01T00:00:00Z").0, 0);
     expected("UTC", in_utc);
 }
 
@@ -153,7 +153,7 @@ pub fn a_new_time_zone_decides_within_its_own_group(place: &dyn Fixture) {
     assert!(matches!(verdict(&*other, in_march.clone()), Refused(Refusal::LimitExceeded(_))));
     let outcomes = commit(&*other, &[record(event_at("bob", "2026-02-28T20:00:00Z")), configure_time_zone("UTC")]);
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(counter(&*store, "bob", Meter::ApiRequest, "2026-02-01T00:00:00Z").0, 1);
+    assert_eq!(counter(&*store, "bob", Meter::API_REQUEST, "2026-02-01T00:00:00Z").0, 1);
     assert_eq!(verdict(&*store, in_march), Recorded);
 }
 

@@ -14,12 +14,12 @@ pub fn ten_times_a_tenth_is_one(place: &dyn Fixture) {
     for _ in 0..5 {
         assert_eq!(verdicts(&*store, &[tenth.clone(), tenth.clone()]), [Recorded, Recorded]);
     }
-    assert_eq!(counter(&*store, "ann", Meter::ApiRequest, "2026-03-01T00:00:00Z"), (30, "1".to_owned()));
+    assert_eq!(counter(&*store, "ann", Meter::API_REQUEST, "2026-03-01T00:00:00Z"), (30, "1".to_owned()));
 }
 
 pub fn meters_are_counted_apart(place: &dyn Fixture) {
     let store = place.open();
-    let group: Vec<Change> = Meter::ALL
+    let group: Vec<Change> = Meter::BUILT_IN
         .into_iter()
         .zip(1..)
         .map(|(meter, number)| record(UsageEvent { meter, units: units(number), ..event("ann") }))
@@ -28,7 +28,7 @@ pub fn meters_are_counted_apart(place: &dyn Fixture) {
     let counters = store.counters(&customer_id("ann"), at("2026-03-01T00:00:00Z")).unwrap();
     let mut found: Vec<_> = counters.iter().map(|counter| (counter.meter, counter.units)).collect();
     found.sort();
-    assert_eq!(found, [(Meter::ApiRequest, 1), (Meter::AgentExecution, 2), (Meter::DataAccess, 3)]);
+    assert_eq!(found, [(Meter::AGENT_EXECUTION, 2), (Meter::API_REQUEST, 1), (Meter::DATA_ACCESS, 3)]);
     assert_eq!(store.counters(&customer_id("ann"), at("2026-02-01T00:00:00Z")).unwrap(), []);
 }
 
@@ -87,7 +87,7 @@ pub fn an_id_with_other_contents_is_refused(place: &dyn Fixture) {
     assert_eq!(verdict(&*store, admit(first.clone())), Recorded);
     let text = || Some("other".to_owned());
     let others = [
-        UsageEvent { meter: Meter::DataAccess, ..first.clone() },
+        UsageEvent { meter: Meter::DATA_ACCESS, ..first.clone() },
         UsageEvent { units: units(2), ..first.clone() },
         UsageEvent { cost: money("0.000000000001"), ..first.clone() },
         UsageEvent { subscription_id: text(), ..first.clone() },
@@ -133,7 +133,7 @@ pub fn a_sum_of_money_that_overflows_is_refused_alone(place: &dyn Fixture) {
     assert_eq!(outcomes[1].as_ref().unwrap_err().code, Code::AmountOverflow);
     // Nor was its id claimed: it is no duplicate now.
     assert_eq!(apply(&*store, too_much).unwrap_err().code, Code::AmountOverflow);
-    assert_eq!(counter(&*store, "ann", Meter::ApiRequest, "2026-03-01T00:00:00Z"), (1, most.to_string()));
+    assert_eq!(counter(&*store, "ann", Meter::API_REQUEST, "2026-03-01T00:00:00Z"), (1, most.to_string()));
 }
 
 pub fn a_refused_change_leaves_its_neighbours(place: &dyn Fixture) {

@@ -18,6 +18,7 @@ pub fn an_upsert_changes_what_it_names_and_nothing_else(place: &dyn Fixture) {
     let all = CustomerPatch {
         billing_cycle_anchor: Patch::Keep,
         tier_id: set("tier"),
+        catalog_version: Patch::Keep,
         subscription_id: set("sub_1"),
         stripe_customer_id: set("cus_1"),
         suspended: Some(true),

@@ -95,7 +95,7 @@ pub fn customers_and_meters_have_limits_of_their_own(place: &dyn Fixture) {
         admit_units(1),
         admit_units(1),
         admit(event("bob")),
-        admit(UsageEvent { meter: Meter::DataAccess, ..event("ann") }),
+        admit(UsageEvent { meter: Meter::DATA_ACCESS, ..event("ann") }),
     ];
     assert_eq!(verdicts(&*store, &group), [Recorded, exceeded(1, 1), Recorded, Recorded]);
 }
@@ -103,12 +103,12 @@ pub fn customers_and_meters_have_limits_of_their_own(place: &dyn Fixture) {
 pub fn without_a_tier_the_default_limits_apply(place: &dyn Fixture) {
     let store = place.open();
     for (meter, limit) in
-        [(Meter::ApiRequest, Some(1_000)), (Meter::AgentExecution, Some(50)), (Meter::DataAccess, None)]
+        [(Meter::API_REQUEST, Some(1_000)), (Meter::AGENT_EXECUTION, Some(50)), (Meter::DATA_ACCESS, None)]
     {
         let charge = charge(&*store, admit(UsageEvent { meter, ..event("ann") }));
         assert_eq!(charge.standing.limit, limit, "{meter:?}");
     }
-    let many = UsageEvent { meter: Meter::AgentExecution, units: units(50), ..event("ann") };
+    let many = UsageEvent { meter: Meter::AGENT_EXECUTION, units: units(50), ..event("ann") };
     assert_eq!(verdict(&*store, admit(many)), exceeded(50, 1));
 }
 

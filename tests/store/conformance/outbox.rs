@@ -27,7 +27,7 @@ fn journaled(sequence: u64, event: UsageEvent) -> Change {
 
 pub fn what_is_counted_is_reported_by_customer_meter_and_window(place: &dyn Fixture) {
     let store = exporting_to(place, &["ann", "bob"]);
-    let execution = UsageEvent { meter: Meter::AgentExecution, ..event("ann") };
+    let execution = UsageEvent { meter: Meter::AGENT_EXECUTION, ..event("ann") };
     let late = UsageEvent { timestamp: now().plus_millis(59_999), ..event("ann") };
     let next = UsageEvent { timestamp: now().plus_millis(60_000), ..event("ann") };
     let events = [event_of(3), execution, late, next, event("bob")];
@@ -79,7 +79,7 @@ pub fn only_what_is_to_be_reported_is(place: &dyn Fixture) {
     let refused = verdict(&*store, admit(event("ann")));
     assert!(matches!(refused, Verdict::Refused(_)), "{refused:?}");
     // Nobody whom Stripe knows, and no meter that the rule names.
-    let access = UsageEvent { meter: Meter::DataAccess, ..event("ann") };
+    let access = UsageEvent { meter: Meter::DATA_ACCESS, ..event("ann") };
     commit(&*store, &[record(event("bob")), journaled(1, event("eve")), record(access.clone()), journaled(2, access)]);
     let takeover = Takeover {
         file: "usage.jsonl".to_owned(),

@@ -25,14 +25,14 @@ fn anchor(customer: &str, anchor: Option<&str>) -> Change {
 }
 
 fn requests(store: &dyn Store, period_start: &str) -> u64 {
-    counter(store, "ann", Meter::ApiRequest, period_start).0
+    counter(store, "ann", Meter::API_REQUEST, period_start).0
 }
 
 fn lease(store: &dyn Store, name: &str, now: &str, wanted: u64) -> Leased {
     let request = LeaseRequest {
         holder: holder(name),
         customer_id: customer_id("ann"),
-        meter: Meter::ApiRequest,
+        meter: Meter::API_REQUEST,
         now: at(now),
         wish: Wish { needed: 1, wanted },
         urgent: true,
@@ -73,7 +73,7 @@ pub fn an_anchor_sorts_what_was_used_before(place: &dyn Fixture) {
     assert_eq!(found.map(|start| requests(&*store, start)), [4, 4, 0]);
     commit(&*store, &[anchor("ann", None)]);
     assert_eq!(found.map(|start| requests(&*store, start)), [0, 0, 8]);
-    assert_eq!(counter(&*store, "bob", Meter::ApiRequest, "2026-03-01T00:00:00Z").0, 1);
+    assert_eq!(counter(&*store, "bob", Meter::API_REQUEST, "2026-03-01T00:00:00Z").0, 1);
 }
 
 pub fn another_time_zone_leaves_anchored_periods(place: &dyn Fixture) {
@@ -89,7 +89,7 @@ pub fn another_time_zone_leaves_anchored_periods(place: &dyn Fixture) {
         &[record(event_at("ann", "2026-03-31T23:30:00Z")), record(event_at("bob", "2026-03-31T23:30:00Z"))],
     );
     assert_eq!(requests(&*store, "2026-03-05T00:00:00Z"), 2);
-    assert_eq!(counter(&*store, "bob", Meter::ApiRequest, "2026-03-31T22:00:00Z").0, 2);
+    assert_eq!(counter(&*store, "bob", Meter::API_REQUEST, "2026-03-31T22:00:00Z").0, 2);
 }
 
 pub fn an_anchor_decides_within_its_own_group(place: &dyn Fixture) {

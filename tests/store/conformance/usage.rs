@@ -25,7 +25,7 @@ pub fn an_hour_is_one_row_for_each_customer_meter_and_endpoint(place: &dyn Fixtu
         to("/a", "2026-03-10T12:59:59.999Z"),
         to("/a", "2026-03-10T13:00:00.000Z"),
         to("/b", "2026-03-10T12:30:00.000Z"),
-        UsageEvent { meter: Meter::DataAccess, ..to("/a", "2026-03-10T12:30:00Z") },
+        UsageEvent { meter: Meter::DATA_ACCESS, ..to("/a", "2026-03-10T12:30:00Z") },
         UsageEvent { customer_id: customer_id("bob"), ..to("/a", "2026-03-10T12:30:00Z") },
     ];
     // Half of them in a group of their own.
@@ -42,11 +42,11 @@ pub fn an_hour_is_one_row_for_each_customer_meter_and_endpoint(place: &dyn Fixtu
         cost: money("0.1").checked_mul(count.into()).unwrap(),
     };
     let expected = [
-        row("2026-03-10T12:00:00Z", "ann", Meter::ApiRequest, "/a", 2),
-        row("2026-03-10T12:00:00Z", "ann", Meter::ApiRequest, "/b", 1),
-        row("2026-03-10T12:00:00Z", "ann", Meter::DataAccess, "/a", 1),
-        row("2026-03-10T12:00:00Z", "bob", Meter::ApiRequest, "/a", 1),
-        row("2026-03-10T13:00:00Z", "ann", Meter::ApiRequest, "/a", 1),
+        row("2026-03-10T12:00:00Z", "ann", Meter::API_REQUEST, "/a", 2),
+        row("2026-03-10T12:00:00Z", "ann", Meter::API_REQUEST, "/b", 1),
+        row("2026-03-10T12:00:00Z", "ann", Meter::DATA_ACCESS, "/a", 1),
+        row("2026-03-10T12:00:00Z", "bob", Meter::API_REQUEST, "/a", 1),
+        row("2026-03-10T13:00:00Z", "ann", Meter::API_REQUEST, "/a", 1),
     ];
     assert_eq!(sorted(hourly_rollups(&*store, None, all_time())), expected);
 }

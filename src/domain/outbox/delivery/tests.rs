@@ -18,7 +18,7 @@ fn report() -> Report {
     Report {
         id: ReportId::new(at(NOW), [1; 10]),
         customer_id: CustomerId::new("ann").unwrap(),
-        meter: Meter::ApiRequest,
+        meter: Meter::API_REQUEST,
         window_start: at(NOW),
         recipient: Recipient { stripe_customer_id: "cus_1".to_owned(), subscription_id: None },
         units: 7,

@@ -163,7 +163,7 @@ impl Import {
 
     /// The catalog that was copied.
     pub fn catalog(&self) -> Result<Catalog> {
-        Ok(self.at(read::catalog(&self.database))?.1)
+        Ok(self.at(read::catalog(&self.database, None))?.1)
     }
 
     /// By id, beginning after one.

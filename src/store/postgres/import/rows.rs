@@ -93,8 +93,10 @@ pub fn key_statement(keys: &[MovedKey]) -> Option<Statement> {
 
 /// The catalog, the takeovers, and the sequence: new events come after those that were moved.
 pub fn settings_statements(catalog: &Catalog, takeovers: &[TakenOver], last_event: u64) -> Result<Vec<Statement>> {
-    let mut statements = write::tier_statements(&catalog.tiers);
-    statements.push(outbox::rule_statement(catalog.export)?);
+    let mut statements = write::tier_statements(&catalog.tiers.table);
+    statements.push(Statement::new("DELETE FROM catalog_versions"));
+    statements.extend(catalog.tiers.catalog.iter().map(|versions| write::version_statement(versions)));
+    statements.push(outbox::rule_statement(catalog.export.as_ref())?);
     statements.extend([
         Statement::new("UPDATE settings SET value = $1 WHERE name = 'time_zone'").text(catalog.time_zone.name()),
         Statement::new("DELETE FROM takeovers"),

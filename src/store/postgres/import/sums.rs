@@ -19,7 +19,7 @@ pub struct Months {
 
 /// They are computed here: the server's own table of time zones may be another one.
 pub fn months(database: &Database) -> Result<Months> {
-    let time_zone = read::catalog(database)?.1.time_zone;
+    let time_zone = read::catalog(database, None)?.1.time_zone;
     let rows = ask(database, Statement::new("SELECT min(timestamp), max(timestamp) FROM events"))?;
     let mut starts = Vec::new();
     if let Some(row) = rows.first()

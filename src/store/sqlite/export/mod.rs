@@ -115,7 +115,7 @@ impl Export {
 
     /// What all that use it agree on.
     pub fn catalog(&self) -> Result<Catalog> {
-        self.read(read::catalog)
+        self.read(|connection| read::catalog(connection, None))
     }
 
     /// By id, beginning after one.

@@ -19,7 +19,7 @@ pub fn run(
     at_least: usize,
     mut visit: impl FnMut(Vec<Counted>) -> crate::Result<()>,
 ) -> Result<()> {
-    let time_zone = read::catalog(connection)?.time_zone;
+    let time_zone = read::time_zone(connection)?;
     let mut statement = connection.prepare(
         "SELECT e.customer_id, e.timestamp, e.meter, e.units, e.cost, c.billing_cycle_anchor
          FROM events e LEFT JOIN customers c ON c.id = e.customer_id ORDER BY e.customer_id",

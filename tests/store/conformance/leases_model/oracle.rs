@@ -50,7 +50,7 @@ impl Oracle {
     pub fn limit(&self, key: &Key) -> Option<u64> {
         match self.tiers.get(&key.0) {
             Some(tier) => self.limits[tier],
-            None if key.1 == Meter::ApiRequest => Some(1_000),
+            None if key.1 == Meter::API_REQUEST => Some(1_000),
             None => Some(50),
         }
     }

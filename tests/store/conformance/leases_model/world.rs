@@ -15,7 +15,7 @@ use crate::conformance::Fixture;
 use crate::support::*;
 
 pub const KEYS: [(&str, Meter); 3] =
-    [("ann", Meter::ApiRequest), ("ann", Meter::AgentExecution), ("bob", Meter::ApiRequest)];
+    [("ann", Meter::API_REQUEST), ("ann", Meter::AGENT_EXECUTION), ("bob", Meter::API_REQUEST)];
 
 pub fn instants() -> impl Iterator<Item = Timestamp> {
     INSTANTS.into_iter().map(at)
