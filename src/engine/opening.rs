@@ -13,7 +13,7 @@ use super::thresholds::Inheritance;
 use super::{Location, Options, Report, Shared, journal, replay, takeover};
 use crate::Result;
 use crate::domain::customer::Patch;
-use crate::store::{Change, PostgresStore, Record, Recorded, SqliteStore, Store};
+use crate::store::{Catalog, Change, PostgresStore, Record, Recorded, SqliteStore, Store};
 
 /// A store that was opened, and what to do when all is recorded at the end.
 pub struct Opened {
@@ -106,14 +106,7 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     shared.opened(&store);
     // Where it is opened once more it is the same directory.
     let _ = shared.journals.set(journals.clone());
-    let configure = Change::Configure { tiers: options.tiers.clone(), time_zone: options.time_zone };
-    let export = match &options.export {
-        Patch::Keep => None,
-        Patch::Clear => Some(Change::Export(None)),
-        Patch::Set(rule) => Some(Change::Export(Some(*rule))),
-    };
-    let introduce = Change::IntroduceTiers(options.default_tiers.clone());
-    let changes: Vec<Change> = [configure, introduce].into_iter().chain(export).collect();
+    let changes = settings(options, &store.catalog()?);
     store.commit(&changes)?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
     shared.observe(store.as_ref(), store.revision()?)?;
@@ -123,4 +116,21 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     // Last, for it can be made only once.
     let directory = Directory::create(&journals, options.holder.clone())?;
     Ok(Parts { store, journals, report: Report { takeover, replay }, directory })
+}
+
+/// What has to be changed for all to agree on what this engine was told. Most often nothing: whoever changes a setting keeps
+/// all others from counting meanwhile.
+fn settings(options: &Options, known: &Catalog) -> Vec<Change> {
+    let time_zone = options.time_zone.filter(|time_zone| *time_zone != known.time_zone);
+    let tiers = options.tiers.as_ref().filter(|tiers| **tiers != known.tiers).cloned();
+    let configure = (tiers.is_some() || time_zone.is_some()).then_some(Change::Configure { tiers, time_zone });
+    let has_none = known.tiers.iter().next().is_none() && options.tiers.is_none();
+    let introduce = has_none.then(|| Change::IntroduceTiers(options.default_tiers.clone()));
+    let export = match &options.export {
+        Patch::Keep => known.export,
+        Patch::Clear => None,
+        Patch::Set(rule) => Some(*rule),
+    };
+    let report = (export != known.export).then_some(Change::Export(export));
+    [configure, introduce, report].into_iter().flatten().collect()
 }

@@ -6,6 +6,7 @@ use weighbridge::store::postgres::Address;
 use weighbridge::store::{Store, Verdict};
 
 use crate::conformance::Fixture;
+use crate::support::leases::{leases_of, march, set_limit, urgent};
 use crate::support::postgres::OwnSchema;
 use crate::support::{
     api_key, at, commit, configure_time_zone, counter, create_key, event, event_at, record, suspend, verdicts,
@@ -59,6 +60,23 @@ fn an_event_of_the_last_month_that_there_is_can_be_recorded() {
     let last = Timestamp::from_millis("timestamp", at("9999-12-31T00:00:00Z").as_millis() as f64).unwrap();
     let facts = [record(UsageEvent { timestamp: last, ..event("ann") })];
     assert_eq!(verdicts(&store, &facts), [Verdict::Recorded]);
+}
+
+/// Units that were set aside for a machine that never comes back count as used until nobody can say otherwise any more.
+#[test]
+fn leases_of_the_lost_end_long_after_their_periods() {
+    let place = OwnSchema::new();
+    let store = place.open("").unwrap();
+    set_limit(&store, Some(100));
+    for name in ["lost", "late", "alive"] {
+        commit(&store, &[urgent(name, 10)]);
+    }
+    place.query("UPDATE leases SET period_end = now() - interval '41 days' WHERE holder <> 'late'");
+    place.query("UPDATE leases SET period_end = now() - interval '39 days' WHERE holder = 'late'");
+    place.query("INSERT INTO writers VALUES ('alive', 1, now()), ('lost', 1, now() - interval '8 days')");
+    store.maintain().unwrap();
+    place.query("UPDATE leases SET period_end = '2026-04-01T00:00:00Z'");
+    assert_eq!(leases_of(&store, march()), [("alive".to_owned(), 10), ("late".to_owned(), 10)]);
 }
 
 /// As after a failover to a server that lagged.

@@ -48,6 +48,22 @@ impl OwnSchema {
         PostgresStore::open(self.options(home))
     }
 
+    /// While a statement has been run whose transaction goes on, such as one that locks something.
+    pub fn during<T>(&self, sql: &str, body: impl FnOnce() -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("a connection");
+            tokio::spawn(connection);
+            let begin = format!("BEGIN; SET LOCAL search_path = {}; {sql}", self.name);
+            client.batch_execute(&begin).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            client
+        });
+        let value = body();
+        runtime.block_on(client.batch_execute("ROLLBACK")).expect("the end of a transaction");
+        value
+    }
+
     /// Past all of Weighbridge. In one transaction and by no prepared statement, so that a pooler may stand between.
     pub fn query(&self, sql: &str) -> Vec<Row> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
