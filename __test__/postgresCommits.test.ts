@@ -1,4 +1,5 @@
-import { event, openBilling, totals } from './support/billing'
+import type { BillingOptions } from 'weighbridge'
+import { event, openBilling, PATIENT, totals } from './support/billing'
 import { byStatus } from './support/http'
 import { type Cut, FaultProxy } from './support/faultProxy'
 import { Database } from './support/postgres'
@@ -12,10 +13,12 @@ beforeAll(async () => {
   server = await Server.start()
 })
 
-async function behindProxy(): Promise<{ proxy: FaultProxy; database: Database; service: Service }> {
+async function behindProxy(
+  options: BillingOptions = {},
+): Promise<{ proxy: FaultProxy; database: Database; service: Service }> {
   const proxy = await FaultProxy.to(server.url)
   const database = new Database(proxy.url, server.url)
-  return { proxy, database, service: await Service.start(database) }
+  return { proxy, database, service: await Service.start(database, options) }
 }
 
 /** What happens to a COMMIT that was sent, of whose fate the client hears nothing. */
@@ -34,6 +37,13 @@ async function closeInDoubt({ billing }: Service): Promise<void> {
   for (const asked of [pending, flushed]) {
     await expect(asked).rejects.toMatchObject({ code: expect.stringMatching(/^store_(timeout|unavailable)$/) })
   }
+}
+
+/** What is left in the journals of a service that was closed. */
+async function bringIn({ dir }: Service, { options }: Database): Promise<void> {
+  const next = openBilling({ dir, ...options })
+  await next.ready()
+  await next.close()
 }
 
 async function deliverWhenAsked(proxy: FaultProxy, database: Database): Promise<void> {
@@ -112,9 +122,20 @@ describe.each(fates.filter(([, , after]) => after === undefined))('a COMMIT that
     proxy.refuse()
     await closeInDoubt(service)
     proxy.pass()
-    const next = openBilling({ dir: service.dir, ...database.options })
-    await next.ready()
-    await next.close()
+    await bringIn(service, database)
+    await service.expectExact()
+  })
+
+  test('of a request with an id counts it once, though it waits in the journal too', async () => {
+    const { proxy, database, service } = await behindProxy(PATIENT)
+    const happened = proxy.cutTransaction(cut, 'INSERT INTO event_ids')
+    const asked = service.call(service.key, { headers: { 'idempotency-key': 'a' } })
+    await happened
+    proxy.refuse()
+    await service.billing.close()
+    expect((await asked).status).toBe(200)
+    proxy.pass()
+    await bringIn(service, database)
     await service.expectExact()
   })
 })

@@ -118,7 +118,11 @@ export type {
 export { constructEvent, generateTestHeader, type StripeEvent, type TestHeaderOptions } from './webhookSignatures.js'
 export { Billing, StripeService, UsageTracker }
 
-/** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
+/**
+ * Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. That one has no `flush()`
+ * and no `close()`: what it admits is in its journal, is recorded within a second or so, and where the process ends before
+ * that, by the next one that opens the directory. Who wants to wait makes a `Billing`.
+ */
 export function createBillingMiddleware(options: MiddlewareOptions = {}): BillingHandler {
   return createLazyMiddleware(defaultEngine, options)
 }

@@ -361,6 +361,9 @@ impl Engine {
             Err(error) => match caller {
                 // The journal keeps the event, and its id is claimed when it is recorded.
                 Some(caller) if error.code.is_outage() => {
+                    // At the end it may be committed after all, and have taken from the lease what would pay once more.
+                    // What is left of the lease goes back after the journal.
+                    let paid = paid.filter(|_| !engine.is_closed());
                     let reply = Box::new(move |written: Result<()>| {
                         caller.answer(written.map(|()| Passage::Admitted(admitted)))
                     });

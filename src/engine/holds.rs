@@ -136,6 +136,8 @@ impl Engine {
                     Err(error) if error.code.is_outage() => {
                         drop(ledger);
                         let written: Reply<()> = Box::new(|written| reply(written.map(|()| true)));
+                        // At the end it may be committed after all: see `charge_paid`.
+                        let paid = paid.filter(|_| !engine.is_closed());
                         engine.append(event, paid, first.period_start, settlement.now, written);
                     }
                     Err(error) => {

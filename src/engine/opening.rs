@@ -12,8 +12,9 @@ use super::recorder::guarded;
 use super::thresholds::Inheritance;
 use super::{Location, Options, Report, Shared, journal, replay, takeover};
 use crate::Result;
+use crate::domain::CatalogVersions;
 use crate::domain::customer::Patch;
-use crate::store::{Change, PostgresStore, Record, Recorded, SqliteStore, Store};
+use crate::store::{Catalog, Change, PostgresStore, Record, Recorded, SqliteStore, Store};
 
 /// A store that was opened, and what to do when all is recorded at the end.
 pub struct Opened {
@@ -106,15 +107,7 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     shared.opened(&store);
     // Where it is opened once more it is the same directory.
     let _ = shared.journals.set(journals.clone());
-    let configure = Change::Configure { tiers: options.tiers.clone(), time_zone: options.time_zone };
-    let export = match &options.export {
-        Patch::Keep => None,
-        Patch::Clear => Some(Change::Export(None)),
-        Patch::Set(rule) => Some(Change::Export(Some(rule.clone()))),
-    };
-    let introduce = Change::IntroduceTiers(options.default_tiers.clone());
-    let offer = options.catalog.clone().map(Change::Offer);
-    let changes: Vec<Change> = [configure].into_iter().chain(offer).chain([introduce]).chain(export).collect();
+    let changes = settings(options, &store.catalog()?);
     store.commit(&changes)?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
     shared.observe(store.as_ref(), store.revision()?)?;
@@ -124,4 +117,27 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     // Last, for it can be made only once.
     let directory = Directory::create(&journals, options.holder.clone())?;
     Ok(Parts { store, journals, report: Report { takeover, replay }, directory })
+}
+
+/// What has to be changed for all to agree on what this engine was told. Most often nothing: whoever changes a setting keeps
+/// all others from counting meanwhile.
+fn settings(options: &Options, known: &Catalog) -> Vec<Change> {
+    let time_zone = options.time_zone.filter(|time_zone| *time_zone != known.time_zone);
+    let plans = &known.tiers;
+    // Where there is a catalog, tiers are refused.
+    let tiers = options.tiers.as_ref().filter(|tiers| plans.catalog.is_some() || **tiers != plans.table).cloned();
+    let configure = (tiers.is_some() || time_zone.is_some()).then_some(Change::Configure { tiers, time_zone });
+    let is_known = |given: &CatalogVersions| {
+        plans.catalog.as_ref().is_some_and(|known| known.succeeded_by(given).is_ok_and(|versions| versions == **known))
+    };
+    let offer = options.catalog.clone().filter(|given| !is_known(given)).map(Change::Offer);
+    let has_none = plans.is_empty() && options.tiers.is_none() && options.catalog.is_none();
+    let introduce = has_none.then(|| Change::IntroduceTiers(options.default_tiers.clone()));
+    let export = match &options.export {
+        Patch::Keep => known.export.clone(),
+        Patch::Clear => None,
+        Patch::Set(rule) => Some(rule.clone()),
+    };
+    let report = (export != known.export).then_some(Change::Export(export));
+    [configure, offer, introduce, report].into_iter().flatten().collect()
 }

@@ -23,7 +23,7 @@ enum Job {
     Expire(Instant, Expiry),
     /// Units were leased, or somebody waits.
     Wake,
-    /// There is nothing more to be done once the last deadline has passed.
+    /// Whoever still waits will not get what he waits for.
     End,
 }
 
@@ -70,7 +70,7 @@ impl Ticker {
 fn run(jobs: &Receiver<Job>, engine: &Weak<Engine>) {
     let mut deadlines: BTreeMap<(Instant, u64), Expiry> = BTreeMap::new();
     let mut number = 0_u64;
-    let (mut is_busy, mut is_ending) = (false, false);
+    let mut is_busy = false;
     let mut ticks = 0_u64;
     let mut ticked_at = Instant::now();
     loop {
@@ -86,16 +86,13 @@ fn run(jobs: &Receiver<Job>, engine: &Weak<Engine>) {
                 deadlines.insert((at, number), expiry);
             }
             Ok(Job::Wake) => is_busy = true,
-            Ok(Job::End) => is_ending = true,
+            Ok(Job::End) => return deadlines.into_values().for_each(|expire| expire()),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let now = Instant::now();
         while let Some(deadline) = deadlines.first_entry().filter(|deadline| deadline.key().0 <= now) {
             deadline.remove()();
-        }
-        if is_ending && deadlines.is_empty() {
-            return;
         }
         if is_busy && now.duration_since(ticked_at) >= TICK {
             let Some(engine) = engine.upgrade() else { return };

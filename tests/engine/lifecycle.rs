@@ -10,6 +10,7 @@ use weighbridge::store::Change;
 use weighbridge::{Code, Result};
 
 use crate::gate::{asked, decide, request};
+use crate::support::postgres::OwnSchema;
 use crate::support::{api_key, configure_tiers, create_key, customer_id, event, events, record, tiers, used};
 use crate::{Answer, Place, apply, ask, close, commit, ready};
 
@@ -266,4 +267,22 @@ fn an_engine_learns_what_another_one_changed() {
     while tier_ids(&engine).get().unwrap() != ["newer"] {
         assert!(std::time::Instant::now() < deadline, "it never asks");
     }
+}
+
+/// As while another one changes the time zone, which sorts all events.
+#[test]
+fn an_engine_that_changes_nothing_opens_while_the_settings_are_locked() {
+    let (place, schema) = (Place::new(), OwnSchema::new());
+    let open = || {
+        let postgres = schema.options("");
+        let (holder, directory) = (postgres.writer.clone(), place.dir.path().to_owned());
+        let location = Location::Postgres { options: Box::new(postgres), directory };
+        let (tiers, time_zone) = (Some(tiers(&[("a", Some(7))])), Some("Europe/Berlin".parse().unwrap()));
+        let engine = Engine::open(Options { location, holder, tiers, time_zone, ..place.options() }).unwrap();
+        let opened = ready(&engine);
+        close(&engine);
+        opened
+    };
+    open().unwrap();
+    schema.during("LOCK TABLE settings IN EXCLUSIVE MODE", || open().unwrap());
 }

@@ -26,7 +26,9 @@ impl OwnSchema {
     }
 
     pub fn address(&self) -> Address {
-        Address::parse(&self.url).expect("a URL")
+        // So that what its connections do can be told from what others do.
+        let separator = if self.url.contains('?') { '&' } else { '?' };
+        Address::parse(&format!("{}{separator}application_name={}", self.url, self.name)).expect("a URL")
     }
 
     pub fn schema(&self) -> Schema {
@@ -46,6 +48,28 @@ impl OwnSchema {
 
     pub fn open(&self, home: &str) -> weighbridge::Result<PostgresStore> {
         PostgresStore::open(self.options(home))
+    }
+
+    /// How many of the stores' connections wait for a lock.
+    pub fn waiting(&self) -> i64 {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name =";
+        self.query(&format!("{sql} '{}'", self.name))[0].get(0)
+    }
+
+    /// While a statement has been run whose transaction goes on, such as one that locks something.
+    pub fn during<T>(&self, sql: &str, body: impl FnOnce() -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let client = runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("a connection");
+            tokio::spawn(connection);
+            let begin = format!("BEGIN; SET LOCAL search_path = {}; {sql}", self.name);
+            client.batch_execute(&begin).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+            client
+        });
+        let value = body();
+        runtime.block_on(client.batch_execute("ROLLBACK")).expect("the end of a transaction");
+        value
     }
 
     /// Past all of Weighbridge. In one transaction and by no prepared statement, so that a pooler may stand between.

@@ -30,7 +30,8 @@ pub fn run(database: &Database, options: &PostgresOptions) -> Result<bool> {
 }
 
 /// The server's time, if it is this process's turn: once an hour somebody's. Writers that have been gone for a week are
-/// forgotten.
+/// forgotten. So are leases of theirs, whose journals nobody can read, when their periods have long been over: until then
+/// they count as used, because they may have been.
 fn claim(database: &Database) -> Result<Option<DateTime<Utc>>> {
     let claim = Statement::new(
         "INSERT INTO settings (name, value) VALUES ('maintained_at', now()::text)
@@ -39,6 +40,10 @@ fn claim(database: &Database) -> Result<Option<DateTime<Utc>>> {
          RETURNING now()",
     );
     let forget = Statement::new("DELETE FROM writers WHERE seen_at < now() - interval '7 days'");
-    let answers = database.begin(Purpose::Write)?.finish(&[claim, forget])?;
+    let expire = Statement::new(
+        "DELETE FROM leases
+         WHERE period_end < now() - interval '40 days' AND holder NOT IN (SELECT holder FROM writers)",
+    );
+    let answers = database.begin(Purpose::Write)?.finish(&[claim, forget, expire])?;
     answers.first().and_then(|rows| rows.first()).map(|row| Ok(row.try_get(0)?)).transpose()
 }

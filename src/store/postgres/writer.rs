@@ -161,7 +161,9 @@ impl Writer {
     fn begin<'d>(&self, database: &'d Database, changes: &[Change]) -> Result<(Session<'d>, Vec<Vec<Row>>, Wanted)> {
         let calendar = Calendar { zone: self.catalog.time_zone, anchors: &self.known };
         let wanted = Wanted::of(changes, &calendar);
-        let mut statements = vec![count(&self.options.writer), lock_settings(changes)];
+        let mut statements = vec![count(&self.options.writer)];
+        // A group of nothing, which tries whether the store can be written to, waits for nobody.
+        statements.extend((!changes.is_empty()).then(|| lock_settings(changes)));
         statements.extend(administers_keys(changes).then(|| {
             // So that whoever looks whether a secret is a key already finds out about all that are.
             Statement::new("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE")
@@ -274,7 +276,7 @@ fn count(writer: &HolderId) -> Statement {
 /// until nobody does that.
 fn lock_settings(changes: &[Change]) -> Statement {
     let moves_them = |change: &Change| match change {
-        Change::Configure { .. } | Change::IntroduceTiers(_) | Change::Export(_) => true,
+        Change::Configure { .. } | Change::Offer(_) | Change::IntroduceTiers(_) | Change::Export(_) => true,
         Change::UpsertCustomer { patch, .. } => patch.may_move_periods(),
         Change::FinishStripeEvent(finished) => !finished.reports.is_empty(),
         _ => false,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::ToSpan;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
+use weighbridge::domain::customer::Patch;
 use weighbridge::domain::{CustomerId, HolderId, Meter, Period, Refusal, Timestamp, UsageEvent};
 use weighbridge::store::{
     Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Leased, Outcome, Record, RecordStatus, Store, Verdict,
@@ -23,6 +24,8 @@ pub struct Oracle {
     /// Of both meters.
     limits: BTreeMap<String, Option<u64>>,
     tiers: BTreeMap<CustomerId, String>,
+    /// Of those whose billing periods are no calendar months.
+    anchors: BTreeMap<CustomerId, Timestamp>,
     pub counted: Vec<UsageEvent>,
     /// What each id of a customer stands for.
     ids: BTreeMap<(CustomerId, String), (Meter, u64)>,
@@ -42,6 +45,18 @@ pub fn month(at: Timestamp, zone: &str) -> Period {
     Period { start: millis(&first), end: millis(&next) }
 }
 
+/// A month from the anchor on, or from as many months before or after it as it takes to hold an instant.
+fn anchored(anchor: Timestamp, at: Timestamp) -> Period {
+    let zoned =
+        |at: Timestamp| jiff::Timestamp::from_millisecond(at.as_millis()).expect("an instant").to_zoned(TimeZone::UTC);
+    let start = |months: i32| {
+        let start = zoned(anchor).checked_add(months.months()).expect("a date");
+        Timestamp::from_stored(start.timestamp().as_millisecond())
+    };
+    let months = (-24..24).rev().find(|months| start(*months) <= at).expect("a period");
+    Period { start: start(months), end: start(months + 1) }
+}
+
 fn key_of(event: &UsageEvent) -> Key {
     (event.customer_id.clone(), event.meter)
 }
@@ -55,8 +70,9 @@ impl Oracle {
         }
     }
 
-    pub fn month(&self, at: Timestamp) -> Period {
-        month(at, &self.zone)
+    /// A customer's billing period that holds an instant.
+    pub fn period(&self, customer: &CustomerId, at: Timestamp) -> Period {
+        self.anchors.get(customer).map_or_else(|| month(at, &self.zone), |anchor| anchored(*anchor, at))
     }
 
     pub fn used(&self, key: &Key, period: Period) -> u64 {
@@ -80,19 +96,20 @@ impl Oracle {
         self.leases.is_empty() && self.journals.is_empty()
     }
 
-    /// By how much what is used and leased passes the limit, month by month.
+    /// By how much what is used and leased passes the limit, period by period.
     fn excesses(&self) -> BTreeMap<(Key, Period), u64> {
         let counted = self.counted.iter().map(|event| (key_of(event), event.timestamp));
         let leased = self
             .leases
             .iter()
             .flat_map(|((key, start, _), (end, _))| [(key.clone(), *start), (key.clone(), end.plus_millis(-1))]);
-        let months: BTreeSet<_> = counted.chain(leased).map(|(key, at)| (key, self.month(at))).collect();
-        let excess = |key: &Key, month| {
-            let leased: u64 = self.overlapping(key, month).values().sum();
-            self.limit(key).map_or(0, |limit| (self.used(key, month) + leased).saturating_sub(limit))
+        let period = |(key, at): (Key, Timestamp)| (key.clone(), self.period(&key.0, at));
+        let periods: BTreeSet<_> = counted.chain(leased).map(period).collect();
+        let excess = |key: &Key, period| {
+            let leased: u64 = self.overlapping(key, period).values().sum();
+            self.limit(key).map_or(0, |limit| (self.used(key, period) + leased).saturating_sub(limit))
         };
-        months.into_iter().map(|(key, month)| ((key.clone(), month), excess(&key, month))).collect()
+        periods.into_iter().map(|(key, period)| ((key.clone(), period), excess(&key, period))).collect()
     }
 
     /// Holds what a store answered to a change against what it must answer.
@@ -118,7 +135,10 @@ impl Oracle {
                 let (status, paid) = self.record(record)?;
                 prop_assert_eq!(recorded.status, status, "{:?}", record);
                 let event = &record.event;
-                prop_assert_eq!(recorded.used, self.used(&key_of(event), self.month(event.timestamp)));
+                prop_assert_eq!(
+                    recorded.used,
+                    self.used(&key_of(event), self.period(&event.customer_id, event.timestamp))
+                );
                 unasked = if status.is_counted() { event.units.get().saturating_sub(paid) } else { 0 };
             }
             (Change::Release(part), Applied::Returned) => self.settle(part)?,
@@ -128,7 +148,12 @@ impl Oracle {
             }
             (Change::ForgetJournal { holder }, Applied::Returned) => drop(self.journals.remove(holder)),
             (Change::UpsertCustomer { id, patch, .. }, Applied::Customer(_)) => {
-                self.tiers.insert(id.clone(), patch.tier_id.value().expect("a tier").clone());
+                self.tiers.extend(patch.tier_id.value().map(|tier| (id.clone(), tier.clone())));
+                match &patch.billing_cycle_anchor {
+                    Patch::Keep => {}
+                    Patch::Clear => drop(self.anchors.remove(id)),
+                    Patch::Set(anchor) => drop(self.anchors.insert(id.clone(), *anchor)),
+                }
                 return Ok(());
             }
             (Change::Configure { tiers, time_zone }, Applied::Configured) => {
@@ -142,17 +167,17 @@ impl Oracle {
             }
             _ => return Err(TestCaseError::fail(format!("{change:?} was answered with {applied:?}"))),
         }
-        for (month, after) in self.excesses() {
-            let reaching = reaching.filter(|(period, _)| *period != month.1).map_or(0, |(_, granted)| granted);
-            let allowed = before.get(&month).copied().unwrap_or(0) + unasked + reaching;
-            prop_assert!(after <= allowed, "{:?}: {} past the limit, after {:?}", month, after, change);
+        for (place, after) in self.excesses() {
+            let reaching = reaching.filter(|(period, _)| *period != place.1).map_or(0, |(_, granted)| granted);
+            let allowed = before.get(&place).copied().unwrap_or(0) + unasked + reaching;
+            prop_assert!(after <= allowed, "{:?}: {} past the limit, after {:?}", place, after, change);
         }
         Ok(())
     }
 
     fn lend(&mut self, request: &LeaseRequest, leased: &Leased) -> Checked {
         let key = (request.customer_id.clone(), request.meter);
-        let period = self.month(request.now);
+        let period = self.period(&key.0, request.now);
         let overlapping = self.overlapping(&key, period);
         let taken: u64 = overlapping.values().sum();
         let elsewhere = taken - overlapping.get(&(request.holder.clone(), period.start)).copied().unwrap_or(0);
@@ -214,7 +239,7 @@ impl Oracle {
     /// Answers what was counted without being asked for.
     fn charge(&mut self, Charge { event, admission, paid, .. }: &Charge, charged: &Charged) -> Checked<u64> {
         let key = key_of(event);
-        let period = self.month(event.timestamp);
+        let period = self.period(&key.0, event.timestamp);
         let leased: u64 = self.overlapping(&key, period).values().sum();
         let used = self.used(&key, period);
         let fits = self.limit(&key).is_none_or(|limit| used + leased + event.units.get() <= limit);
@@ -267,14 +292,14 @@ impl Oracle {
     pub fn agrees(&self, store: &dyn Store) -> Checked {
         for (customer, meter) in KEYS {
             let key = (customer_id(customer), meter);
-            let months: BTreeSet<_> = super::world::instants().map(|at| self.month(at)).collect();
-            for month in months {
-                let counters = store.counters(&key.0, month.start).expect("counters");
+            let periods: BTreeSet<_> = super::world::instants().map(|at| self.period(&key.0, at)).collect();
+            for period in periods {
+                let counters = store.counters(&key.0, period.start).expect("counters");
                 let used = counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units);
-                prop_assert_eq!(used, self.used(&key, month), "{:?} {:?}", &key, month);
-                let leases = store.leases(&key.0, meter, month).expect("leases");
+                prop_assert_eq!(used, self.used(&key, period), "{:?} {:?}", &key, period);
+                let leases = store.leases(&key.0, meter, period).expect("leases");
                 let found = leases.into_iter().map(|lease| ((lease.holder, lease.period_start), lease.units)).collect();
-                prop_assert_eq!(self.overlapping(&key, month), found, "{:?} {:?}", &key, month);
+                prop_assert_eq!(self.overlapping(&key, period), found, "{:?} {:?}", &key, period);
             }
         }
         let recalled: BTreeSet<Key> = store.recalls().expect("recalls").into_iter().collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weighbridge::domain::lease::Wish;
-use weighbridge::domain::{Allowance, HolderId, Period, TimeZone, Timestamp, UsageEvent};
+use weighbridge::domain::{Allowance, CustomerId, HolderId, Period, TimeZone, Timestamp, UsageEvent};
 use weighbridge::store::{Change, LeasePart, LeaseRequest, Leased, Record, Store};
 
 use super::oracle::Key;
@@ -12,6 +12,8 @@ pub struct Process {
     pub store: Box<dyn Store>,
     pub holder: HolderId,
     pub zone: TimeZone,
+    /// Of the customers who have one, as of the last look.
+    pub anchors: BTreeMap<CustomerId, Timestamp>,
     pub allowances: BTreeMap<(Key, Period), Allowance>,
     pub holds: Vec<Hold>,
     pub journal: Journal,
@@ -49,7 +51,15 @@ impl Journal {
 impl Process {
     pub fn new(store: Box<dyn Store>, holder: HolderId) -> Self {
         let zone = store.catalog().expect("a catalog").time_zone;
-        Self { store, holder, zone, allowances: BTreeMap::new(), holds: Vec::new(), journal: Journal::default() }
+        Self {
+            store,
+            holder,
+            zone,
+            anchors: BTreeMap::new(),
+            allowances: BTreeMap::new(),
+            holds: Vec::new(),
+            journal: Journal::default(),
+        }
     }
 
     pub fn request(&self, key: &Key, now: Timestamp, wish: Wish, urgent: bool) -> LeaseRequest {

@@ -42,7 +42,7 @@ pub enum Step {
     HeedRecalls {
         process: Which,
     },
-    /// Learns of the limits and the time zone.
+    /// Learns of the limits, the time zone and the anchors.
     Observe {
         process: Which,
     },
@@ -87,6 +87,11 @@ pub enum Step {
     SetZone {
         zone: &'static str,
     },
+    /// `None`: the customer's billing periods are calendar months.
+    SetAnchor {
+        key: Key,
+        anchor: Option<&'static str>,
+    },
     SetClock {
         now: &'static str,
     },
@@ -104,6 +109,16 @@ pub enum Until {
 pub const PROCESSES: usize = 3;
 pub const TIERS: [&str; 2] = ["small", "large"];
 pub const ZONES: [&str; 3] = ["UTC", "Europe/London", "America/New_York"];
+
+/// With periods that begin with a month, in its midst, and at its end, which is another day in each.
+pub const ANCHORS: [Option<&str>; 6] = [
+    None,
+    Some("2026-03-01T00:00:00Z"),
+    Some("2026-01-10T12:00:00Z"),
+    Some("2025-12-31T23:00:00Z"),
+    Some("2026-04-30T04:00:00Z"),
+    Some("2026-03-10T11:59:59.999Z"),
+];
 
 /// Around the ends of months, which differ between the zones.
 pub const INSTANTS: [&str; 10] = [
@@ -154,6 +169,7 @@ pub fn steps() -> impl Strategy<Value = Step> {
         1 => (key(), select(TIERS.as_slice())).prop_map(|(key, tier)| Step::SetTier { key, tier }),
         1 => (limit(), limit()).prop_map(|(small, large)| Step::SetLimits { small, large }),
         1 => select(ZONES.as_slice()).prop_map(|zone| Step::SetZone { zone }),
+        1 => (key(), select(ANCHORS.as_slice())).prop_map(|(key, anchor)| Step::SetAnchor { key, anchor }),
         5 => select(INSTANTS.as_slice()).prop_map(|now| Step::SetClock { now }),
     ]
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use proptest::prelude::*;
+use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::lease::Wish;
-use weighbridge::domain::{EventId, HolderId, Meter, Period, Tier, TierTable, Timestamp, UsageEvent};
+use weighbridge::domain::{EventId, HolderId, Meter, Period, Tier, TierTable, Timestamp, UsageEvent, billing_period};
 use weighbridge::store::{Admission, Applied, Change, Charge, Outcome, Store, Verdict};
 
 use super::oracle::{Checked, Key, Oracle};
@@ -143,6 +144,10 @@ impl<'p> World<'p> {
             Step::SetTier { key: number, tier } => self.configure(set_tier(KEYS[number].0, tier)),
             Step::SetLimits { small, large } => self.set_limits(small, large),
             Step::SetZone { zone } => self.configure(configure_time_zone(zone)),
+            Step::SetAnchor { key: number, anchor } => {
+                let billing_cycle_anchor = anchor.map_or(Patch::Clear, |anchor| Patch::Set(at(anchor)));
+                self.configure(upsert(KEYS[number].0, CustomerPatch { billing_cycle_anchor, ..Default::default() }))
+            }
             Step::SetClock { now } => {
                 self.now = at(now);
                 Ok(())
@@ -217,6 +222,9 @@ impl<'p> World<'p> {
 
     fn observe(&mut self, process: &mut Process) -> Checked {
         process.zone = process.store.catalog().expect("a catalog").time_zone;
+        let customers = process.store.customers(None, KEYS.len()).expect("customers").into_iter();
+        let anchors = customers.filter_map(|customer| Some((customer.id, customer.billing_cycle_anchor?)));
+        process.anchors = anchors.collect();
         for number in 0..KEYS.len() {
             let limit = self.oracle.limit(&key(number));
             let returns = process.learn(&key(number), limit);
@@ -229,7 +237,7 @@ impl<'p> World<'p> {
     fn take(&mut self, process: &mut Process, event: &UsageEvent, hold: bool) -> Checked<Option<Taken>> {
         let key = (event.customer_id.clone(), event.meter);
         let units = event.units.get();
-        let mut period = Period::month(self.now, process.zone);
+        let mut period = billing_period(process.anchors.get(&key.0).copied(), self.now, process.zone);
         for is_last in [false, true] {
             let place = (key.clone(), period);
             let mut missing = units;
@@ -404,12 +412,12 @@ impl<'p> World<'p> {
         for number in 0..KEYS.len() {
             let key = key(number);
             let Some(limit) = self.oracle.limit(&key) else { continue };
-            let months: BTreeSet<_> = instants().map(|at| self.oracle.month(at)).collect();
-            for month in months {
-                let left = limit.saturating_sub(self.oracle.used(&key, month));
+            let periods: BTreeSet<_> = instants().map(|at| self.oracle.period(&key.0, at)).collect();
+            for period in periods {
+                let left = limit.saturating_sub(self.oracle.used(&key, period));
                 for (needed, granted) in [(left, left), (1, 0)] {
                     let wish = Wish { needed, wanted: needed };
-                    let request = heir.request(&key, month.start, wish, true);
+                    let request = heir.request(&key, period.start, wish, true);
                     let outcome = self.commit(&*heir.store, &[Change::Lease(request)])?.remove(0);
                     prop_assert_eq!(outcome.and_then(Applied::leased).expect("an answer").granted, granted);
                 }
