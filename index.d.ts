@@ -28,6 +28,8 @@ export interface Customer {
   id: string
   /** The id of the customer's tier; `null` without one, with the limits of a customer without a tier. */
   tier: string | null
+  /** The version of the catalog that he signed up to; `null` without a tier or a catalog. */
+  catalogVersion: string | null
   /** The id of his Stripe subscription. */
   subscriptionId: string | null
   /** His id at Stripe. */
@@ -122,7 +124,7 @@ export interface UsageRow {
   windowStart: number
   windowEnd: number
   customerId?: string
-  eventType?: 'api_request' | 'agent_execution' | 'data_access'
+  eventType?: 'api_request' | 'agent_execution' | 'data_access' | (string & {})
   /** The endpoint as the price list writes it; left out for events without one. */
   endpoint?: string
   /** How many events. */
@@ -917,6 +919,7 @@ export interface Quota {
  * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
  * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
  * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_rejected` | the database has refused what it was to hold, and would again; everything else was recorded |
  * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
  * | `store_unavailable` | the store failed in another way: the message says how |
  * | `store_in_use` | processes use the store that is to be moved: close them |
@@ -957,6 +960,7 @@ export type BillingErrorCode =
   | 'store_newer'
   | 'store_foreign'
   | 'store_corrupt'
+  | 'store_rejected'
   | 'store_timeout'
   | 'store_unavailable'
   | 'store_in_use'
@@ -1019,8 +1023,8 @@ export declare class StripeError extends Error {
   /** For Stripe's support. */
   readonly requestId: string | undefined
 }
-/** What is counted. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access'
+/** What is counted: the built-in meters, and those of the catalog that the store has. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access' | (string & {})
 /** Something that a customer used. */
 export interface UsageEvent {
   /** 1 to 255 bytes. A customer never seen comes into being. */
@@ -1044,9 +1048,11 @@ export interface UsageEvent {
   timestamp: number
   /**
    * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic.
+   * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
+   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now; 0 where only the
+   * usage of a whole period tells.
    */
-  cost: number | string
+  cost?: number | string
   /** An object that JSON can hold, at most 16 KiB of it. */
   metadata?: Record<string, any>
 }
@@ -1072,6 +1078,14 @@ export interface CustomerUsage {
     apiRequests: number
     agentExecutions: number
   }
+  /** The same of the catalog's own meters; left out where it has none. */
+  meters?: Record<
+    string,
+    {
+      used: number
+      limit: number
+    }
+  >
 }
 /** What became of one event of a batch. */
 export type Recording =
@@ -1091,7 +1105,7 @@ export interface Consumption {
   units?: number
   /** Makes a repeated call count once: see {@link UsageEvent.id}. */
   id?: string
-  /** Where the price list has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  /** Where the price list or the catalog has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
   endpoint?: string
   /** Instead of the price list's. */
   cost?: number | string
@@ -1217,12 +1231,242 @@ export declare class BillingStripe extends StripeService {
   /** Usage on its way to Stripe. */
   readonly outbox: StripeOutbox
 }
+/** What a billing period is counted in. */
+export type Interval = 'day' | 'week' | 'month' | 'year'
+/** The billing periods of a subscription, and an instant in one of them. Instants are milliseconds since 1970, UTC. */
+export interface BillingCycle {
+  /**
+   * From where periods are counted, as Stripe's `billing_cycle_anchor`: the start of one of them. Each begins so many
+   * intervals after the anchor, never after the period before it, so that an anchor on the 31st keeps its day: 31 January,
+   * 28 February, 31 March.
+   */
+  anchor: number
+  interval: Interval
+  /** How many intervals a period has: 1 by default, three years at most. */
+  intervalCount?: number
+  /**
+   * The IANA time zone on whose clock intervals are counted: by default UTC, as Stripe has it. A period that would begin at a
+   * time which the clocks skip begins as much later as they skip (02:30 is 03:30 where 02:00 is followed by 03:00), and at
+   * one that they show twice at the earlier.
+   */
+  timeZone?: string
+  /** A trial from here to the anchor, which is one period however long it is. */
+  trialStart?: number
+  /** The instant whose period is asked for, from 1970 on. It may be before the anchor. */
+  at: number
+}
+/** A half-open span of time: it holds its start and not its end. In milliseconds since 1970, UTC. */
+export interface Period {
+  start: number
+  end: number
+}
+/**
+ * The billing period in which an instant lies. Every instant lies in exactly one, and each period begins where the one before
+ * it ends.
+ *
+ * ```ts
+ * periodContaining({ anchor: Date.UTC(2026, 0, 31), interval: 'month', at: Date.UTC(2026, 2, 1) })
+ * // { start: Date.UTC(2026, 1, 28), end: Date.UTC(2026, 2, 31) }
+ * ```
+ *
+ * A period that began before 1970 begins with 1970. The clocks' changes are known up to the year 2100.
+ *
+ * @throws BillingError `invalid_argument` where something is missing, unknown or out of range.
+ * @see https://docs.stripe.com/billing/subscriptions/billing-cycle
+ */
+export declare function periodContaining(cycle: BillingCycle): Period
+/** A part of a billing period, of which an amount is due. */
+export interface ProrationQuestion {
+  /** What the whole period costs. */
+  amount: DecimalInput
+  /** The ISO 4217 code of its currency. */
+  currency: string
+  /** It lies in the whole period. */
+  part: Period
+  whole: Period
+  /** `'second'` (the default), as Stripe prorates, or `'day'`, as Lago does: then the day of a change belongs to what follows. */
+  by?: 'second' | 'day'
+  /** The IANA time zone of the days: by default UTC. */
+  timeZone?: string
+}
+/**
+ * What a part of a billing period costs: the same part of the amount, an exact ratio, rounded to the currency's minor unit so that
+ * the parts of a period cost together what the whole costs, however often it was cut.
+ *
+ * ```ts
+ * const [start, change, end] = [Date.UTC(2026, 3, 1), Date.UTC(2026, 3, 11), Date.UTC(2026, 4, 1)]
+ * prorate({ amount: '99', currency: 'USD', part: { start, end: change }, whole: { start, end } }) // '33.00'
+ * ```
+ *
+ * @throws BillingError `invalid_argument` where something is missing or unknown, or the part does not lie in the whole.
+ * @see https://docs.stripe.com/billing/subscriptions/prorations
+ */
+export declare function prorate(question: ProrationQuestion): string
+/**
+ * Tiers, what they may use, and what things cost: one object, such as JSON can hold. All amounts are in its currency's major
+ * unit. Unknown fields are refused.
+ */
+export interface Catalog {
+  /** Names the catalog: the same in all its versions. */
+  id: string
+  /** Names this version. A customer stays on the version that he signed up to until he is moved. */
+  version: string
+  /** The ISO 4217 code, in capitals or not. */
+  currency: string
+  /** What is counted, such as `'api_request'` or `'tokens'`. */
+  meters?: readonly string[]
+  /** What tiers can have and routes can require, such as `'export'`. */
+  features?: readonly string[]
+  /** From the lowest to the highest; at least one. */
+  tiers: readonly CatalogTier[]
+  /** What usage costs. {@link resolvePrice} says which of them applies. */
+  prices?: readonly CatalogPrice[]
+  /** What requests need. A request without a rule is open to all. */
+  routes?: readonly CatalogRoute[]
+}
+/** A tier: what it costs and what its customers may use. */
+export interface CatalogTier {
+  id: string
+  /** For people. */
+  name?: string
+  /** The id of the tier's price at Stripe. */
+  priceId?: string
+  /**
+   * The id of a tier whose features, limits, included units and prices this one has too, where it does not say otherwise
+   * itself. What the tier costs is never taken over.
+   */
+  extends?: string
+  /** The catalog's. Another one is refused. */
+  currency?: string
+  /** The length of a billing period: by default a month. */
+  interval?: Interval
+  /** How many intervals: by default 1. */
+  intervalCount?: number
+  /** Due for each billing period: by default 0. */
+  baseAmount?: DecimalInput
+  /** What a billing period costs at least, before credits: by default 0. */
+  minimumAmount?: DecimalInput
+  /** Each one of the catalog's. */
+  features?: readonly string[]
+  limits?: readonly CatalogLimit[]
+  included?: readonly IncludedUnits[]
+}
+/** How many units of a meter a customer may use in a window. A tier may limit a meter in several windows. */
+export interface CatalogLimit {
+  meter: string
+  per: LimitWindow
+  /** A whole number from 0; `null` for no limit, also where a tier that is extended has one. */
+  units: number | string | null
+  /** A soft limit is told of and never refuses: by default `false`. It must be below the hard one of the same window. */
+  soft?: boolean
+}
+/**
+ * The time over which usage is counted: a calendar month, day or hour in the billing time zone, or so many seconds before each
+ * request, 31 days at most.
+ */
+export type LimitWindow =
+  | 'month'
+  | 'day'
+  | 'hour'
+  | {
+      slidingSeconds: number
+    }
+/** Units that the base amount pays for. */
+export interface IncludedUnits {
+  meter: string
+  /** In each billing period: a whole number from 0. */
+  units: number | string
+  /**
+   * What becomes of units above: they are refused (`'block'`), they cost what the catalog's prices say (`'charge'`), or what is
+   * said here. A price that is said here is one of the catalog's, for this tier and meter, with the id
+   * `<tier>.<meter>.overage`.
+   */
+  overage: 'block' | 'charge' | Price
+}
+/** A price, and the usage that it is for. What is left out narrows nothing. */
+export interface CatalogPrice {
+  id: string
+  meter: string
+  /** For customers of this tier, and of tiers that extend it. */
+  tier?: string
+  /** For requests that match: a path or pattern, alone or after a method, as in `EndpointPricing`: `'POST /api/agents/:id'`. */
+  route?: string
+  /** For usage whose metadata has all of these values: `{ model: 'gpt-4' }`. */
+  dimensions?: Readonly<Record<string, string>>
+  /** The catalog's. Another one is refused. */
+  currency?: string
+  price: Price
+}
+/** What a request needs. Of several routes that match the most specific one counts. */
+export interface CatalogRoute {
+  /** As in {@link CatalogPrice}. */
+  route: string
+  /** The lowest tier that may call it. */
+  requiredTier?: string
+  /** Features, all of which the tier must have. */
+  requires?: readonly string[]
+}
+/**
+ * A catalog in its normal form: all that was left out is said, decimals are strings in their shortest form, the currency is in
+ * capitals, and a tier lists what it has from those that it extends. It is a catalog itself, and its own normal form.
+ */
+export interface CheckedCatalog extends Required<Catalog> {
+  tiers: readonly CheckedTier[]
+}
+/** A tier in its normal form. */
+export interface CheckedTier extends CatalogTier {
+  interval: Interval
+  intervalCount: number
+  baseAmount: string
+  minimumAmount: string
+  features: readonly string[]
+  limits: readonly CatalogLimit[]
+  included: readonly IncludedUnits[]
+}
+/** Usage whose price is asked for. */
+export interface PriceQuestion {
+  meter: string
+  /** The customer's tier, if he has one. */
+  tier?: string
+  /** The request's method: by default `GET`. */
+  method?: string
+  /** The request's full path. Without one only prices without a route apply. */
+  path?: string
+  /** Metadata of the usage: `{ model: 'gpt-4' }`. */
+  dimensions?: Readonly<Record<string, string>>
+}
+/** Which price applies, and why. */
+export interface PriceResolution {
+  /** `null` where none does. */
+  price: CatalogPrice | null
+  /** For people, in English: what the price is for; then for each other price that applies, what is more specific. */
+  because: string[]
+}
+/**
+ * Checks a catalog as a whole and returns its normal form: names that do not exist, ids that are there twice, price tiers with
+ * gaps or overlaps, tiers that extend each other in a circle, mixed currencies, prices of which neither is more specific.
+ *
+ * @throws CatalogError with every mistake and its place, and the name that was probably meant where one is misspelt.
+ */
+export declare function checkCatalog(catalog: Catalog): CheckedCatalog
+/**
+ * Which of a catalog's prices applies to usage, and why. Of those that apply the most specific one does: by its route, segment
+ * by segment (plain text before a parameter before a wildcard), then by whether it names the method, then by how many
+ * dimensions it names, then by how near its tier is to the customer's.
+ *
+ * The catalog is checked anew each time: this is for tests and for explaining, not for every request.
+ *
+ * @throws CatalogError where the catalog is none, BillingError `invalid_argument` where the question is none.
+ */
+export declare function resolvePrice(catalog: Catalog, question: PriceQuestion): PriceResolution
 /** What to change of a customer: what is left out stays, `null` clears. */
 export interface CustomerUpdate {
   /** 1 to 255 bytes. A customer never seen comes into being. */
   id: string
-  /** The id of a tier. */
+  /** The id of a tier. With a catalog, whoever gets a tier that he does not have signs up to its latest version. */
   tier?: string | null
+  /** The version of the catalog to move to: it must have his tier. `null` moves him to the latest. */
+  catalogVersion?: string | null
   /**
    * Stripe's id of the subscription, 1 to 255 bytes: kept with the customer's events. What webhooks have told of it takes
    * effect at once, in the place of `tier`.
@@ -1361,6 +1605,8 @@ export interface ThresholdReached {
   percent: number
   /** In units of the meter. */
   limit: number
+  /** It is a soft limit of a catalog, which never refuses. */
+  soft?: true
   /** What is used with the event that has reached it. */
   used: number
   /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
@@ -1379,7 +1625,7 @@ export interface PostgresOptions {
 }
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
  * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
  */
 export type RefusalCode =
@@ -1387,6 +1633,7 @@ export type RefusalCode =
   | 'invalid_key'
   | 'customer_suspended'
   | 'tier_required'
+  | 'feature_required'
   | 'usage_limit_exceeded'
   | 'unpriced_endpoint'
   | 'invalid_idempotency_key'
@@ -1397,7 +1644,7 @@ export interface Refusal {
   code: RefusalCode
   /** The HTTP status. */
   status: number
-  /** The JSON body: `error`, and where there is more to say `message` and `requiredTier`. */
+  /** The JSON body: `error`, and where there is more to say `message`, `requiredTier` and `requiredFeatures`. */
   body: Record<string, unknown>
 }
 /** A request that is not made: of a key, or of a customer with any valid key. */
@@ -1409,6 +1656,8 @@ export interface Question {
   path: string
   /** How many units it would take: 1 by default. */
   units?: number
+  /** Values by which its price may differ: see `MiddlewareOptions.dimensions`. */
+  dimensions?: Record<string, string>
 }
 /** What would become of a request, and why. */
 export interface Explanation {
@@ -1423,16 +1672,28 @@ export interface Explanation {
   /** The key, where one was asked about and it exists. */
   key: ApiKey | null
   customer: Customer | null
-  /** The route's price; `null` for a path without one. */
+  /** The price that applies; `null` where there is none. */
   price: {
-    /** As the price list writes it. */
-    endpoint: string
-    /** A decimal in the currency's major unit, for each unit. */
-    pricePerRequest: string
-    /** A decimal: what all units cost. */
-    cost: string
+    /** As the price list or the catalog writes it; `null` for a price of the catalog that is for all usage. */
+    endpoint: string | null
+    /** A decimal in the currency's major unit, for each unit; `null` where only the usage of the whole period tells. */
+    pricePerRequest: string | null
+    /** A decimal: what all units cost; `null` where only the usage of the whole period tells. */
+    cost: string | null
     requiredTier: string | null
+    /** The id of a price of the catalog; left out where a price list says what it costs. */
+    id?: string
+    /** For people, in English: why this price of the catalog applies, and before which others. */
+    because?: string[]
   } | null
+  /** What the catalog gives the customer; left out where the store has none. */
+  entitlements?: {
+    /** The version that applies to him. */
+    catalogVersion: string
+    features: string[]
+    /** Features that the route requires. */
+    required: string[]
+  }
   /** Where the customer stands on the meter of requests. */
   quota: {
     eventType: string
@@ -1596,7 +1857,12 @@ export interface MiddlewareOptions {
    * goes to Express's error handlers.
    */
   handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
-  /** The price list of this middleware, in the place of the engine's. */
+  /**
+   * Values by which a request's price may differ, such as `{ model: 'gpt-4' }`: see `CatalogPrice.dimensions`. They are kept
+   * with its event, as metadata. `method`, `userAgent` and `request` are there already.
+   */
+  dimensions?(req: BillingRequest): Record<string, string> | Promise<Record<string, string>>
+  /** The price list of this middleware, in the place of the engine's and of the catalog's prices. */
   pricing?: PricingOptions
   /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
   unpriced?: 'pass' | 'refuse'
@@ -1670,7 +1936,13 @@ export interface BillingOptions {
    * longer listed stays for the customers who have it, below the listed ones.
    */
   tiers?: SubscriptionTier[]
-  /** The price list of this process: by default {@link endpointPricing}. */
+  /**
+   * In the place of `tiers`: a catalog, or its versions, the oldest first. It belongs to the store as tiers do. Customers stay
+   * on the version that they signed up to: see {@link CustomerUpdate.catalogVersion}. A version never changes: to say
+   * otherwise, add another one. Versions that are no longer given stay, below the given ones. See docs/catalog.md.
+   */
+  catalog?: Catalog | readonly Catalog[]
+  /** The price list of this process: by default the catalog's prices, or {@link endpointPricing} where there is none. */
   pricing?: PricingOptions
   /**
    * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
@@ -1738,7 +2010,7 @@ export declare class Billing {
   ready(): Promise<TakeoverReport>
   /**
    * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
-   * where the tier is too low or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * where the tier is too low, a feature is missing or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
    * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
    */
   middleware(options?: MiddlewareOptions): BillingHandler
@@ -1781,217 +2053,22 @@ export declare class Billing {
    * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
    */
   explain(question: Question): Promise<Explanation>
-  /** Resolves when every event that was handed over before is in the store. */
+  /**
+   * Resolves when every event that was handed over before is in the store. It has no deadline: where PostgreSQL is away and
+   * it is not known whether a group was committed, that is awaited, and `close()` ends it.
+   *
+   * @throws BillingError `closed`, or a `store_*` code: what was admitted is in the journal, and is tried again.
+   */
   flush(): Promise<void>
   /**
-   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
-   * harmless.
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. A PostgreSQL server that
+   * is away is waited for some seconds; then what was admitted stays in the journal, and whoever opens the store next in
+   * this `dir` records it, once. Calling it again is harmless.
    *
    * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
    */
   close(options?: { timeoutMs?: number }): Promise<void>
 }
-/** What a billing period is counted in. */
-export type Interval = 'day' | 'week' | 'month' | 'year'
-/** The billing periods of a subscription, and an instant in one of them. Instants are milliseconds since 1970, UTC. */
-export interface BillingCycle {
-  /**
-   * From where periods are counted, as Stripe's `billing_cycle_anchor`: the start of one of them. Each begins so many
-   * intervals after the anchor, never after the period before it, so that an anchor on the 31st keeps its day: 31 January,
-   * 28 February, 31 March.
-   */
-  anchor: number
-  interval: Interval
-  /** How many intervals a period has: 1 by default, three years at most. */
-  intervalCount?: number
-  /**
-   * The IANA time zone on whose clock intervals are counted: by default UTC, as Stripe has it. A period that would begin at a
-   * time which the clocks skip begins as much later as they skip (02:30 is 03:30 where 02:00 is followed by 03:00), and at
-   * one that they show twice at the earlier.
-   */
-  timeZone?: string
-  /** A trial from here to the anchor, which is one period however long it is. */
-  trialStart?: number
-  /** The instant whose period is asked for, from 1970 on. It may be before the anchor. */
-  at: number
-}
-/** A half-open span of time: it holds its start and not its end. In milliseconds since 1970, UTC. */
-export interface Period {
-  start: number
-  end: number
-}
-/**
- * The billing period in which an instant lies. Every instant lies in exactly one, and each period begins where the one before
- * it ends.
- *
- * ```ts
- * periodContaining({ anchor: Date.UTC(2026, 0, 31), interval: 'month', at: Date.UTC(2026, 2, 1) })
- * // { start: Date.UTC(2026, 1, 28), end: Date.UTC(2026, 2, 31) }
- * ```
- *
- * A period that began before 1970 begins with 1970. The clocks' changes are known up to the year 2100.
- *
- * @throws BillingError `invalid_argument` where something is missing, unknown or out of range.
- * @see https://docs.stripe.com/billing/subscriptions/billing-cycle
- */
-export declare function periodContaining(cycle: BillingCycle): Period
-/**
- * Tiers, what they may use, and what things cost: one object, such as JSON can hold. All amounts are in its currency's major
- * unit. Unknown fields are refused.
- */
-export interface Catalog {
-  /** Names the catalog: the same in all its versions. */
-  id: string
-  /** Names this version. A customer stays on the version that he signed up to until he is moved. */
-  version: string
-  /** The ISO 4217 code, in capitals or not. */
-  currency: string
-  /** What is counted, such as `'api_request'` or `'tokens'`. */
-  meters?: readonly string[]
-  /** What tiers can have and routes can require, such as `'export'`. */
-  features?: readonly string[]
-  /** From the lowest to the highest; at least one. */
-  tiers: readonly CatalogTier[]
-  /** What usage costs. {@link resolvePrice} says which of them applies. */
-  prices?: readonly CatalogPrice[]
-  /** What requests need. A request without a rule is open to all. */
-  routes?: readonly CatalogRoute[]
-}
-/** A tier: what it costs and what its customers may use. */
-export interface CatalogTier {
-  id: string
-  /** For people. */
-  name?: string
-  /** The id of the tier's price at Stripe. */
-  priceId?: string
-  /**
-   * The id of a tier whose features, limits, included units and prices this one has too, where it does not say otherwise
-   * itself. What the tier costs is never taken over.
-   */
-  extends?: string
-  /** The catalog's. Another one is refused. */
-  currency?: string
-  /** The length of a billing period: by default a month. */
-  interval?: Interval
-  /** How many intervals: by default 1. */
-  intervalCount?: number
-  /** Due for each billing period: by default 0. */
-  baseAmount?: DecimalInput
-  /** What a billing period costs at least, before credits: by default 0. */
-  minimumAmount?: DecimalInput
-  /** Each one of the catalog's. */
-  features?: readonly string[]
-  limits?: readonly CatalogLimit[]
-  included?: readonly IncludedUnits[]
-}
-/** How many units of a meter a customer may use in a window. A tier may limit a meter in several windows. */
-export interface CatalogLimit {
-  meter: string
-  per: LimitWindow
-  /** A whole number from 0; `null` for no limit, also where a tier that is extended has one. */
-  units: number | string | null
-  /** A soft limit is told of and never refuses: by default `false`. It must be below the hard one of the same window. */
-  soft?: boolean
-}
-/**
- * The time over which usage is counted: a calendar month, day or hour in the billing time zone, or so many seconds before each
- * request, 31 days at most.
- */
-export type LimitWindow =
-  | 'month'
-  | 'day'
-  | 'hour'
-  | {
-      slidingSeconds: number
-    }
-/** Units that the base amount pays for. */
-export interface IncludedUnits {
-  meter: string
-  /** In each billing period: a whole number from 0. */
-  units: number | string
-  /**
-   * What becomes of units above: they are refused (`'block'`), they cost what the catalog's prices say (`'charge'`), or what is
-   * said here. A price that is said here is one of the catalog's, for this tier and meter, with the id
-   * `<tier>.<meter>.overage`.
-   */
-  overage: 'block' | 'charge' | Price
-}
-/** A price, and the usage that it is for. What is left out narrows nothing. */
-export interface CatalogPrice {
-  id: string
-  meter: string
-  /** For customers of this tier, and of tiers that extend it. */
-  tier?: string
-  /** For requests that match: a path or pattern, alone or after a method, as in `EndpointPricing`: `'POST /api/agents/:id'`. */
-  route?: string
-  /** For usage whose metadata has all of these values: `{ model: 'gpt-4' }`. */
-  dimensions?: Readonly<Record<string, string>>
-  /** The catalog's. Another one is refused. */
-  currency?: string
-  price: Price
-}
-/** What a request needs. Of several routes that match the most specific one counts. */
-export interface CatalogRoute {
-  /** As in {@link CatalogPrice}. */
-  route: string
-  /** The lowest tier that may call it. */
-  requiredTier?: string
-  /** Features, all of which the tier must have. */
-  requires?: readonly string[]
-}
-/**
- * A catalog in its normal form: all that was left out is said, decimals are strings in their shortest form, the currency is in
- * capitals, and a tier lists what it has from those that it extends. It is a catalog itself, and its own normal form.
- */
-export interface CheckedCatalog extends Required<Catalog> {
-  tiers: readonly CheckedTier[]
-}
-/** A tier in its normal form. */
-export interface CheckedTier extends CatalogTier {
-  interval: Interval
-  intervalCount: number
-  baseAmount: string
-  minimumAmount: string
-  features: readonly string[]
-  limits: readonly CatalogLimit[]
-  included: readonly IncludedUnits[]
-}
-/** Usage whose price is asked for. */
-export interface PriceQuestion {
-  meter: string
-  /** The customer's tier, if he has one. */
-  tier?: string
-  /** The request's method: by default `GET`. */
-  method?: string
-  /** The request's full path. Without one only prices without a route apply. */
-  path?: string
-  /** Metadata of the usage: `{ model: 'gpt-4' }`. */
-  dimensions?: Readonly<Record<string, string>>
-}
-/** Which price applies, and why. */
-export interface PriceResolution {
-  /** `null` where none does. */
-  price: CatalogPrice | null
-  /** For people, in English: what the price is for; then for each other price that applies, what is more specific. */
-  because: string[]
-}
-/**
- * Checks a catalog as a whole and returns its normal form: names that do not exist, ids that are there twice, price tiers with
- * gaps or overlaps, tiers that extend each other in a circle, mixed currencies, prices of which neither is more specific.
- *
- * @throws CatalogError with every mistake and its place, and the name that was probably meant where one is misspelt.
- */
-export declare function checkCatalog(catalog: Catalog): CheckedCatalog
-/**
- * Which of a catalog's prices applies to usage, and why. Of those that apply the most specific one does: by its route, segment
- * by segment (plain text before a parameter before a wildcard), then by whether it names the method, then by how many
- * dimensions it names, then by how near its tier is to the customer's.
- *
- * The catalog is checked anew each time: this is for tests and for explaining, not for every request.
- *
- * @throws CatalogError where the catalog is none, BillingError `invalid_argument` where the question is none.
- */
-export declare function resolvePrice(catalog: Catalog, question: PriceQuestion): PriceResolution
 /**
  * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or
  * an offset, such as `'2026-01-31T00:00:00Z'`.

@@ -1,4 +1,4 @@
-import { event, totals } from './support/billing'
+import { event, openBilling, totals } from './support/billing'
 import { byStatus } from './support/http'
 import { type Cut, FaultProxy } from './support/faultProxy'
 import { Database } from './support/postgres'
@@ -25,6 +25,16 @@ const fates: [what: string, cut: Cut, after?: (proxy: FaultProxy, database: Data
   ['reaches the server when that is asked what became of it', 'late', deliverWhenAsked],
   ['never reaches the server, which does not know that the connection is gone', 'late'],
 ]
+
+/** Closes while nobody can tell what became of the COMMIT, which is longer than the deadline of a request. */
+async function closeInDoubt({ billing }: Service): Promise<void> {
+  const pending = billing.usage.recordEvent(event({ customerId: 'customer-3', id: 'asked-in-doubt' }))
+  const flushed = billing.flush()
+  await billing.close({ timeoutMs: 30_000 })
+  for (const asked of [pending, flushed]) {
+    await expect(asked).rejects.toMatchObject({ code: expect.stringMatching(/^store_(timeout|unavailable)$/) })
+  }
+}
 
 async function deliverWhenAsked(proxy: FaultProxy, database: Database): Promise<void> {
   await until(() => database.number('SELECT count(*) FROM pg_locks WHERE NOT granted').then((count) => count > 0), true)
@@ -90,5 +100,21 @@ describe.each(fates)('a COMMIT that %s', (_, cut, after = async () => {}) => {
     const { id, key } = await created
     expect(await service.billing.keys.list('customer-3')).toEqual([expect.objectContaining({ id })])
     expect(await service.billing.keys.verify(key)).toMatchObject({ valid: true })
+  })
+})
+
+describe.each(fates.filter(([, , after]) => after === undefined))('a COMMIT that %s, in doubt at the end', (_, cut) => {
+  test('is left to the next one, who counts each event once', async () => {
+    const { proxy, database, service } = await behindProxy()
+    const happened = proxy.cutTransaction(cut, 'INSERT INTO events')
+    expect(byStatus(await service.callOften(CERTAIN / 2))).toEqual({ 200: CERTAIN / 2 })
+    await happened
+    proxy.refuse()
+    await closeInDoubt(service)
+    proxy.pass()
+    const next = openBilling({ dir: service.dir, ...database.options })
+    await next.ready()
+    await next.close()
+    await service.expectExact()
   })
 })

@@ -81,3 +81,14 @@ test('a key revoked in one process is soon refused in another', async () => {
   expect(next).toBe(401)
   expect(await status()).toBe(401)
 })
+
+const onLinux = process.platform === 'linux' ? test : test.skip
+
+onLinux('a Billing that is closed has no threads any more, though somebody still holds it', async () => {
+  const program = start('threads.cjs', { dir: temporaryDirectory() })
+  expect(await program.next()).toEqual(
+    expect.arrayContaining(['weighbridge-jou', 'weighbridge-rec', 'weighbridge-tic']),
+  )
+  expect(await program.next()).toBe('closed')
+  expect(await program.ended).toEqual({ code: 0, signal: null, errors: '' })
+})

@@ -255,14 +255,20 @@ export class Billing {
     return explain(this.#engine, question)
   }
 
-  /** Resolves when every event that was handed over before is in the store. */
+  /**
+   * Resolves when every event that was handed over before is in the store. It has no deadline: where PostgreSQL is away and
+   * it is not known whether a group was committed, that is awaited, and `close()` ends it.
+   *
+   * @throws BillingError `closed`, or a `store_*` code: what was admitted is in the journal, and is tried again.
+   */
   async flush(): Promise<void> {
     return this.#engine.call((native, ticket) => native.flush(ticket))
   }
 
   /**
-   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. Calling it again is
-   * harmless.
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. A PostgreSQL server that
+   * is away is waited for some seconds; then what was admitted stays in the journal, and whoever opens the store next in
+   * this `dir` records it, once. Calling it again is harmless.
    *
    * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
    */

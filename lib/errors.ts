@@ -23,6 +23,7 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
  * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
  * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_rejected` | the database has refused what it was to hold, and would again; everything else was recorded |
  * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
  * | `store_unavailable` | the store failed in another way: the message says how |
  * | `store_in_use` | processes use the store that is to be moved: close them |
@@ -63,6 +64,7 @@ export type BillingErrorCode =
   | 'store_newer'
   | 'store_foreign'
   | 'store_corrupt'
+  | 'store_rejected'
   | 'store_timeout'
   | 'store_unavailable'
   | 'store_in_use'

@@ -85,6 +85,8 @@ codes! {
     StoreTimeout = "store_timeout",
     /// The store failed in another way.
     StoreUnavailable = "store_unavailable",
+    /// The store's database has refused what it was to hold, and will refuse it again.
+    StoreRejected = "store_rejected",
     /// Processes use the store, so that it cannot be moved.
     StoreInUse = "store_in_use",
     /// The schema to which a store is to be moved holds another one.

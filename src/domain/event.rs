@@ -9,7 +9,8 @@ use crate::{Code, Error, Result};
 
 /// The most JSON that an event's metadata may be.
 pub const MAX_METADATA_BYTES: usize = 16 * 1024;
-const MAX_TEXT_BYTES: usize = 2048;
+/// The longest endpoint. It is a part of keys: PostgreSQL's may be 2,704 bytes long.
+pub const MAX_TEXT_BYTES: usize = 2048;
 
 /// The caller's name for an event: two events of one customer with one id are one event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

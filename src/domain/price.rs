@@ -4,6 +4,7 @@
 //! the rules by which Express routes it: see [`super::router`].
 
 use super::Money;
+use super::event::MAX_TEXT_BYTES;
 pub use super::router::{Method, RoutingRules};
 use super::router::{Router, invalid_route, validate};
 use crate::Result;
@@ -27,6 +28,10 @@ impl Price {
         };
         let method_is_valid = method
             .is_none_or(|method| !method.is_empty() && method.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'));
+        if endpoint.len() > MAX_TEXT_BYTES || endpoint.contains(char::is_control) {
+            let why = format!("it must be at most {MAX_TEXT_BYTES} bytes long, without control characters");
+            return Err(invalid_route(route, &why));
+        }
         if !method_is_valid || !endpoint.starts_with('/') {
             return Err(invalid_route(route, "it must be a path such as \"/api/execute\" or \"POST /api/execute\""));
         }

@@ -84,7 +84,7 @@ impl Health {
         }
     }
 
-    fn works(&self) {
+    pub fn works(&self) {
         if self.is_degraded() {
             let mut failure = self.lock();
             self.is_degraded.store(false, Ordering::Release);

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::health::Notice;
-use super::journal::directory::failed;
+use super::journal::directory::lock;
 use super::recorder::{guarded, spawn};
 use super::thresholds::Inheritance;
 use super::{Shared, replay};
@@ -101,6 +101,7 @@ impl Election {
 /// Becomes the one, unless somebody is.
 pub fn elect(journals: &Path) -> Option<Election> {
     let path = journals.join(ELECTION);
-    let lock = File::create(&path).map_err(|error| failed(&path, &error)).ok()?;
-    lock.try_lock().is_ok().then_some(Election { path, _lock: lock })
+    // Where there can be none, nobody is elected.
+    let lock = lock(&path, OpenOptions::new().write(true).create(true)).ok()??;
+    Some(Election { path, _lock: lock })
 }

@@ -8,12 +8,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 
-use self::health::{Health, Listener};
+use self::health::{Health, Listener, Notice};
 use self::holds::Holds;
 use self::journal::Journal;
 use self::key_cache::KeyCache;
@@ -28,7 +28,7 @@ use crate::domain::{
     CatalogVersions, CustomerId, ExportRule, HolderId, Meter, Plans, Thresholds, TierTable, TimeZone, Timestamp,
 };
 use crate::store::postgres::PostgresOptions;
-use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
+use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store};
 use crate::{Code, Error, Result};
 
 pub mod admission;
@@ -38,15 +38,18 @@ pub mod health;
 pub mod holds;
 pub mod home;
 mod housekeeper;
+mod isolation;
 mod journal;
 mod key_cache;
 mod ledger;
+mod mailbox;
 pub mod migration;
 mod opening;
 mod owed;
 pub mod pricing;
 mod readers;
 mod recorder;
+mod rejected;
 pub mod replay;
 pub mod takeover;
 mod thresholds;
@@ -116,7 +119,6 @@ pub struct Engine {
     holds: Holds,
     deadline: Duration,
     holder: HolderId,
-    closed: AtomicBool,
     /// A question for recalls is on its way.
     is_asking_recalls: AtomicBool,
 }
@@ -133,6 +135,11 @@ pub(crate) struct Shared {
     /// Events on their way through the journal into the store.
     unrecorded: AtomicUsize,
     opened_at: Instant,
+    closed: AtomicBool,
+    /// Once it is open.
+    store: Mutex<Weak<dyn Store>>,
+    /// The directory of all journals, once it is known.
+    journals: OnceLock<PathBuf>,
 }
 
 impl Shared {
@@ -153,6 +160,26 @@ impl Shared {
         self.position.load(Ordering::Acquire)
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The store is open. It may be that it is to be closed already.
+    fn opened(&self, store: &Arc<dyn Store>) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(store);
+        if self.is_closed() {
+            store.hurry();
+        }
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(store) = store {
+            store.hurry();
+        }
+    }
+
     /// The catalog first: whoever sees the new revision must not see the old catalog.
     fn observe(&self, store: &dyn Store, revision: u64) -> Result<()> {
         if revision != self.keys.revision() {
@@ -165,7 +192,7 @@ impl Shared {
 
     /// The store has recorded what the journal holds.
     fn recorded(&self, entries: impl Iterator<Item = (Journaled, Outcome)>) {
-        let (mut position, mut count) = (0, 0);
+        let (mut position, mut count, mut refused) = (0, 0, Vec::new());
         for (Journaled { record, period_start }, outcome) in entries {
             position = record.sequence;
             count += 1;
@@ -179,14 +206,26 @@ impl Shared {
                     }
                 }
                 Err(error) => {
-                    // Its sum does not fit any number. The line is gone with its segment, so this is all that is left.
                     tracing::error!(%error, customer = %key.0, "an admitted event could not be counted");
-                    self.ledger().unspend(&key, period_start, units, 0);
+                    refused.extend(rejected::refused(&record, &error));
+                    // Where the store has refused it nothing was done: what a lease pays for it is there still.
+                    let kept = record.paid.filter(|_| error.code == Code::StoreRejected).map_or(0, |part| part.units);
+                    self.ledger().unspend(&key, period_start, units, kept);
                 }
             }
         }
+        self.set_aside(&refused);
         self.position.fetch_max(position, Ordering::AcqRel);
         self.unrecorded.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    /// Their segment will be gone, so this is all that is left of them.
+    fn set_aside(&self, lines: &[String]) {
+        let (false, Some(journals)) = (lines.is_empty(), self.journals.get()) else { return };
+        match rejected::set_aside(journals, lines) {
+            Ok(file) => self.health.notify(Notice::Rejected { lines: lines.len() as u64, file }),
+            Err(error) => tracing::error!(%error, ?lines, "what could not be counted could not be set aside"),
+        }
     }
 
     /// The journal could not take these: their units are free again.
@@ -223,6 +262,9 @@ impl Engine {
             position: AtomicU64::new(0),
             unrecorded: AtomicUsize::new(0),
             opened_at: Instant::now(),
+            closed: AtomicBool::new(false),
+            store: Mutex::new(Weak::<SqliteStore>::new()),
+            journals: OnceLock::new(),
         });
         let (readers, recorder) = (Readers::default(), Recorder::new());
         let (directory_sender, directory) = unbounded();
@@ -237,7 +279,6 @@ impl Engine {
             holds: Holds::default(),
             deadline: options.deadline,
             holder,
-            closed: AtomicBool::new(false),
             is_asking_recalls: AtomicBool::new(false),
         });
         engine.ticker.start(Arc::downgrade(&engine))?;
@@ -342,9 +383,14 @@ impl Engine {
     /// Finishes what was asked for before, refuses everything after (`closed`), gives back what was leased, and closes the
     /// store. Asked for again, it answers then too.
     pub fn close(&self, reply: Reply<()>) {
-        self.closed.store(true, Ordering::Release);
-        let recorder = self.recorder.clone();
-        self.journal.drain(Box::new(move || recorder.close(reply)));
+        self.shared.close();
+        let (recorder, end_journal, end_ticker) = (self.recorder.clone(), self.journal.end(), self.ticker.end());
+        let closed = Box::new(move |result| {
+            end_journal();
+            end_ticker();
+            reply(result);
+        });
+        self.journal.drain(Box::new(move || recorder.close(closed)));
     }
 
     /// What the ticker does. Answers whether there will be more to do.
@@ -401,7 +447,7 @@ impl Engine {
     }
 
     fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.shared.is_closed()
     }
 }
 

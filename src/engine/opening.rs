@@ -103,6 +103,9 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
             (Arc::new(store), journals, home)
         }
     };
+    shared.opened(&store);
+    // Where it is opened once more it is the same directory.
+    let _ = shared.journals.set(journals.clone());
     let configure = Change::Configure { tiers: options.tiers.clone(), time_zone: options.time_zone };
     let export = match &options.export {
         Patch::Keep => None,

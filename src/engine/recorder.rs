@@ -6,13 +6,15 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::RecvTimeoutError;
 
+use super::isolation::{self, Progress};
+use super::mailbox::Mailbox;
 use super::opening::Opened;
 use super::readers::Readers;
 use super::{Reply, Report, Shared};
@@ -37,10 +39,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub struct Recorder {
-    jobs: Sender<Job>,
-    /// The worker's queue, to answer what is left in it when the worker has ended.
-    queue: Receiver<Job>,
-    ended: Arc<AtomicBool>,
+    mailbox: Mailbox<Job>,
     waiting: Arc<AtomicUsize>,
     /// What the journal has written and nobody has looked at yet.
     journaled: Arc<Mutex<Vec<Journaled>>>,
@@ -86,11 +85,8 @@ pub fn spawn<T: Send + 'static>(name: String, body: impl FnOnce() -> T + Send + 
 
 impl Recorder {
     pub fn new() -> Self {
-        let (jobs, queue) = unbounded();
         Self {
-            jobs,
-            queue,
-            ended: Arc::default(),
+            mailbox: Mailbox::new(),
             waiting: Arc::default(),
             journaled: Arc::default(),
             group_size: Arc::new(AtomicUsize::new(MAX_GROUP)),
@@ -105,8 +101,7 @@ impl Recorder {
         open: impl FnMut() -> Result<Opened> + Send + 'static,
     ) -> Result<()> {
         let worker = Worker {
-            jobs: self.queue.clone(),
-            ended: Arc::clone(&self.ended),
+            mailbox: self.mailbox.clone(),
             waiting: Arc::clone(&self.waiting),
             shared,
             readers,
@@ -172,14 +167,8 @@ impl Recorder {
         })
     }
 
-    /// A job is sent first and the worker's end looked for second; the worker ends first and empties its queue second. So
-    /// one of the two finds the job, and it is answered.
     fn submit(&self, job: Job) {
-        // Cannot fail while `self.queue` lives.
-        drop(self.jobs.send(job));
-        if self.ended.load(Ordering::SeqCst) {
-            self.queue.try_iter().for_each(Job::refuse_closed);
-        }
+        self.mailbox.send(job).for_each(Job::refuse_closed);
     }
 }
 
@@ -206,8 +195,7 @@ pub fn closed() -> Error {
 }
 
 struct Worker {
-    jobs: Receiver<Job>,
-    ended: Arc<AtomicBool>,
+    mailbox: Mailbox<Job>,
     waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
     readers: Readers,
@@ -271,8 +259,7 @@ impl Worker {
                 }
             }
         }
-        self.ended.store(true, Ordering::SeqCst);
-        last.into_iter().chain(self.jobs.try_iter()).for_each(Job::refuse_closed);
+        last.into_iter().chain(self.mailbox.end()).for_each(Job::refuse_closed);
     }
 
     /// Works until it is told to close, or until nobody is left to ask for anything.
@@ -282,7 +269,7 @@ impl Worker {
             let mut flushes = Vec::new();
             let mut size = 0;
             let mut close = None;
-            let mut next = match self.jobs.recv_timeout(self.patience()) {
+            let mut next = match self.mailbox.jobs().recv_timeout(self.patience()) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return None,
@@ -311,7 +298,7 @@ impl Worker {
                     }
                 }
                 if size < MAX_GROUP {
-                    next = self.jobs.try_recv().ok();
+                    next = self.mailbox.jobs().try_recv().ok();
                 }
             }
             let is_flushed = !flushes.is_empty();
@@ -345,7 +332,7 @@ impl Worker {
             drain();
             let mut urgent = std::mem::take(&mut self.deferred);
             let mut has_more = false;
-            for job in self.jobs.clone().try_iter() {
+            for job in self.mailbox.clone().jobs().try_iter() {
                 match job {
                     Job::Commit(batch) | Job::Defer(batch) => urgent.push(batch),
                     Job::Journaled => has_more = true,
@@ -390,17 +377,9 @@ impl Worker {
     fn commit(&self, store: &dyn Store, mut batches: Vec<Batch>) {
         let sizes: Vec<usize> = batches.iter().map(|batch| batch.changes.len()).collect();
         let group: Vec<Change> = batches.iter_mut().flat_map(|batch| batch.changes.drain(..)).collect();
-        let outcomes = self.commit_group(store, &group);
+        let (outcomes, failure) = self.commit_group(store, &group);
         self.waiting.fetch_sub(group.len(), Ordering::Relaxed);
-        match outcomes {
-            Ok(outcomes) => {
-                let mut outcomes = outcomes.into_iter();
-                for (batch, size) in batches.into_iter().zip(sizes) {
-                    batch.answer(Ok(outcomes.by_ref().take(size).collect()));
-                }
-            }
-            Err(error) => batches.into_iter().for_each(|batch| batch.answer(Err(error.clone()))),
-        }
+        answer(batches, &sizes, outcomes.into_iter(), failure.as_ref());
     }
 
     /// Commits one group of what is journaled, or all of it.
@@ -417,23 +396,18 @@ impl Worker {
                 self.journaled.drain(..size).map(|entry| (Change::Record(entry.record), entry.period_start)).unzip();
             let others = deferred.iter_mut().flat_map(|batch| batch.changes.drain(..));
             let group: Vec<Change> = records.into_iter().chain(others).collect();
-            let outcomes = self.commit_group(store, &group);
-            self.waiting.fetch_sub(sizes.iter().sum(), Ordering::Relaxed);
-            let mut outcomes = match outcomes {
-                Ok(outcomes) => outcomes.into_iter(),
-                Err(error) => {
-                    for entry in journaled(group, starts).rev() {
-                        self.journaled.push_front(entry);
-                    }
-                    deferred.into_iter().for_each(|batch| batch.answer(Err(error.clone())));
-                    self.paused_until = Some(Instant::now() + RETRY_PAUSE);
-                    return Err(error);
+            let (mut outcomes, failure) = self.commit_group(store, &group);
+            let mut entries: VecDeque<Journaled> = journaled(group, starts).collect();
+            let recorded: Vec<Outcome> = outcomes.drain(..size.min(outcomes.len())).collect();
+            self.waiting.fetch_sub(recorded.len() + sizes.iter().sum::<usize>(), Ordering::Relaxed);
+            self.shared.recorded(entries.drain(..recorded.len()).zip(recorded));
+            answer(deferred, &sizes, outcomes.into_iter(), failure.as_ref());
+            if let Some(error) = failure {
+                for entry in entries.into_iter().rev() {
+                    self.journaled.push_front(entry);
                 }
-            };
-            self.waiting.fetch_sub(size, Ordering::Relaxed);
-            self.shared.recorded(journaled(group, starts).zip(outcomes.by_ref()));
-            for (batch, size) in deferred.into_iter().zip(sizes) {
-                batch.answer(Ok(outcomes.by_ref().take(size).collect()));
+                self.paused_until = Some(Instant::now() + RETRY_PAUSE);
+                return Err(error);
             }
             if !all {
                 break;
@@ -443,22 +417,27 @@ impl Worker {
         Ok(())
     }
 
-    fn commit_group(&self, store: &dyn Store, group: &[Change]) -> Result<Vec<Outcome>> {
+    /// Answers with the outcomes of what was committed, and why that is not all.
+    fn commit_group(&self, store: &dyn Store, group: &[Change]) -> (Vec<Outcome>, Option<Error>) {
         if group.is_empty() {
-            return Ok(Vec::new());
+            return (Vec::new(), None);
         }
-        let committed = guarded(|| store.commit(group));
-        self.shared.health.committed(&committed);
-        let committed = committed?;
-        if let Err(error) = self.shared.observe(store, committed.revision) {
+        let Progress { revision, outcomes, failure } = isolation::commit(store, group);
+        match &failure {
+            Some(error) => self.shared.health.failed(error),
+            None => self.shared.health.works(),
+        }
+        if let Some(revision) = revision
+            && let Err(error) = self.shared.observe(store, revision)
+        {
             // The changes are safe; the caches catch up with the next commit or poll.
             tracing::warn!(%error, "the catalog could not be read again");
         }
-        self.shared.charged(group, &committed.outcomes);
-        if let Err(error) = self.shared.committed(store, group, &committed.outcomes) {
+        self.shared.charged(group, &outcomes);
+        if let Err(error) = self.shared.committed(store, group, &outcomes) {
             tracing::warn!(%error, "nobody could be told of soft limits");
         }
-        Ok(committed.outcomes)
+        (outcomes, failure)
     }
 
     /// Asks whether somebody else has changed something, and whether a store that failed works again.
@@ -475,7 +454,7 @@ impl Worker {
     /// Answers everything with why the store could not be opened, for a while or until told to close.
     fn refuse_for(&self, pause: Duration, why: &Error) -> Option<Job> {
         let until = Instant::now() + pause;
-        while let Ok(job) = self.jobs.recv_deadline(until) {
+        while let Ok(job) = self.mailbox.jobs().recv_deadline(until) {
             if matches!(job, Job::Close(_)) {
                 return Some(job);
             }
@@ -493,7 +472,7 @@ impl Worker {
 
     /// Answers everything with why the store could not be opened, until told to close.
     fn refuse(&self, why: &Error) -> Option<Job> {
-        for job in &self.jobs {
+        for job in self.mailbox.jobs() {
             if matches!(job, Job::Close(_)) {
                 return Some(job);
             }
@@ -503,8 +482,23 @@ impl Worker {
     }
 }
 
+/// Gives each batch its outcomes. Where there are none any more it failed as a whole; one that was committed in part learns
+/// that of each change.
+fn answer(batches: Vec<Batch>, sizes: &[usize], mut outcomes: impl Iterator<Item = Outcome>, failure: Option<&Error>) {
+    for (batch, size) in batches.into_iter().zip(sizes) {
+        let mut own: Vec<Outcome> = outcomes.by_ref().take(*size).collect();
+        match failure {
+            Some(error) if own.is_empty() && *size > 0 => batch.answer(Err(error.clone())),
+            failure => {
+                own.extend(failure.into_iter().cycle().take(size - own.len()).cloned().map(Err));
+                batch.answer(Ok(own));
+            }
+        }
+    }
+}
+
 /// The journaled events that a group begins with.
-fn journaled(group: Vec<Change>, starts: Vec<Timestamp>) -> impl DoubleEndedIterator<Item = Journaled> {
+fn journaled(group: Vec<Change>, starts: Vec<Timestamp>) -> impl Iterator<Item = Journaled> {
     let records: Vec<Record> = group
         .into_iter()
         .map_while(|change| if let Change::Record(record) = change { Some(record) } else { None })

@@ -4,19 +4,18 @@
 //! yet, gives back the units that he had not used, and removes his journal. At whatever instant an heir dies himself, the
 //! next one goes on: the store knows how far the journal is recorded, and forgets it last.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
+use super::isolation::{self, Progress};
 use super::journal::directory::{self, Directory, failed};
 use super::journal::line;
+use super::rejected::{self, Rejected};
 use crate::domain::HolderId;
 use crate::store::{Applied, Change, Record, Recorded, Store};
 use crate::{Code, Error, Result};
 
-const REJECTED: &str = "rejected.jsonl";
 /// Events in one transaction.
 const GROUP: usize = 1_024;
 
@@ -39,18 +38,6 @@ impl ReplayReport {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// A line of the file of rejected lines.
-#[derive(Serialize)]
-struct Rejected<'a> {
-    holder: &'a str,
-    segment: String,
-    /// From 1.
-    line: usize,
-    reason: &'a str,
-    /// As it was, where it is text.
-    text: String,
 }
 
 /// What ends a replay.
@@ -127,10 +114,8 @@ fn inherit(
         report.journals += 1;
     }
     if !rejected.is_empty() {
-        let path = journals.join(REJECTED);
-        append(&path, &rejected).map_err(|error| Failure::Journal(failed(&path, &error)))?;
+        report.rejected_file = Some(rejected::set_aside(journals, &rejected).map_err(Failure::Journal)?);
         report.rejected += rejected.len() as u64;
-        report.rejected_file = Some(path);
     }
     settle(store, &from.holder, false).map_err(Failure::Store)?;
     store.sync().map_err(Failure::Store)?;
@@ -170,9 +155,8 @@ fn replay(
             }
         }
         if group.len() == GROUP || length == 0 {
-            let committed =
-                if group.is_empty() { Ok(Vec::new()) } else { store.commit(&group).map(|group| group.outcomes) };
-            let outcomes = committed.map_err(Failure::Store)?;
+            let Progress { outcomes, failure, .. } =
+                if group.is_empty() { Progress::default() } else { isolation::commit(store, &group) };
             for ((change, outcome), (number, text)) in group.drain(..).zip(outcomes).zip(places.drain(..)) {
                 match outcome.and_then(Applied::recorded) {
                     Ok(recorded) => {
@@ -183,6 +167,9 @@ fn replay(
                     }
                     Err(error) => rejected.extend(set_aside(holder, segment, number, &error.message, text)),
                 }
+            }
+            if let Some(error) = failure {
+                return Err(Failure::Store(error));
             }
         }
         if length == 0 {
@@ -197,13 +184,6 @@ fn text(line: &[u8]) -> String {
 }
 
 fn set_aside(holder: &HolderId, segment: &Path, line: usize, reason: &str, text: String) -> Option<String> {
-    let segment = segment.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    // It is text and numbers: that cannot fail.
-    serde_json::to_string(&Rejected { holder: holder.as_str(), segment, line, reason, text }).ok()
-}
-
-fn append(path: &Path, lines: &[String]) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    file.write_all((lines.join("\n") + "\n").as_bytes())?;
-    file.sync_data()
+    let segment = segment.file_name().map(|name| name.to_string_lossy().into_owned());
+    Rejected { holder: holder.as_str(), segment, line: Some(line), reason, text }.to_line()
 }

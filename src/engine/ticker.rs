@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Engine;
+use super::mailbox::Mailbox;
 use super::recorder::spawn;
 use crate::Result;
 
@@ -22,38 +23,54 @@ enum Job {
     Expire(Instant, Expiry),
     /// Units were leased, or somebody waits.
     Wake,
+    /// There is nothing more to be done once the last deadline has passed.
+    End,
 }
 
-pub struct Ticker {
-    jobs: Sender<Job>,
-    queue: Receiver<Job>,
+impl Job {
+    /// The thread has ended; what it was to wait for will not come.
+    fn finish(self) {
+        if let Job::Expire(_, expiry) = self {
+            expiry();
+        }
+    }
 }
+
+pub struct Ticker(Mailbox<Job>);
 
 impl Ticker {
     pub fn new() -> Self {
-        let (jobs, queue) = unbounded();
-        Self { jobs, queue }
+        Self(Mailbox::new())
     }
 
     pub fn start(&self, engine: Weak<Engine>) -> Result<()> {
-        let jobs = self.queue.clone();
-        spawn("weighbridge-ticker".to_owned(), move || run(&jobs, &engine)).map(drop)
+        let mailbox = self.0.clone();
+        spawn("weighbridge-ticker".to_owned(), move || {
+            run(mailbox.jobs(), &engine);
+            mailbox.end().for_each(Job::finish);
+        })
+        .map(drop)
     }
 
     pub fn expire(&self, at: Instant, expiry: Expiry) {
-        // Cannot fail while `self.queue` lives.
-        drop(self.jobs.send(Job::Expire(at, expiry)));
+        self.0.send(Job::Expire(at, expiry)).for_each(Job::finish);
     }
 
     pub fn wake(&self) {
-        drop(self.jobs.send(Job::Wake));
+        self.0.send(Job::Wake).for_each(Job::finish);
+    }
+
+    /// Ends the thread.
+    pub fn end(&self) -> impl FnOnce() + Send + 'static {
+        let mailbox = self.0.clone();
+        move || mailbox.send(Job::End).for_each(Job::finish)
     }
 }
 
 fn run(jobs: &Receiver<Job>, engine: &Weak<Engine>) {
     let mut deadlines: BTreeMap<(Instant, u64), Expiry> = BTreeMap::new();
     let mut number = 0_u64;
-    let mut is_busy = false;
+    let (mut is_busy, mut is_ending) = (false, false);
     let mut ticks = 0_u64;
     let mut ticked_at = Instant::now();
     loop {
@@ -69,12 +86,16 @@ fn run(jobs: &Receiver<Job>, engine: &Weak<Engine>) {
                 deadlines.insert((at, number), expiry);
             }
             Ok(Job::Wake) => is_busy = true,
+            Ok(Job::End) => is_ending = true,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let now = Instant::now();
         while let Some(deadline) = deadlines.first_entry().filter(|deadline| deadline.key().0 <= now) {
             deadline.remove()();
+        }
+        if is_ending && deadlines.is_empty() {
+            return;
         }
         if is_busy && now.duration_since(ticked_at) >= TICK {
             let Some(engine) = engine.upgrade() else { return };

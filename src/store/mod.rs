@@ -92,6 +92,9 @@ pub trait Store: Outbox + Send + Sync {
         Ok(())
     }
 
+    /// It is going to be closed: what does not answer is not waited for much longer, whatever is in doubt then.
+    fn hurry(&self) {}
+
     /// Makes everything committed so far survive a power cut too.
     fn sync(&self) -> Result<()>;
 

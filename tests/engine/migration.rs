@@ -330,7 +330,7 @@ fn what_the_server_refuses_is_not_there_by_halves() {
     assert_eq!(code(migrate_for(&place, &target, 2)), Code::Closed);
     // The third stretch fails at its last row, after its position was moved.
     target.query("ALTER TABLE events ADD CONSTRAINT sabotage CHECK (sequence <> 28) NOT VALID");
-    assert_eq!(code(migrate(&place, &target)), Code::StoreUnavailable);
+    assert_eq!(code(migrate(&place, &target)), Code::StoreRejected);
     let events: i64 = target.query("SELECT count(*) FROM events")[0].get(0);
     assert_eq!(events, 21);
     target.query("ALTER TABLE events DROP CONSTRAINT sabotage");
@@ -518,7 +518,7 @@ fn a_run_that_ends_between_the_two_marks_is_finished() {
         }
         Ok(())
     });
-    assert_eq!(code(result), Code::StoreUnavailable);
+    assert_eq!(code(result), Code::StoreRejected);
     assert_eq!(code(SqliteStore::open(&place.path(), Default::default()).map(drop)), Code::StoreMoved);
     assert_eq!(code(target.open("").map(drop)), Code::StoreMoving);
     target.query("ALTER TABLE settings DROP CONSTRAINT sabotage");

@@ -24,7 +24,7 @@ fn holder() -> HolderId {
     HolderId::new(DEAD).unwrap()
 }
 
-fn journals(place: &Place) -> PathBuf {
+pub fn journals(place: &Place) -> PathBuf {
     place.dir.path().join("weighbridge.db.journals")
 }
 

@@ -1,9 +1,11 @@
 //! Where journals are: `<database>.journals/<holder>/`, with a file `lock` that its owner has locked as long as he lives,
 //! and segments `1.jsonl`, `2.jsonl`, ….
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+
+use same_file::Handle;
 
 use crate::domain::HolderId;
 use crate::{Code, Error, Result};
@@ -51,16 +53,11 @@ impl Directory {
     pub fn inherit(journals: &Path, holder: HolderId) -> Result<Option<Self>> {
         let path = journals.join(holder.as_str());
         let file = path.join(LOCK);
-        let lock = match File::open(&file) {
-            Ok(lock) => lock,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed(&file, &error)),
-        };
-        match lock.try_lock() {
-            // Another heir may have finished in between.
-            Ok(()) => Ok(file.exists().then_some(Self { path, holder, _lock: lock })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(failed(&file, &error)),
+        match lock(&file, OpenOptions::new().read(true)) {
+            Ok(lock) => Ok(lock.map(|lock| Self { path, holder, _lock: lock })),
+            // Another heir has finished.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&file, &error)),
         }
     }
 
@@ -89,6 +86,28 @@ impl Directory {
         }
         numbers.sort_unstable();
         Ok(numbers.into_iter().map(|number| segment(&self.path, number)).collect())
+    }
+}
+
+/// Locks a file, unless somebody else has. Whoever has locked it may have removed it: then it is locked under its name no
+/// more, and another one may be there already.
+pub fn lock(path: &Path, options: &OpenOptions) -> io::Result<Option<File>> {
+    loop {
+        let file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) if leads_to(path, &file)? => return Ok(Some(file)),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
+    match Handle::from_path(path) {
+        Ok(found) => Ok(found == Handle::from_file(file.try_clone()?)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -159,5 +178,36 @@ pub fn failed(path: &Path, error: &io::Error) -> Error {
             format!("{path} cannot be written; give this process the right to write it ({error})"),
         ),
         _ => Error::new(Code::StoreUnavailable, format!("the journal {path} cannot be used: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn whoever_has_locked_a_file_is_the_only_one_though_each_removes_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let (holders, rounds) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while rounds.load(Ordering::SeqCst) < 500 {
+                        let Some(lock) = lock(&path, OpenOptions::new().write(true).create(true)).unwrap() else {
+                            continue;
+                        };
+                        assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        holders.fetch_sub(1, Ordering::SeqCst);
+                        rounds.fetch_add(1, Ordering::SeqCst);
+                        std::fs::remove_file(&path).unwrap();
+                        drop(lock);
+                    }
+                });
+            }
+        });
     }
 }

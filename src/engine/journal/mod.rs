@@ -9,8 +9,9 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
+use crossbeam_channel::{Receiver, bounded, never, select};
 
+use super::mailbox::Mailbox;
 use super::recorder::{Journaled, Recorder, contained, spawn};
 use super::{Reply, Shared};
 use crate::domain::{HolderId, Timestamp, UsageEvent};
@@ -42,6 +43,8 @@ enum Job {
     Append(Vec<Entry>),
     /// Answered when all before is written and handed to the recorder.
     Drain(Box<dyn FnOnce() + Send>),
+    /// Nothing will come any more that could be written.
+    End,
 }
 
 impl Job {
@@ -49,12 +52,17 @@ impl Job {
         match self {
             Job::Append(entries) => entries.into_iter().for_each(|entry| (entry.reply)(Err(why.clone()))),
             Job::Drain(then) => then(),
+            Job::End => {}
         }
+    }
+
+    fn refuse_closed(self) {
+        self.refuse(&super::recorder::closed());
     }
 }
 
 pub struct Journal {
-    jobs: Sender<Job>,
+    mailbox: Mailbox<Job>,
     /// Not handed to the thread yet.
     staged: Mutex<Vec<Entry>>,
     files: Arc<Files>,
@@ -95,10 +103,10 @@ impl Journal {
         recorder: Recorder,
         directory: Receiver<Result<PathBuf>>,
     ) -> Result<Self> {
-        let (sender, jobs) = unbounded();
+        let mailbox = Mailbox::new();
         let files = Arc::new(Files::default());
-        let writer = Writer {
-            jobs,
+        let mut writer = Writer {
+            mailbox: mailbox.clone(),
             holder,
             durability,
             shared,
@@ -107,8 +115,11 @@ impl Journal {
             sequence: 0,
             lines: String::new(),
         };
-        spawn("weighbridge-journal".to_owned(), move || writer.run(directory))?;
-        Ok(Self { jobs: sender, staged: Mutex::default(), files })
+        spawn("weighbridge-journal".to_owned(), move || {
+            writer.run(directory);
+            writer.mailbox.end().for_each(Job::refuse_closed);
+        })?;
+        Ok(Self { mailbox, staged: Mutex::default(), files })
     }
 
     /// It is written after the next [`Journal::hand_over`]: waking the thread for each entry would cost more than all else.
@@ -119,13 +130,8 @@ impl Journal {
     /// Lets the thread write what is staged.
     pub fn hand_over(&self) {
         let entries = std::mem::take(&mut *self.staged());
-        if entries.is_empty() {
-            return;
-        }
-        if let Err(unsent) = self.jobs.send(Job::Append(entries))
-            && let Job::Append(entries) = unsent.0
-        {
-            entries.into_iter().for_each(|entry| (entry.reply)(Err(super::recorder::closed())));
+        if !entries.is_empty() {
+            self.mailbox.send(Job::Append(entries)).for_each(Job::refuse_closed);
         }
     }
 
@@ -136,24 +142,26 @@ impl Journal {
     /// Calls back when everything before is written and handed to the recorder.
     pub fn drain(&self, then: Box<dyn FnOnce() + Send>) {
         self.hand_over();
-        if let Err(unsent) = self.jobs.send(Job::Drain(then))
-            && let Job::Drain(then) = unsent.0
-        {
-            then();
-        }
+        self.mailbox.send(Job::Drain(then)).for_each(Job::refuse_closed);
+    }
+
+    /// Ends the thread, which writes nothing more.
+    pub fn end(&self) -> impl FnOnce() + Send + 'static {
+        let mailbox = self.mailbox.clone();
+        move || mailbox.send(Job::End).for_each(Job::refuse_closed)
     }
 
     /// Waits until all before is written and handed to the recorder.
     pub fn drainer(&self) -> Arc<dyn Fn() + Send + Sync> {
-        let jobs = self.jobs.clone();
+        let mailbox = self.mailbox.clone();
         Arc::new(move || {
             let (sender, drained) = bounded(1);
             let told = Box::new(move || {
                 // Whoever waits has not gone away.
                 let _ = sender.send(());
             });
-            drop(jobs.send(Job::Drain(told)));
-            // Fails where the thread has ended, which it does with nothing left to write.
+            mailbox.send(Job::Drain(told)).for_each(Job::refuse_closed);
+            // Cannot fail: whoever finds the job answers it.
             let _ = drained.recv();
         })
     }
@@ -165,7 +173,7 @@ impl Journal {
 }
 
 struct Writer {
-    jobs: Receiver<Job>,
+    mailbox: Mailbox<Job>,
     holder: HolderId,
     durability: Durability,
     shared: Arc<Shared>,
@@ -177,10 +185,10 @@ struct Writer {
 
 impl Writer {
     /// Until the store is open everything waits, and after an attempt that failed it is refused.
-    fn run(mut self, mut directory: Receiver<Result<PathBuf>>) {
+    fn run(&mut self, mut directory: Receiver<Result<PathBuf>>) {
         let mut missing: Option<Error> = None;
         let directory = loop {
-            let jobs = if missing.is_some() { self.jobs.clone() } else { never() };
+            let jobs = if missing.is_some() { self.mailbox.jobs().clone() } else { never() };
             select! {
                 recv(directory) -> opened => match opened {
                     Ok(Ok(path)) => break path,
@@ -191,21 +199,22 @@ impl Writer {
                     }
                 },
                 recv(jobs) -> job => match (job, &missing) {
+                    (Ok(Job::End) | Err(_), _) | (_, None) => return,
                     (Ok(job), Some(error)) => job.refuse(error),
-                    _ => return,
                 },
             }
         };
         self.files.lock().directory = Some(directory);
-        while let Ok(job) = self.jobs.recv() {
-            self.write_group(job);
-        }
+        while let Ok(job) = self.mailbox.jobs().recv()
+            && self.write_group(job)
+        {}
     }
 
-    /// Writes what waits, up to the next drain.
-    fn write_group(&mut self, first: Job) {
+    /// Writes what waits, up to the next drain or to the end. Answers whether there will be more.
+    fn write_group(&mut self, first: Job) -> bool {
         let mut group = Vec::new();
         let mut drain = None;
+        let mut has_ended = false;
         let mut next = Some(first);
         while let Some(job) = next.take() {
             match job {
@@ -214,9 +223,13 @@ impl Writer {
                     drain = Some(then);
                     break;
                 }
+                Job::End => {
+                    has_ended = true;
+                    break;
+                }
             }
             if group.len() < MAX_GROUP {
-                next = self.jobs.try_recv().ok();
+                next = self.mailbox.jobs().try_recv().ok();
             }
         }
         if !group.is_empty() {
@@ -225,6 +238,7 @@ impl Writer {
         if let Some(then) = drain {
             then();
         }
+        !has_ended
     }
 
     fn write(&mut self, group: Vec<Entry>) {

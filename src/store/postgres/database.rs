@@ -12,7 +12,8 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, Recycli
 use futures_util::future::join_all;
 use futures_util::{StreamExt, pin_mut};
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -28,6 +29,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 const SCHEMA_TIMEOUT: Duration = Duration::from_secs(600);
 /// For the next rows of a long answer.
 const ROWS_TIMEOUT: Duration = Duration::from_secs(60);
+/// From when it is known that the store will be closed, for a server that is away.
+const CLOSING_PATIENCE: Duration = Duration::from_secs(3);
 /// One writes, four read, two see to the outbox, one tidies up.
 const CONNECTIONS: usize = 8;
 /// Rows that are taken from an answer at once.
@@ -45,6 +48,8 @@ pub struct Database {
     /// For errors: where the database is, without a password.
     pub place: String,
     outage: Arc<Outage>,
+    /// Whether a server that is away has been waited for long enough.
+    impatience: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -140,6 +145,7 @@ impl Database {
             settings: format!("SET LOCAL search_path = {}", schema.quoted()),
             place: address.place(),
             outage: Arc::default(),
+            impatience: watch::Sender::new(false),
         })
     }
 
@@ -189,8 +195,40 @@ impl Database {
     pub fn pause(&self) {
         if let Ok(runtime) = self.runtime() {
             // The timer belongs to the runtime, so it is made inside.
-            runtime.block_on(async { tokio::time::sleep(RETRY_FROM).await });
+            runtime.block_on(async { sleep(RETRY_FROM).await });
         }
+    }
+
+    /// From now on a server that is away is not waited for much longer.
+    pub fn hurry(&self) {
+        let impatience = self.impatience.clone();
+        if let Ok(runtime) = self.runtime() {
+            runtime.spawn(async move {
+                sleep(CLOSING_PATIENCE).await;
+                impatience.send_replace(true);
+            });
+        }
+    }
+
+    pub fn is_impatient(&self) -> bool {
+        *self.impatience.borrow()
+    }
+
+    /// Waits for the server, unless it is away when there is no more time for that.
+    fn wait<T>(&self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        let abandoned = async {
+            // Fails without a sender, and we have one.
+            drop(self.impatience.subscribe().wait_for(|is_over| *is_over).await);
+            while self.outage.get().error.is_none() {
+                sleep(RETRY_FROM).await;
+            }
+        };
+        self.runtime()?.block_on(async {
+            tokio::select! {
+                answer = answer => answer,
+                () = abandoned => Err(PostgresError::Timeout),
+            }
+        })
     }
 
     /// What is said where the server cannot be reached. From now on it is tried in the background, unless it has come back
@@ -317,9 +355,8 @@ impl Session<'_> {
     /// Visits the rows of a long answer.
     pub fn visit(&mut self, statement: &Statement, mut visit: impl FnMut(&Row) -> Result<()>) -> Result<()> {
         self.run(&[])?;
-        let runtime = self.database.runtime()?;
         let client = self.client()?;
-        let visited = runtime.block_on(async {
+        let visited = self.database.wait(async {
             let rows = client.query_typed_raw(statement.sql, statement.parameters()).await?.ready_chunks(CHUNK);
             pin_mut!(rows);
             while let Some(chunk) = timeout(ROWS_TIMEOUT, rows.next()).await.map_err(|_| PostgresError::Timeout)? {
@@ -361,8 +398,7 @@ impl Session<'_> {
     }
 
     fn wait<T>(&self, limit: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
-        let runtime = self.database.runtime()?;
-        runtime.block_on(async { timeout(limit, answer).await.unwrap_or(Err(PostgresError::Timeout)) })
+        self.database.wait(async { timeout(limit, answer).await.unwrap_or(Err(PostgresError::Timeout)) })
     }
 
     fn client(&self) -> Result<&Object> {

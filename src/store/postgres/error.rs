@@ -8,6 +8,10 @@ use crate::{Code, Error};
 
 pub type Result<T> = std::result::Result<T, PostgresError>;
 
+/// Classes of errors that lie in what was to be written: data, constraints, limits. See
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+const REJECTIONS: [&str; 3] = ["22", "23", "54"];
+
 /// An error that does not yet name the database it is about.
 #[derive(Debug)]
 pub enum PostgresError {
@@ -90,6 +94,11 @@ impl PostgresError {
             PostgresError::Other(error) => return error,
         };
         let reason = reason(&error);
+        if let Some(state) = error.code()
+            && REJECTIONS.contains(&&state.code()[..2])
+        {
+            return Error::new(Code::StoreRejected, format!("{place} cannot hold this: {reason}"));
+        }
         let (code, advice) = match error.code() {
             Some(state) if *state == SqlState::DISK_FULL => (Code::StoreFull, "make room on its disk"),
             Some(state) if *state == SqlState::READ_ONLY_SQL_TRANSACTION => {

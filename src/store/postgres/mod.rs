@@ -191,6 +191,10 @@ impl Store for PostgresStore {
         self.at(writer::fence(&self.database, holder))
     }
 
+    fn hurry(&self) {
+        self.database.hurry();
+    }
+
     /// Nothing to do: a commit is on the server's disk before it is answered, unless the server was told otherwise.
     fn sync(&self) -> Result<()> {
         Ok(())

@@ -88,7 +88,7 @@ impl Writer {
                 Err(Failure::InDoubt { groups, outcomes, error }) => {
                     let error = error.at(&database.place);
                     tracing::warn!(%error, "it is not known whether a group was committed; the server is asked");
-                    if self.end_turn(database) >= groups {
+                    if self.end_turn(database)? >= groups {
                         return Ok(Committed { revision: self.revision, outcomes });
                     }
                     // It was not, and never will be.
@@ -207,8 +207,9 @@ impl Writer {
     }
 
     /// Finds out how many groups the server has counted, however long that takes, and counts on, so that one which still
-    /// lingers on a dead connection cannot be committed any more.
-    fn end_turn(&mut self, database: &Database) -> u64 {
+    /// lingers on a dead connection cannot be committed any more. Where that must come to an end the group stays in doubt:
+    /// nothing that follows relies on it, and an heir counts on.
+    fn end_turn(&mut self, database: &Database) -> Result<u64> {
         let ask = || -> Result<u64> {
             // A transaction that is not at its end yet holds this row.
             let count = Statement::new("UPDATE writers SET groups = groups + 1 WHERE holder = $1 RETURNING groups")
@@ -220,8 +221,9 @@ impl Writer {
             match ask() {
                 Ok(groups) => {
                     self.groups = groups;
-                    return groups.saturating_sub(1);
+                    return Ok(groups.saturating_sub(1));
                 }
+                Err(_) if database.is_impatient() => return Err(unknown().into()),
                 Err(_) => database.pause(),
             }
         }
@@ -299,6 +301,12 @@ fn concerns_stripe(changes: &[Change]) -> bool {
         _ => false,
     };
     changes.iter().any(concerns)
+}
+
+fn unknown() -> Error {
+    let message = "the server has not said before the end whether this was committed: events with an `id` may be recorded \
+                   again, what was admitted is in the journal";
+    Error::new(Code::StoreTimeout, message)
 }
 
 fn number(rows: Option<&Vec<Row>>) -> Result<u64> {

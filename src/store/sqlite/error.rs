@@ -60,6 +60,9 @@ impl SqliteError {
             Some(ErrorCode::DatabaseCorrupt) => {
                 (Code::StoreCorrupt, format!("{path} is damaged; restore it from a backup: {error}"))
             }
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch) => {
+                (Code::StoreRejected, format!("{path} cannot hold this: {error}"))
+            }
             _ => (Code::StoreUnavailable, format!("{path} cannot be used: {error}")),
         };
         Error::new(code, message)
