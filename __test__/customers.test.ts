@@ -17,6 +17,7 @@ test('a customer comes into being with the first event, key or upsert', async ()
       stripeCustomerId: null,
       subscriptionStatus: null,
       billingCycleAnchor: null,
+      catalogVersion: null,
       suspended: false,
       createdAt: now,
     })
@@ -42,7 +43,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     stripeCustomerId: 'cus_1',
     suspended: true,
   }
-  const told = { subscriptionStatus: null, billingCycleAnchor: null }
+  const told = { subscriptionStatus: null, billingCycleAnchor: null, catalogVersion: null }
   expect(await customers.upsert(everything)).toEqual({ ...everything, ...told, createdAt: now })
   clock.advance(5)
   expect(await customers.upsert({ id: 'customer-1' })).toEqual({ ...everything, ...told, createdAt: now })
@@ -60,6 +61,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     stripeCustomerId: null,
     subscriptionStatus: null,
     billingCycleAnchor: null,
+    catalogVersion: null,
     suspended: false,
     createdAt: now,
   })

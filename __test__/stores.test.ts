@@ -252,6 +252,7 @@ describe('the process', () => {
         'endpointPricing',
         'generateTestHeader',
         'periodContaining',
+        'prorate',
         'quote',
         'resolvePrice',
         'round',

@@ -67,8 +67,6 @@ export class Engine {
   readonly path: string
   /** The ids of those that were given, as tiers or in a catalog; left out, the store's apply. */
   readonly tierIds: readonly string[] | undefined
-  /** Whether a catalog was given. */
-  readonly hasCatalog: boolean
   readonly notices = new Notices()
   readonly #tickets = new Tickets(this.notices.receive)
   readonly #native: NativeEngine
@@ -95,7 +93,6 @@ export class Engine {
     }
     this.path = path
     const { catalog } = options
-    this.hasCatalog = catalog !== undefined
     const tiers = options.tiers && tierInputs(options.tiers)
     this.tierIds = (options.tiers ?? catalog?.at(-1)?.tiers)?.map(({ id }) => id)
     const pricing = options.pricing && priceInputs(options.pricing)

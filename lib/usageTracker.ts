@@ -170,7 +170,7 @@ export class UsageTracker {
 
   async #record(events: UsageEvent[]): Promise<RecordingOutput[]> {
     const engine = this.#engine()
-    const inputs = events.map((event) => eventInput(event, engine.hasCatalog))
+    const inputs = events.map(eventInput)
     const recordings = await engine.call<RecordingOutput[]>((native, ticket) =>
       native.record(ticket, engine.now(), inputs as EventInput[]),
     )
@@ -255,12 +255,9 @@ function consumptionResult(decision: DecisionTuple): ConsumptionResult {
 }
 
 /** An event whose metadata has no JSON stays an error in its place, so that only it is rejected. */
-function eventInput(event: UsageEvent, hasCatalog: boolean): EventInput | BillingError {
+function eventInput(event: UsageEvent): EventInput | BillingError {
   try {
     if (typeof event !== 'object' || event === null) throw invalidArgument('an event must be an object')
-    if (event.cost === undefined && !hasCatalog) {
-      throw invalidArgument('`cost` is missing: only with a `catalog` may it be left out')
-    }
     return { ...event, metadata: metadataText(event.metadata) }
   } catch (error) {
     return error as BillingError

@@ -37,6 +37,8 @@ const MAX_PAGE: f64 = 1_000.0;
 pub struct NativeEngine {
     pub(super) engine: Arc<Engine>,
     pricing: Pricing,
+    /// Events without a cost get what it says.
+    has_catalog: bool,
     pub(super) deliveries: Deliveries,
 }
 
@@ -52,7 +54,8 @@ impl NativeEngine {
         let notices = deliveries.clone();
         let listener = Arc::new(move |notice| notices.notify(NoticeOutput::from(notice)));
         let (options, pricing) = options.into_domain(listener)?;
-        Ok(Self { engine: Engine::open(options)?, pricing, deliveries })
+        let has_catalog = options.catalog.is_some();
+        Ok(Self { engine: Engine::open(options)?, pricing, has_catalog, deliveries })
     }
 
     #[napi(catch_unwind)]
@@ -95,7 +98,13 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn record(&self, ticket: f64, now: f64, #[napi(ts_arg_type = "EventInput[]")] events: Array<'_>) -> Result<()> {
         let now = instant(now)?;
-        let inputs: Vec<_> = (0..events.len()).map(|index| event_at(&events, index)).collect();
+        let is_whole = |(event, cost): (UsageEvent, Option<Money>)| match cost {
+            None if !self.has_catalog => {
+                Err(Error::invalid("`cost` is missing: only with a `catalog` may it be left out"))
+            }
+            _ => Ok((event, cost)),
+        };
+        let inputs: Vec<_> = (0..events.len()).map(|index| event_at(&events, index).and_then(is_whole)).collect();
         let reply = self.deliveries.reply(ticket, |recordings: Vec<RecordingOutput>| recordings);
         let engine = Arc::clone(&self.engine);
         if inputs.iter().flatten().all(|(_, cost)| cost.is_some()) {

@@ -1,11 +1,14 @@
 //! Moving a store from SQLite into PostgreSQL: everything once, wherever a run ends, and nothing that must not be moved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::outbox::delivery::Answer;
 use weighbridge::domain::subscription::Report as Told;
-use weighbridge::domain::{ApiKey, Meter, Period, Subscription, SubscriptionStatus, Timestamp, UsageEvent};
+use weighbridge::domain::{
+    ApiKey, Catalog, CatalogVersions, Meter, Period, Subscription, SubscriptionStatus, Timestamp, UsageEvent,
+};
 use weighbridge::engine::migration::{self, Options, Report};
 use weighbridge::store::migration::{Pace, Progress};
 use weighbridge::store::outbox::Claim;
@@ -89,6 +92,8 @@ fn fill(store: &dyn Store) {
         configure_tiers(&[("small", Some(1_000)), ("large", None)]),
         configure_time_zone("Europe/Berlin"),
         set_tier("bob", "large"),
+        Change::Offer(catalog()),
+        set_tier("ann", "large"),
         upsert("ann", subscribed),
         suspend("zoe"),
         anchor("bob", Some("2026-01-28T22:45:00Z")),
@@ -124,6 +129,18 @@ fn fill(store: &dyn Store) {
     let on_their_way = claimed(store, &Claim { limit: 3, ..claim_by("a-sender") });
     settle(store, "a-sender", &on_their_way[0], Answer::Accepted);
     settle(store, "a-sender", &on_their_way[1], Answer::Refused);
+}
+
+/// Bob has one of its tiers from before it.
+fn catalog() -> Arc<CatalogVersions> {
+    let version = |version: &str| {
+        let text = format!(
+            r#"{{"id":"public","version":"{version}","currency":"EUR","tiers":[{{"id":"large","name":"Groß"}}],
+                "prices":[],"meters":["tokens"]}}"#
+        );
+        Catalog::parse(&text).expect("a catalog")
+    };
+    Arc::new(CatalogVersions::new(vec![version("1"), version("2")]).expect("versions"))
 }
 
 /// `None`: calendar months.

@@ -5,6 +5,7 @@ mod decimals;
 mod mistakes;
 mod models;
 mod oracle;
+mod units;
 
 use serde_json::json;
 use weighbridge::Result;
