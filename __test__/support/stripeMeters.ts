@@ -24,6 +24,9 @@ export interface Taken {
   value: number
   /** Seconds since the epoch. */
   timestamp: number
+  identifier: string
+  /** When it was taken, in milliseconds since the epoch. */
+  takenAt: number
 }
 
 /** A subscription of the old kind: its items and their prices' meters. */
@@ -113,6 +116,8 @@ export class StripeMeters {
     const url = new URL(request.url ?? '/', 'http://localhost')
     const path = `${request.method} ${url.pathname}`
     if (path === 'POST /v1/billing/meter_events') return this.#meterEvent(new URLSearchParams(text))
+    if (path === 'POST /v1/billing/meter_event_adjustments') return this.#adjustment(new URLSearchParams(text))
+    if (path === 'GET /v1/billing/meters') return this.#meters()
     if (path === 'POST /v2/billing/meter_event_session') return this.#session()
     if (path === 'POST /v2/billing/meter_event_stream') return this.#stream(request, JSON.parse(text))
     const summaries = /^GET \/v1\/billing\/meters\/(\w+)\/event_summaries$/.exec(path)?.[1]
@@ -170,8 +175,8 @@ export class StripeMeters {
 
   #take(event: { event_name: string; identifier: string; customer: string; value: string; timestamp: number }): void {
     this.#identifiers.add(event.identifier)
-    const { event_name: name, customer, timestamp } = event
-    this.taken.push({ name, customer, value: Number(event.value), timestamp })
+    const { event_name: name, customer, timestamp, identifier } = event
+    this.taken.push({ name, customer, value: Number(event.value), timestamp, identifier, takenAt: this.now() })
   }
 
   #session(): Answer {
@@ -232,23 +237,76 @@ export class StripeMeters {
         event.timestamp >= start &&
         event.timestamp < end,
     )
-    const summary = {
-      id: `mtrusg_${name}`,
+    const grouping = query.get('value_grouping_window')
+    const unit = { hour: 3_600, day: DAY }[grouping ?? ''] ?? 60
+    if (start % unit !== 0 || end % unit !== 0) {
+      return refusal(400, 'invalid_request_error', 'start_time and end_time must be aligned with the window')
+    }
+    const window = grouping === null ? end - start : unit
+    const sums = new Map<number, number>()
+    for (const { timestamp, value } of found) {
+      const from = start + Math.floor((timestamp - start) / window) * window
+      sums.set(from, (sums.get(from) ?? 0) + value)
+    }
+    // The newest first, as Stripe lists them.
+    const all = [...sums].sort(([a], [b]) => b - a)
+    const after = all.findIndex(([from]) => query.get('starting_after') === `mtrusg_${name}_${from}`) + 1
+    const page = all.slice(after, after + Number(query.get('limit') ?? 10))
+    const data = page.map(([from, aggregated_value]) => ({
+      id: `mtrusg_${name}_${from}`,
       object: 'billing.meter_event_summary',
-      aggregated_value: found.reduce((sum, { value }) => sum + value, 0),
-      start_time: start,
-      end_time: end,
+      aggregated_value,
+      start_time: from,
+      end_time: from + window,
       livemode: false,
       meter: name,
-    }
-    const data = found.length === 0 ? [] : [summary]
+    }))
+    const has_more = after + page.length < all.length
+    return { status: 200, body: { object: 'list', url: '/v1/billing/meters', has_more, data } }
+  }
+
+  /** Their ids are their names. */
+  #meters(): Answer {
+    const names = this.eventNames ?? new Set(['api_request', 'agent_execution', 'data_access'])
+    const data = [...names].map((event_name) => ({
+      id: event_name,
+      object: 'billing.meter',
+      event_name,
+      display_name: event_name,
+      status: 'active',
+      default_aggregation: { formula: 'sum' },
+      customer_mapping: { event_payload_key: 'stripe_customer_id', type: 'by_id' },
+      value_settings: { event_payload_key: 'value' },
+      event_time_window: null,
+      livemode: false,
+      created: 0,
+      updated: 0,
+      status_transitions: { deactivated_at: null },
+    }))
     return { status: 200, body: { object: 'list', url: '/v1/billing/meters', has_more: false, data } }
+  }
+
+  /** Within a day an event can be taken back, once. */
+  #adjustment(form: URLSearchParams): Answer {
+    const identifier = form.get('cancel[identifier]')
+    const place = this.taken.findIndex((event) => event.identifier === identifier)
+    const taken = this.taken[place]
+    if (taken === undefined || taken.name !== form.get('event_name') || form.get('type') !== 'cancel') {
+      return refusal(400, 'invalid_request_error', `No meter event with identifier ${identifier}`)
+    }
+    if (this.now() - taken.takenAt > DAY * SECOND) {
+      return refusal(400, 'invalid_request_error', 'The meter event was received more than 24 hours ago')
+    }
+    this.taken.splice(place, 1)
+    const cancel = { identifier }
+    const body = { object: 'billing.meter_event_adjustment', cancel, event_name: taken.name, livemode: false }
+    return { status: 200, body: { ...body, status: 'pending', type: 'cancel' } }
   }
 
   #usageRecord(item: string, form: URLSearchParams): Answer {
     if (form.get('action') !== 'increment') return refusal(400, 'invalid_request_error', 'Not an increment')
     const [value, timestamp] = [Number(form.get('quantity')), Number(form.get('timestamp'))]
-    this.taken.push({ name: item, customer: '', value, timestamp })
+    this.taken.push({ name: item, customer: '', value, timestamp, identifier: '', takenAt: this.now() })
     const id = `mbur_${this.taken.length}`
     const body = { id, object: 'usage_record', livemode: false, quantity: value, subscription_item: item, timestamp }
     return { status: 200, body }

@@ -21,7 +21,7 @@ pub mod outbox;
 pub mod postgres;
 pub mod sqlite;
 
-pub use outbox::{Backlog, Outbox, ReportQuery, Reported, Settlement};
+pub use outbox::{Backlog, Book, Division, Line, Outbox, ReportQuery, Settlement};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
