@@ -54,6 +54,8 @@ export class StripeMeters {
   sessions = 0
   /** What a session is good for. */
   callsOfASession = Infinity
+  /** Is told of everything that is taken. */
+  onTaken: () => void = () => {}
   /** Meters that exist; by default all do. */
   eventNames: Set<string> | undefined
   readonly legacy = new Map<string, LegacyItem[]>()
@@ -177,6 +179,7 @@ export class StripeMeters {
     this.#identifiers.add(event.identifier)
     const { event_name: name, customer, timestamp, identifier } = event
     this.taken.push({ name, customer, value: Number(event.value), timestamp, identifier, takenAt: this.now() })
+    this.onTaken()
   }
 
   #session(): Answer {
