@@ -7,11 +7,11 @@ import { sharedDatabase } from './support/postgres'
 import { type Program, start } from './support/processes'
 import { StripeMeters } from './support/stripeMeters'
 
-const EVENTS = 250
-const UNITS = 200
+const EVENTS = 500
+const UNITS = 100
 const CUSTOMERS = 20
 /** Without a divisor in common with the customers, so that everybody has usage in all of them. */
-const WINDOWS = 7
+const WINDOWS = 29
 const PROCESSES = ['one', 'two']
 const KILLS = 6
 const REQUESTS_BETWEEN_KILLS = 40
@@ -27,13 +27,18 @@ function expected(): Record<string, number> {
   return sums
 }
 
-/** Resolves after so many requests more. */
-function requests(faults: HttpFaults, count: number): Promise<void> {
+/** Resolves after so many requests more, or when all has arrived and no more are to come. */
+function requests(faults: HttpFaults, meters: StripeMeters, count: number): Promise<void> {
   const until = faults.requests + count
+  const all = EVENTS * UNITS * PROCESSES.length
   return new Promise((resolve) => {
-    faults.onRequest = () => {
-      if (faults.requests >= until) resolve()
+    const look = (): void => {
+      const arrived = meters.taken.reduce((sum, { value }) => sum + value, 0)
+      if (faults.requests >= until || arrived === all) resolve()
     }
+    faults.onRequest = look
+    meters.onTaken = look
+    look()
   })
 }
 
@@ -62,7 +67,7 @@ async function flow(place: BillingOptions): Promise<void> {
   const programs = new Map(PROCESSES.map((name) => [name, begin(name)]))
   for (const program of programs.values()) await program.next()
   for (let kill = 0; kill < KILLS; kill += 1) {
-    await requests(faults, REQUESTS_BETWEEN_KILLS)
+    await requests(faults, meters, REQUESTS_BETWEEN_KILLS)
     const name = PROCESSES[kill % PROCESSES.length] ?? ''
     programs.get(name)?.process.kill('SIGKILL')
     expect(await programs.get(name)?.ended).toMatchObject({ signal: 'SIGKILL' })

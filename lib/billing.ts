@@ -15,6 +15,7 @@ import { createMiddleware, type MiddlewareOptions } from './middleware.js'
 import type { BillingEvents } from './notices.js'
 import { checkFunction, checkOptions, checkString } from './options.js'
 import { StripeOutbox } from './stripeOutbox.js'
+import { stripeId } from './stripeRequests.js'
 import type { StripeServiceOptions } from './stripeService.js'
 import { createStripeWebhook, type StripeSource, type StripeWebhookOptions } from './stripeWebhook.js'
 import { type UsageExport, usageExport } from './usageExport.js'
@@ -151,11 +152,14 @@ export class Billing {
       webhookSecret,
       hasSecretKey: () => Boolean(given.secretKey || process.env['STRIPE_SECRET_KEY']),
       retrieveSubscription: (id) => this.stripe.retrieveSubscription(id),
+      retrieveEvent: (id) => this.stripe.raw('GET', `/v2/core/events/${stripeId('id', id)}`),
     }
     const source = (): Engine => this.#engine
     this.stripe = new BillingStripe(
       { actionLogger: options.actionLogger, clock: options.clock, ...stripeOptions },
       new StripeOutbox(source, () => this.#sender),
+      source,
+      exported,
     )
     this.#sender = exported ? usageSender(exported, given) : undefined
     this.#engine = new Engine({
@@ -282,7 +286,14 @@ export class Billing {
   }
 }
 
-const EVENTS: (keyof BillingEvents)[] = ['degraded', 'recovered', 'rejected', 'threshold', 'stripeEvent']
+const EVENTS: (keyof BillingEvents)[] = [
+  'degraded',
+  'recovered',
+  'rejected',
+  'threshold',
+  'stripeEvent',
+  'usageRejected',
+]
 
 function checkEvent(name: keyof BillingEvents, listener: unknown): void {
   if (!EVENTS.includes(name))

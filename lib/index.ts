@@ -90,6 +90,7 @@ export {
   type RoundingMode,
   type VolumePrice,
 } from './prices.js'
+export type { ReconcileOptions, Reconciliation, UsageDifference } from './reconciliation.js'
 export type { Refusal, RefusalCode } from './refusals.js'
 export type { RequestBilling, Settlement } from './requestBilling.js'
 export type { StripeCatalogMeter, StripeCatalogStep, StripeCatalogTier, SyncCatalogOptions } from './stripeCatalog.js'
@@ -105,6 +106,7 @@ export type { ChangeTierOptions, StripeServiceOptions } from './stripeService.js
 export type { StripeWebhookOptions } from './stripeWebhook.js'
 export { StripeOutbox, type UsageReportPage } from './stripeOutbox.js'
 export type { MeterExport, UsageExportOptions } from './usageExport.js'
+export type { UsageRejection } from './usageRejections.js'
 export type { UsageHandlerOptions } from './usageHandler.js'
 export type {
   Consumption,

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers'
 import type { NoticeOutput } from './binding.js'
 import type { BillingErrorCode } from './errors.js'
+import type { UsageRejection } from './usageRejections.js'
 import type { EventType } from './usageTracker.js'
 import type { StripeEvent } from './webhookSignatures.js'
 
@@ -32,6 +33,12 @@ export interface BillingEvents {
    * where the process dies meanwhile.
    */
   stripeEvent: [event: StripeEvent]
+  /**
+   * Stripe has found usage wrong after it took it, and told so by a webhook: `v1.billing.meter.error_report_triggered` or
+   * `v1.billing.meter.no_meter_found`. Told once for each report that the event names; it names a sample of them, and
+   * `billing.stripe.reconcile()` finds the others. Not told again where the process dies meanwhile: the report is `dead`.
+   */
+  usageRejected: [rejection: UsageRejection]
 }
 
 /** What was reached, and by whom. */
@@ -57,8 +64,9 @@ export class Notices {
   degraded = false
 
   /** What a listener throws is no failure of the webhook. */
-  stripeEvent(event: StripeEvent): void {
+  stripeEvent(event: StripeEvent, rejections: UsageRejection[]): void {
     setImmediate(() => this.emitter.emit('stripeEvent', event))
+    for (const rejection of rejections) setImmediate(() => this.emitter.emit('usageRejected', rejection))
   }
 
   readonly receive = (notice: unknown): void => {

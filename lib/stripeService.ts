@@ -376,6 +376,17 @@ export class StripeService {
     return this.#request('Send Stripe request', method, () => path, params, options)
   }
 
+  /** @internal */
+  protected async perform<T>(
+    action: string,
+    description: string,
+    operation: (stripe: NativeStripe, ticket: number) => void,
+    summary: (result: T) => string,
+  ): Promise<T> {
+    const complete = this.#actionLog.start('StripeService', action, description)
+    return this.#actionLog.report(complete, () => this.#call<T>(operation), summary, `Failed: ${action}`)
+  }
+
   async #request(
     action: string,
     method: string,

@@ -7,6 +7,7 @@ import { checkBoolean, checkFunction, checkNumber, checkOptions } from './option
 import { rawBody } from './rawBody.js'
 import { refusal } from './refusals.js'
 import type { StripeObject } from './stripeRequests.js'
+import { rejectUsage, tellsOfRejections, type UsageRejection } from './usageRejections.js'
 import { webhookSecrets } from './webhookSecrets.js'
 import { type StripeEvent, TOLERANCE_SECONDS } from './webhookSignatures.js'
 
@@ -18,7 +19,8 @@ export interface StripeWebhookOptions {
   toleranceSeconds?: number
   /**
    * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
-   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time.
+   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time, and thin events
+   * say nothing.
    */
   retrieve?: boolean
   /** Where failures of Weighbridge itself are reported: `console` by default. */
@@ -31,6 +33,8 @@ export interface StripeSource {
   webhookSecret: string | string[] | undefined
   hasSecretKey(): boolean
   retrieveSubscription(id: string): Promise<StripeObject>
+  /** An event of `/v2`, with its data. */
+  retrieveEvent(id: string): Promise<StripeObject>
 }
 
 interface Answer {
@@ -64,6 +68,8 @@ export function createStripeWebhook(
   const configured = options.secret ?? stripe.webhookSecret
   const known = configured === undefined ? undefined : webhookSecrets('webhookSecret', configured)
 
+  const asks = (): boolean => retrieve ?? stripe.hasSecretKey()
+
   const receive = async (req: BillingRequest): Promise<Answer> => {
     const payload = await rawBody(req)
     const signature = req.headers['stripe-signature']
@@ -73,24 +79,37 @@ export function createStripeWebhook(
       secrets: known ?? secretsOfEnvironment(),
       toleranceSeconds,
     }
-    const { claim, id, subscriptionId } = await engine.call<ReceivedOutput>((native, ticket) =>
+    const { claim, subscriptionId } = await engine.call<ReceivedOutput>((native, ticket) =>
       native.receiveStripeEvent(ticket, engine.now(), signed),
     )
     if (claim === 'taken') throw new BillingError('webhook_in_progress', 'this event is being worked on; send it again')
-    if (claim === 'granted' && (await work(payload, id, subscriptionId))) {
-      engine.notices.stripeEvent(JSON.parse(payload.toString('utf8')) as StripeEvent)
+    if (claim === 'granted') {
+      const event = JSON.parse(payload.toString('utf8')) as StripeEvent
+      const done = await work(payload, event, subscriptionId)
+      if (done !== undefined) engine.notices.stripeEvent(event, done)
     }
     return { status: 200, body: { received: true } }
   }
 
-  /** Tells whether nobody else was faster, as may happen where it takes longer than a minute. */
-  const work = async (payload: Buffer, id: string, subscriptionId: string | null): Promise<boolean> => {
+  /**
+   * Tells what was rejected by it; `undefined` where somebody else was faster, as may happen where it takes longer than a
+   * minute.
+   */
+  const work = async (
+    payload: Buffer,
+    { id, type }: StripeEvent,
+    subscriptionId: string | null,
+  ): Promise<UsageRejection[] | undefined> => {
     try {
       const at = engine.now()
       const subscription = subscriptionId === null ? undefined : await retrieved(subscriptionId)
-      return await engine.call<boolean>((native, ticket) =>
+      // Before the event is finished: where this fails, Stripe sends it again.
+      const rejections =
+        tellsOfRejections(type) && asks() ? await rejectUsage(engine, await stripe.retrieveEvent(id)) : []
+      const isFirst = await engine.call<boolean>((native, ticket) =>
         native.finishStripeEvent(ticket, engine.now(), payload, subscription, at),
       )
+      return isFirst ? rejections : undefined
     } catch (error) {
       // Else nobody could work on it for a minute. Where this fails too, that is what happens.
       await engine.call<void>((native, ticket) => native.releaseStripeEvent(ticket, id)).catch(() => {})
@@ -100,7 +119,7 @@ export function createStripeWebhook(
 
   /** `undefined` where Stripe does not know it: then there is only the event. */
   const retrieved = async (subscriptionId: string): Promise<string | undefined> => {
-    if (!(retrieve ?? stripe.hasSecretKey())) return undefined
+    if (!asks()) return undefined
     try {
       return JSON.stringify(await stripe.retrieveSubscription(subscriptionId))
     } catch (error) {

@@ -55,14 +55,17 @@ export function usageExport(exportUsage: boolean | UsageExportOptions | undefine
   if (via !== undefined) checkString('via', via)
   checkNumber('windowMs', windowMs)
   checkNumber('callsPerSecond', callsPerSecond)
-  const targets = meterTargets(meters ?? Object.fromEntries(EVENT_TYPES.map((type) => [type, {}])))
+  const targets = meterTargets(meters)
   return {
     rule: { meters: targets.map(({ eventType }) => eventType), ...(windowMs !== undefined && { windowMs }) },
     sender: { meters: targets, ...(via && { via }), ...(callsPerSecond !== undefined && { callsPerSecond }) },
   }
 }
 
-function meterTargets(meters: NonNullable<UsageExportOptions['meters']>): SenderInput['meters'] {
+/** With everything that was left out. By default all event types, under their own names. */
+export function meterTargets(
+  meters: NonNullable<UsageExportOptions['meters']> = Object.fromEntries(EVENT_TYPES.map((type) => [type, {}])),
+): SenderInput['meters'] {
   checkOptions('stripe.exportUsage.meters', meters, EVENT_TYPES)
   return Object.entries(meters).map(([eventType, meter]) => {
     if (meter === undefined) throw invalidArgument(`\`meters.${eventType}\` must be a string or an object`)

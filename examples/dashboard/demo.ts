@@ -1,4 +1,4 @@
-/** Shows what Weighbridge does, by doing it: `npm run demo -- [--serve] [--dir <path>]`. */
+/** Shows what Weighbridge does, by doing it: `npm run demo -- [--serve | --stripe] [--dir <path>]`. */
 import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -12,21 +12,27 @@ import { showTakeover, writeLegacyFiles } from './demo/legacy.js'
 import { checkTraffic, showRefusals, showStatuses } from './demo/results.js'
 import { ServerProcess } from './demo/serverProcess.js'
 import { bold, Checks, dim, heading, print, Progress } from './demo/terminal.js'
+import { showStripe } from './demo/stripe.js'
 import { burst, everydayTraffic } from './demo/traffic.js'
 import { showCustomerUsage } from './report.js'
 
-const USAGE = `npm run demo -- [--serve] [--dir <path>]
+const USAGE = `npm run demo -- [--serve | --stripe] [--dir <path>]
 
   --serve        leave the server up, and say how to call it
+  --stripe       Stripe's part instead, against offline servers
   --dir <path>   where the data are to lie: a new or empty directory; by default one for temporary files`
 
 const BURST = 3000
 
 async function main(): Promise<void> {
-  const { serve, dir } = options()
+  const { serve, stripe, dir } = options()
   const checks = new Checks()
   print(bold("Weighbridge: billing for an API, inside the API's own process"))
   print(dim(`Data in ${dir}`))
+  if (stripe) {
+    await showStripe(dir, checks)
+    return checks.conclude()
+  }
 
   heading('1. Taking over what the old code left in logs/usage')
   await writeLegacyFiles(dir)
@@ -66,16 +72,21 @@ async function main(): Promise<void> {
   else await server.stop()
 }
 
-function options(): { serve: boolean; dir: string } {
+function options(): { serve: boolean; stripe: boolean; dir: string } {
   try {
     const { values } = parseArgs({
-      options: { serve: { type: 'boolean', default: false }, dir: { type: 'string' }, help: { type: 'boolean' } },
+      options: {
+        serve: { type: 'boolean', default: false },
+        stripe: { type: 'boolean', default: false },
+        dir: { type: 'string' },
+        help: { type: 'boolean' },
+      },
     })
     if (values.help === true) {
       print(USAGE)
       process.exit(0)
     }
-    return { serve: values.serve === true, dir: freshDirectory(values.dir) }
+    return { serve: values.serve === true, stripe: values.stripe === true, dir: freshDirectory(values.dir) }
   } catch (error) {
     const [message] = (error as Error).message.split(/\. /)
     console.error(`${message}\n\n${USAGE}`)

@@ -30,6 +30,7 @@ pub mod price;
 pub mod proration;
 pub mod quota;
 pub mod rating;
+pub mod reconciliation;
 pub mod router;
 pub mod subscription;
 pub mod suggestion;

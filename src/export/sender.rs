@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
+use super::access::{StoreAccess, ask};
 use super::pulse::Pulse;
 use super::sink::{Attempt, UsageSink};
 use crate::domain::outbox::delivery::{Answer, LONGEST_FUTURE, Settled, Step, after_attempt, before_attempt};
@@ -32,17 +33,12 @@ const PAUSE_TO: Duration = Duration::from_secs(300);
 /// For settling a report after its call: until then nobody else claims it.
 const SETTLING: Duration = Duration::from_secs(5);
 /// What was sent is remembered a little longer than usage can be sent at all.
-const KEPT_MILLIS: i64 = 40 * 24 * 3_600_000;
+pub(super) const KEPT_MILLIS: i64 = 40 * 24 * 3_600_000;
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 const FORGET_AT_ONCE: usize = 1_000;
 /// How long closing waits for calls.
 const CLOSING: Duration = Duration::from_secs(5);
 const LONGEST_REASON: usize = 500;
-
-/// Something to do with the store, on a thread that may wait for it; told why where it cannot be had.
-pub type StoreJob = Box<dyn FnOnce(Result<&dyn Store>) + Send>;
-/// Who brings jobs to the store.
-pub type StoreAccess = Arc<dyn Fn(StoreJob) + Send + Sync>;
 
 pub struct SenderOptions {
     /// Unlike every other sender's.
@@ -340,12 +336,7 @@ impl Worker {
         T: Send + 'static,
         F: FnOnce(&dyn Store) -> Result<T> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        (self.store)(Box::new(move |store| {
-            // Nobody waits any more where this fails.
-            drop(answer.send(store.and_then(question)));
-        }));
-        async move { answered.await.unwrap_or_else(|_| Err(Error::new(Code::Internal, "the store gave no answer"))) }
+        ask(&self.store, question)
     }
 }
 

@@ -68,11 +68,7 @@ impl NativeSender {
     /// Begins to send what this engine's store has. It does not keep the engine alive.
     #[napi(catch_unwind)]
     pub fn start(&self, engine: &NativeEngine, now: f64) -> Result<()> {
-        let (holder, weak) = (engine.engine.holder().clone(), Arc::downgrade(&engine.engine));
-        let store: StoreAccess = Arc::new(move |job| match weak.upgrade() {
-            Some(engine) => engine.work_on_outbox(job),
-            None => job(Err(closed())),
-        });
+        let (holder, store) = (engine.engine.holder().clone(), store_access(engine));
         let sender = Sender::start(SenderOptions {
             holder,
             sink: Arc::clone(&self.sink),
@@ -112,6 +108,15 @@ impl NativeSender {
     }
 }
 
+/// It does not keep the engine alive.
+pub(super) fn store_access(engine: &NativeEngine) -> StoreAccess {
+    let weak = Arc::downgrade(&engine.engine);
+    Arc::new(move |job| match weak.upgrade() {
+        Some(engine) => engine.work_on_outbox(job),
+        None => job(Err(closed())),
+    })
+}
+
 fn rate(calls_per_second: f64) -> crate::Result<u32> {
     if calls_per_second.fract() == 0.0 && (1.0..=10_000.0).contains(&calls_per_second) {
         Ok(calls_per_second as u32)
@@ -146,7 +151,7 @@ fn sink(
     }
 }
 
-fn targets(meters: Vec<MeterTargetInput>) -> crate::Result<std::collections::BTreeMap<Meter, MeterTarget>> {
+pub(super) fn targets(meters: Vec<MeterTargetInput>) -> crate::Result<std::collections::BTreeMap<Meter, MeterTarget>> {
     let target = |meter: MeterTargetInput| {
         let MeterTargetInput { event_type, event_name, customer_key, value_key, .. } = meter;
         let target = MeterTarget { event_name, customer_key, value_key };

@@ -9,9 +9,12 @@ use napi_derive::napi;
 use serde_json::Value;
 
 use super::deliveries::{Deliver, Deliveries};
+use super::engine::NativeEngine;
 use super::error::Result;
-use crate::domain::Timestamp;
-use crate::stripe::{CallOptions, Catalog, ClientOptions, Failure, StripeError, StripeService};
+use super::sender::{MeterTargetInput, store_access, targets};
+use crate::domain::{CustomerId, Period, Timestamp};
+use crate::export::{Task, reconcile};
+use crate::stripe::{CallOptions, Catalog, ClientOptions, Failure, StripeError, StripeLedger, StripeService};
 use crate::{Code, Error};
 
 #[napi(object, object_to_js = false)]
@@ -72,6 +75,15 @@ impl From<StripeError> for StripeFailure {
             request_id: error.request_id,
         }
     }
+}
+
+#[napi(object, object_to_js = false)]
+pub struct ReconcileInput {
+    pub from: f64,
+    pub to: f64,
+    pub customer_id: Option<String>,
+    pub repair: bool,
+    pub meters: Vec<MeterTargetInput>,
 }
 
 #[napi]
@@ -175,6 +187,32 @@ impl NativeStripe {
         let catalog = Catalog::read(&catalog)?;
         self.service
             .spawn(move |service| async move { service.sync_catalog(&catalog, is_dry_run).await }, self.reply(ticket));
+        Ok(())
+    }
+
+    /// Answers with a [`Reconciliation`](crate::export::Reconciliation).
+    #[napi(catch_unwind)]
+    pub fn reconcile(&self, ticket: f64, now: f64, engine: &NativeEngine, input: ReconcileInput) -> Result<()> {
+        let targets = targets(input.meters)?;
+        let task = Task {
+            span: Period {
+                start: Timestamp::from_millis("from", input.from)?,
+                end: Timestamp::from_millis("to", input.to)?,
+            },
+            customer: input.customer_id.map(CustomerId::new).transpose()?,
+            meters: targets.keys().copied().collect(),
+            repair: input.repair,
+            now: Timestamp::from_millis("clock.now()", now)?,
+        };
+        let store = store_access(engine);
+        self.service.spawn(
+            move |service| async move {
+                let ledger = StripeLedger::open(&service, &targets).await?;
+                let reconciled = reconcile(&store, &ledger, &task).await?;
+                serde_json::to_string(&reconciled).map_err(|error| Error::new(Code::Internal, error.to_string()).into())
+            },
+            self.reply(ticket),
+        );
         Ok(())
     }
 

@@ -23,7 +23,7 @@ pub mod postgres;
 pub mod sqlite;
 mod versions;
 
-pub use outbox::{Backlog, Outbox, ReportQuery, Reported, Settlement};
+pub use outbox::{Backlog, Book, Division, Line, Outbox, ReportQuery, Settlement};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 

@@ -1,9 +1,12 @@
 //! The outbox, as processes that send share it. What is in it is written by the groups that count: see [`super::group`].
 
-use crate::Result;
+use std::str::FromStr;
+
 use crate::domain::outbox::State;
 use crate::domain::outbox::delivery::Settled;
+use crate::domain::reconciliation::Entry;
 use crate::domain::{CustomerId, HolderId, Meter, Period, Report, ReportId, Timestamp};
+use crate::{Code, Error, Result};
 
 /// What is reported to another service, and how far that is. Every call is a transaction of its own, and can be repeated
 /// where its answer was lost.
@@ -24,8 +27,15 @@ pub trait Outbox {
     /// Whether usage until an instant is still to be sent.
     fn has_unsent(&self, until: Timestamp) -> Result<bool>;
 
-    /// What is reported of the windows that begin in a span, by customer, meter and state.
-    fn reported(&self, customer: Option<&CustomerId>, span: Period) -> Result<Vec<Reported>>;
+    /// What all books say of a span of whole UTC hours, as they were at one instant.
+    fn books(&self, customer: Option<&CustomerId>, span: Period) -> Result<Vec<Line>>;
+
+    /// The reports of a customer's meter whose usage is told of in a span, by id.
+    fn entries(&self, customer: &CustomerId, meter: Meter, span: Period) -> Result<Vec<Entry>>;
+
+    /// Makes a part of a report, or all of it, another one. Answers whether the report was as it is said to be; the other
+    /// one is there then.
+    fn divide_report(&self, division: &Division) -> Result<bool>;
 
     /// The other side has told, after it took a report, that it could not use it. Answers whose report that is.
     fn reject_report(&self, id: &ReportId, reason: &str, now: Timestamp) -> Result<Option<Report>>;
@@ -84,12 +94,67 @@ pub struct Backlog {
     pub since: Timestamp,
 }
 
-/// What is reported of a customer's meter, in a state.
+/// What a book says of a customer's meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reported {
+pub struct Line {
+    pub book: Book,
     pub customer_id: CustomerId,
     pub meter: Meter,
-    pub state: State,
-    pub reports: u64,
+    /// Of reports.
+    pub state: Option<State>,
+    /// Of whom the other side is told, in [`Book::Told`].
+    pub stripe_customer_id: Option<String>,
     pub units: u64,
+}
+
+/// Where units are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Book {
+    Events,
+    Rollups,
+    /// Reports by the window of their usage.
+    Reported,
+    /// Reports by the instant that the other side is told.
+    Told,
+}
+
+impl Book {
+    pub const ALL: [Book; 4] = [Book::Events, Book::Rollups, Book::Reported, Book::Told];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Book::Events => "events",
+            Book::Rollups => "rollups",
+            Book::Reported => "reported",
+            Book::Told => "told",
+        }
+    }
+}
+
+impl FromStr for Book {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Book::ALL.into_iter().find(|book| book.as_str() == text);
+        found.ok_or_else(|| Error::new(Code::Internal, format!("{text:?} is no book")))
+    }
+}
+
+/// What becomes of a part of a report.
+#[derive(Debug, Clone)]
+pub struct Division {
+    pub customer_id: CustomerId,
+    pub id: ReportId,
+    /// As the report is now: else nothing is done.
+    pub state: State,
+    pub attempts: u32,
+    /// As many as the part has; the report keeps the others.
+    pub units: u64,
+    /// The id of the part, which was never sent under it.
+    pub part: ReportId,
+    /// What the part is from now on: to be sent, or sent.
+    pub becomes: State,
+    pub timestamp: Timestamp,
+    pub reason: Option<String>,
+    pub now: Timestamp,
 }

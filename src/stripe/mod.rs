@@ -12,6 +12,7 @@
 //! | `usage`       | what a sender of usage asks: meter events, streams, adjustments, summaries, usage records |
 //! | `service`     | what the Node.js class offers                                                              |
 //! | `sinks`       | where usage from the outbox is brought                                                    |
+//! | `ledger`      | what Stripe has counted of it                                                             |
 //! | `change_tier` | a subscription's way from one tier to another                                             |
 //! | `catalog`     | what Stripe's catalog must hold, and how what is there differs. Pure                      |
 //! | `sync_catalog` | brings Stripe's catalog in step                                                          |
@@ -26,6 +27,7 @@ mod catalog;
 mod change_tier;
 mod client;
 mod error;
+mod ledger;
 mod objects;
 mod requests;
 mod retry;
@@ -41,6 +43,7 @@ pub use call::{Call, CallOptions};
 pub use catalog::Catalog;
 pub use client::{ClientOptions, DEFAULT_BASE_URL, MAX_RESPONSE_BYTES, Response, StripeClient};
 pub use error::{Failure, Result, StripeError, StripeErrorKind};
+pub use ledger::StripeLedger;
 pub use objects::Meter;
 pub use service::StripeService;
 pub use sinks::{MeterEventStreamSink, MeterEventsSink, MeterTarget, MeterTargets, PriceTargets, UsageRecordsSink};

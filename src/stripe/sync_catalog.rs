@@ -150,7 +150,7 @@ impl StripeService {
         Ok(found)
     }
 
-    async fn active_meters(&self) -> Result<BTreeMap<String, FoundMeter>> {
+    pub(super) async fn active_meters(&self) -> Result<BTreeMap<String, FoundMeter>> {
         let mut meters = BTreeMap::new();
         let mut after: Option<String> = None;
         loop {

@@ -219,6 +219,8 @@ macro_rules! store_conformance {
                 what_is_rejected_afterwards_is_dead,
                 only_what_was_sent_is_forgotten,
                 stores_on_one_place_claim_each_report_once,
+                the_books_agree,
+                a_report_is_divided_once,
                 every_unit_is_in_exactly_one_report,
             }
             leases_model {

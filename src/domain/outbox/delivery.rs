@@ -14,7 +14,7 @@ const DAY: i64 = 24 * HOUR;
 /// An identifier is known to be taken once within 24 hours of its first attempt.
 const IDENTIFIER_WINDOW: i64 = 23 * HOUR;
 /// Usage is taken from the past 35 days.
-const LONGEST_PAST: i64 = 35 * DAY - HOUR;
+pub const LONGEST_PAST: i64 = 35 * DAY - HOUR;
 /// And from the next five minutes.
 pub const LONGEST_FUTURE: i64 = 4 * MINUTE;
 /// A value has at most 15 digits before the point. After it 12 are taken, of which whole units need none.

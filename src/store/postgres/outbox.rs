@@ -15,12 +15,13 @@ use super::error::Result;
 use super::{PostgresStore, read};
 use crate::domain::outbox::State;
 use crate::domain::outbox::delivery::LONGEST_FUTURE;
-use crate::domain::{CustomerId, ExportRule, HolderId, Period, Recipient, Report, ReportId, Timestamp};
+use crate::domain::reconciliation::Entry;
+use crate::domain::{CustomerId, ExportRule, HolderId, Meter, Period, Recipient, Report, ReportId, Timestamp};
 use crate::store::group::Deltas;
 use crate::store::migration::position::ReportPosition;
 use crate::store::migration::rows::MovedReport;
 use crate::store::outbox::Claim;
-use crate::store::{Backlog, Outbox, ReportQuery, Reported, Settlement};
+use crate::store::{Backlog, Division, Line, Outbox, ReportQuery, Settlement};
 
 /// The columns that [`report`] reads, in its order.
 macro_rules! report_columns {
@@ -54,6 +55,18 @@ fn report(row: &Row) -> Result<Report> {
 
 fn state(row: &Row, column: usize) -> Result<State> {
     Ok(State::from_str(row.try_get(column)?)?)
+}
+
+fn line(row: &Row) -> Result<Line> {
+    let of_state: Option<String> = row.try_get(3)?;
+    Ok(Line {
+        book: row.try_get::<_, String>(0)?.parse()?,
+        customer_id: CustomerId::from_stored(row.try_get(1)?),
+        meter: columns::meter(row, 2)?,
+        state: of_state.map(|state| state.parse()).transpose()?,
+        stripe_customer_id: row.try_get(4)?,
+        units: columns::count(row, 5)?,
+    })
 }
 
 /// Writes what is reported from now on.
@@ -302,25 +315,85 @@ impl Outbox for PostgresStore {
         self.at(read::ask(&self.database, select).map(|rows| !rows.is_empty()))
     }
 
-    fn reported(&self, customer: Option<&CustomerId>, span: Period) -> crate::Result<Vec<Reported>> {
+    fn books(&self, customer: Option<&CustomerId>, span: Period) -> crate::Result<Vec<Line>> {
+        // One statement sees one state of the database.
         let select = Statement::new(
-            "SELECT customer_id, meter, state, count(*), sum(units)::bigint FROM usage_reports
+            "SELECT 'events', customer_id, meter, NULL::text, NULL::text, sum(units)::bigint FROM events
+             WHERE timestamp >= $1 AND timestamp < $2 AND ($3 IS NULL OR customer_id = $3)
+             GROUP BY customer_id, meter
+             UNION ALL
+             SELECT 'rollups', customer_id, meter, NULL, NULL, sum(units)::bigint FROM hourly_rollups
+             WHERE hour >= $1 AND hour < $2 AND ($3 IS NULL OR customer_id = $3)
+             GROUP BY customer_id, meter
+             UNION ALL
+             SELECT 'reported', customer_id, meter, state, NULL, sum(units)::bigint FROM usage_reports
              WHERE window_start >= $1 AND window_start < $2 AND ($3 IS NULL OR customer_id = $3)
-             GROUP BY customer_id, meter, state ORDER BY customer_id, meter, state",
+             GROUP BY customer_id, meter, state
+             UNION ALL
+             SELECT 'told', customer_id, meter, state, stripe_customer_id, sum(units)::bigint FROM usage_reports
+             WHERE timestamp >= $1 AND timestamp < $2 AND ($3 IS NULL OR customer_id = $3)
+             GROUP BY customer_id, meter, state, stripe_customer_id",
         )
         .with(columns::instant(span.start), Type::TIMESTAMPTZ)
         .with(columns::instant(span.end), Type::TIMESTAMPTZ)
         .with(customer.map(|id| id.as_str().to_owned()), Type::TEXT);
-        let reported = |row: &Row| {
-            Ok(Reported {
-                customer_id: CustomerId::from_stored(row.try_get(0)?),
-                meter: columns::meter(row, 1)?,
-                state: state(row, 2)?,
-                reports: columns::count(row, 3)?,
-                units: columns::count(row, 4)?,
-            })
+        self.at(read::ask(&self.database, select).and_then(|rows| rows.iter().map(line).collect()))
+    }
+
+    fn entries(&self, customer: &CustomerId, meter: Meter, span: Period) -> crate::Result<Vec<Entry>> {
+        let select = Statement::new(concat!(
+            "SELECT ",
+            report_columns!(),
+            ", r.settled_at FROM usage_reports r
+             WHERE r.customer_id = $1 AND r.meter = $2 AND r.timestamp >= $3 AND r.timestamp < $4 ORDER BY r.id"
+        ))
+        .text(customer.as_str())
+        .text(meter.as_str())
+        .with(columns::instant(span.start), Type::TIMESTAMPTZ)
+        .with(columns::instant(span.end), Type::TIMESTAMPTZ);
+        let entry = |row: &Row| {
+            let settled_at: Option<DateTime<Utc>> = row.try_get(REPORT_COLUMNS)?;
+            let settled_at = settled_at.map(|at| Timestamp::from_stored(at.timestamp_millis()));
+            Ok(Entry { report: report(row)?, settled_at })
         };
-        self.at(read::ask(&self.database, select).and_then(|rows| rows.iter().map(reported).collect()))
+        self.at(read::ask(&self.database, select).and_then(|rows| rows.iter().map(entry).collect()))
+    }
+
+    fn divide_report(&self, division: &Division) -> crate::Result<bool> {
+        // Where it was done before, and the answer was lost, the part is there.
+        let divide = Statement::new(
+            "WITH whole AS (
+                 SELECT * FROM usage_reports
+                 WHERE customer_id = $1 AND id = $2 AND state = $3 AND attempts = $4 AND units >= $5
+                     AND NOT EXISTS (SELECT 1 FROM usage_reports WHERE customer_id = $1 AND id = $6)
+                 FOR UPDATE
+             ), rest AS (
+                 UPDATE usage_reports r SET units = r.units - $5 FROM whole
+                 WHERE r.customer_id = whole.customer_id AND r.id = whole.id AND whole.units > $5
+             ), nothing AS (
+                 DELETE FROM usage_reports r USING whole
+                 WHERE r.customer_id = whole.customer_id AND r.id = whole.id AND whole.units = $5
+             )
+             INSERT INTO usage_reports (customer_id, id, meter, window_start, stripe_customer_id, subscription_id, units,
+                                        timestamp, is_open, state, due_at, attempts, in_doubt, reason, settled_at)
+             SELECT customer_id, $6, meter, window_start, stripe_customer_id, subscription_id, $5, $7, false, $8, $9, 0,
+                 false, $10, $9
+             FROM whole",
+        )
+        .text(division.customer_id.as_str())
+        .text(division.id.as_str())
+        .text(division.state.as_str())
+        .with(attempts(division.attempts), Type::INT4)
+        .with(columns::bigint(division.units), Type::INT8)
+        .text(division.part.as_str())
+        .with(columns::instant(division.timestamp), Type::TIMESTAMPTZ)
+        .text(division.becomes.as_str())
+        .with(columns::instant(division.now), Type::TIMESTAMPTZ)
+        .with(division.reason.clone(), Type::TEXT);
+        let part = Statement::new("SELECT 1 FROM usage_reports WHERE customer_id = $1 AND id = $2")
+            .text(division.customer_id.as_str())
+            .text(division.part.as_str());
+        Ok(self.outbox(&[divide, part])?.pop().is_some_and(|found| !found.is_empty()))
     }
 
     fn reject_report(&self, id: &ReportId, reason: &str, now: Timestamp) -> crate::Result<Option<Report>> {

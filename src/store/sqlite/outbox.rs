@@ -10,12 +10,13 @@ use super::error::Result;
 use super::{SqliteStore, lock};
 use crate::domain::outbox::State;
 use crate::domain::outbox::delivery::LONGEST_FUTURE;
+use crate::domain::reconciliation::Entry;
 use crate::domain::{CustomerId, HolderId, Meter, Period, Recipient, Report, ReportId, Timestamp};
 use crate::store::group::Deltas;
 use crate::store::migration::position::ReportPosition;
 use crate::store::migration::rows::MovedReport;
 use crate::store::outbox::Claim;
-use crate::store::{Backlog, Outbox, ReportQuery, Reported, Settlement};
+use crate::store::{Backlog, Division, Line, Outbox, ReportQuery, Settlement};
 
 /// The columns that [`report`] reads, in its order.
 macro_rules! report_columns {
@@ -50,6 +51,18 @@ fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let text = row.get_ref(column)?.as_str()?;
     State::from_str(text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error)))
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let conversion = |error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error));
+    Ok(Line {
+        book: row.get_ref(0)?.as_str()?.parse().map_err(conversion)?,
+        customer_id: CustomerId::from_stored(row.get(1)?),
+        meter: columns::meter(row, 2)?,
+        state: row.get::<_, Option<String>>(3)?.map(|_| state(row, 3)).transpose()?,
+        stripe_customer_id: row.get(4)?,
+        units: row.get(5)?,
+    })
 }
 
 /// Adds to open reports, and opens others.
@@ -191,12 +204,26 @@ impl Outbox for SqliteStore {
         })
     }
 
-    fn reported(&self, customer: Option<&CustomerId>, span: Period) -> crate::Result<Vec<Reported>> {
+    fn books(&self, customer: Option<&CustomerId>, span: Period) -> crate::Result<Vec<Line>> {
         self.read(|connection| {
+            // One statement sees one state of the database.
             let mut statement = connection.prepare_cached(
-                "SELECT customer_id, meter, state, count(*), sum(units) FROM usage_reports
-                 WHERE window_start >= :from AND window_start < :to AND (:customer IS NULL OR customer_id = :customer)
-                 GROUP BY customer_id, meter, state ORDER BY customer_id, meter, state",
+                "SELECT 'events', customer_id, meter, NULL, NULL, sum(units) FROM events
+                 WHERE timestamp >= :from AND timestamp < :to AND (:customer IS NULL OR customer_id = :customer)
+                 GROUP BY customer_id, meter
+                 UNION ALL
+                 SELECT 'rollups', customer_id, meter, NULL, NULL, sum(units) FROM hourly_rollups
+                 WHERE hour >= :from AND hour < :to AND (:customer IS NULL OR customer_id = :customer)
+                 GROUP BY customer_id, meter
+                 UNION ALL
+                 SELECT 'reported', customer_id, meter, state, NULL, sum(units) FROM usage_reports
+                 WHERE window_start >= :from AND window_start < :to
+                     AND (:customer IS NULL OR customer_id = :customer)
+                 GROUP BY customer_id, meter, state
+                 UNION ALL
+                 SELECT 'told', customer_id, meter, state, stripe_customer_id, sum(units) FROM usage_reports
+                 WHERE timestamp >= :from AND timestamp < :to AND (:customer IS NULL OR customer_id = :customer)
+                 GROUP BY customer_id, meter, state, stripe_customer_id",
             )?;
             let rows = statement.query_map(
                 named_params! {
@@ -204,17 +231,65 @@ impl Outbox for SqliteStore {
                     ":to": span.end.as_millis(),
                     ":customer": customer.map(CustomerId::as_str),
                 },
-                |row| {
-                    Ok(Reported {
-                        customer_id: CustomerId::from_stored(row.get(0)?),
-                        meter: columns::meter(row, 1)?,
-                        state: state(row, 2)?,
-                        reports: row.get(3)?,
-                        units: row.get(4)?,
-                    })
-                },
+                line,
             )?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn entries(&self, customer: &CustomerId, meter: Meter, span: Period) -> crate::Result<Vec<Entry>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(concat!(
+                "SELECT ",
+                report_columns!(),
+                ", settled_at FROM usage_reports
+                 WHERE customer_id = ? AND meter = ? AND timestamp >= ? AND timestamp < ? ORDER BY id"
+            ))?;
+            let (from, to) = (span.start.as_millis(), span.end.as_millis());
+            let rows = statement.query_map(params![customer.as_str(), meter.as_str(), from, to], |row| {
+                let settled_at = row.get::<_, Option<i64>>(REPORT_COLUMNS)?.map(Timestamp::from_stored);
+                Ok(Entry { report: report(row)?, settled_at })
+            })?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    fn divide_report(&self, division: &Division) -> crate::Result<bool> {
+        let Division { customer_id, id, state, attempts, units, part, becomes, timestamp, reason, now } = division;
+        self.write(|connection| {
+            let mut statement = connection.prepare_cached(
+                "INSERT INTO usage_reports (customer_id, id, meter, window_start, stripe_customer_id, subscription_id,
+                                            units, timestamp, is_open, state, due_at, attempts, in_doubt, reason,
+                                            settled_at)
+                 SELECT customer_id, :part, meter, window_start, stripe_customer_id, subscription_id, :units, :timestamp,
+                     0, :becomes, :now, 0, 0, :reason, :now
+                 FROM usage_reports
+                 WHERE customer_id = :customer AND id = :id AND state = :state AND attempts = :attempts
+                     AND units >= :units",
+            )?;
+            let divided = statement.execute(named_params! {
+                ":part": part.as_str(),
+                ":units": units,
+                ":timestamp": timestamp.as_millis(),
+                ":becomes": becomes.as_str(),
+                ":now": now.as_millis(),
+                ":reason": reason,
+                ":customer": customer_id.as_str(),
+                ":id": id.as_str(),
+                ":state": state.as_str(),
+                ":attempts": attempts,
+            })?;
+            if divided == 0 {
+                return Ok(false);
+            }
+            let key = params![customer_id.as_str(), id.as_str(), units];
+            connection
+                .prepare_cached("DELETE FROM usage_reports WHERE customer_id = ?1 AND id = ?2 AND units = ?3")?
+                .execute(key)?;
+            connection
+                .prepare_cached("UPDATE usage_reports SET units = units - ?3 WHERE customer_id = ?1 AND id = ?2")?
+                .execute(key)?;
+            Ok(true)
         })
     }
 

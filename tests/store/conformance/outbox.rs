@@ -7,7 +7,7 @@ use weighbridge::domain::outbox::State;
 use weighbridge::domain::outbox::delivery::Answer;
 use weighbridge::domain::{Meter, ReportId, UsageEvent};
 use weighbridge::store::outbox::Claim;
-use weighbridge::store::{Backlog, Change, RecordStatus, ReportQuery, Store, Takeover, Verdict};
+use weighbridge::store::{Backlog, Book, Change, Division, RecordStatus, ReportQuery, Store, Takeover, Verdict};
 
 use super::Fixture;
 use crate::support::leases::*;
@@ -261,8 +261,12 @@ pub fn the_backlog_tells_how_much_is_where(place: &dyn Fixture) {
         [of(State::Pending, 3, minutes_later(1)), of(State::Sending, 2, now()), of(State::Dead, 1, now())]
     );
     let by_state = |customer: Option<&str>| -> Vec<(String, State, u64)> {
-        let rows = store.reported(customer.map(customer_id).as_ref(), all_time()).unwrap();
-        rows.into_iter().map(|row| (row.customer_id.to_string(), row.state, row.units)).collect()
+        let lines = store.books(customer.map(customer_id).as_ref(), all_time()).unwrap();
+        let reported = lines.into_iter().filter(|line| line.book == Book::Reported);
+        let mut rows: Vec<_> =
+            reported.map(|line| (line.customer_id.to_string(), line.state.unwrap(), line.units)).collect();
+        rows.sort();
+        rows
     };
     assert_eq!(
         by_state(None),
@@ -406,4 +410,78 @@ pub fn every_unit_is_in_exactly_one_report(place: &dyn Fixture) {
     assert_eq!(reported(&*store).iter().map(|(_, units)| units).sum::<u64>(), 240);
     assert_eq!((used(&*store, "ann"), used(&*store, "bob")), (120, 120));
     assert!(states(&*store).iter().all(|state| *state == State::Sent));
+}
+
+/// All books say the same of what was counted, and of others nothing.
+pub fn the_books_agree(place: &dyn Fixture) {
+    let store = place.open();
+    exporting(&*store, &["ann"]);
+    commit(&*store, &[record(event_of(3)), record(event_of(4)), record(event("bob"))]);
+    let lines = |customer: Option<&str>| {
+        let mut lines: Vec<_> = store.books(customer.map(customer_id).as_ref(), all_time()).unwrap();
+        lines.sort_by_key(|line| (line.book, line.customer_id.clone()));
+        lines.into_iter().map(|line| (line.book, line.customer_id.to_string(), line.units)).collect::<Vec<_>>()
+    };
+    let ann = |book| (book, "ann".to_owned(), 7);
+    let bob = |book| (book, "bob".to_owned(), 1);
+    assert_eq!(
+        lines(None),
+        [
+            ann(Book::Events),
+            bob(Book::Events),
+            ann(Book::Rollups),
+            bob(Book::Rollups),
+            ann(Book::Reported),
+            ann(Book::Told)
+        ]
+    );
+    assert_eq!(lines(Some("ann")), Book::ALL.map(ann));
+    assert_eq!(lines(Some("eve")), []);
+}
+
+/// What is divided stays as much as it was, and is told of where the part says so.
+pub fn a_report_is_divided_once(place: &dyn Fixture) {
+    let store = place.open();
+    exporting(&*store, &["ann"]);
+    commit(&*store, &[record(event_of(10))]);
+    let sending = claimed(&*store, &claim_by("one")).remove(0);
+    settle(&*store, "one", &sending, Answer::Accepted);
+    let part = ReportId::new(minutes_later(90), [7; 10]);
+    let timestamp = minutes_later(-600);
+    let division = Division {
+        customer_id: customer_id("ann"),
+        id: sending.id.clone(),
+        state: State::Sent,
+        attempts: sending.attempts,
+        units: 4,
+        part: part.clone(),
+        becomes: State::Pending,
+        timestamp,
+        reason: Some("a reason".to_owned()),
+        now: minutes_later(90),
+    };
+    let divide = |division: &Division| store.divide_report(division).unwrap();
+    for wrong in [
+        Division { state: State::Dead, ..division.clone() },
+        Division { attempts: 9, ..division.clone() },
+        Division { units: 11, ..division.clone() },
+        Division { id: ReportId::from_stored("nobody".to_owned()), ..division.clone() },
+    ] {
+        assert!(!divide(&wrong));
+    }
+    assert!(divide(&division));
+    let entries = store.entries(&customer_id("ann"), Meter::API_REQUEST, all_time()).unwrap();
+    let [rest, divided] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((rest.report.id.clone(), rest.report.units, rest.report.state), (sending.id.clone(), 6, State::Sent));
+    assert_eq!(rest.settled_at, Some(minutes_later(60)));
+    assert_eq!((divided.report.id.clone(), divided.report.units), (part, 4));
+    assert_eq!((divided.report.timestamp, divided.report.window_start), (timestamp, sending.window_start));
+    assert_eq!((divided.report.state, divided.report.first_attempt_at), (State::Pending, None));
+    // The whole of the rest: it is another report from now on.
+    let other = ReportId::new(minutes_later(91), [8; 10]);
+    assert!(divide(&Division { units: 6, part: other.clone(), becomes: State::Sent, ..division }));
+    let ids: Vec<_> = reports(&*store).into_iter().map(|report| report.id).collect();
+    assert_eq!(ids, [divided.report.id.clone(), other]);
+    assert_eq!(claimed(&*store, &claim_by("two")).len(), 0);
+    assert_eq!(claimed(&*store, &Claim { now: minutes_later(90), ..claim_by("two") })[0].units, 4);
 }
