@@ -8,7 +8,7 @@ import { UsageTracker } from './usageTracker.js'
 export type { ActionLogger } from './actionLog.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
 export { type BillingOptions } from './billing.js'
-export { type BillingStripe, type BillingStripeOptions } from './billingStripe.js'
+export { BillingStripe, type BillingStripeOptions } from './billingStripe.js'
 export { type PostgresOptions } from './engine.js'
 export type {
   ApiKey,
@@ -97,7 +97,7 @@ export type {
 } from './stripeRequests.js'
 export type { ChangeTierOptions, StripeServiceOptions } from './stripeService.js'
 export type { StripeWebhookOptions } from './stripeWebhook.js'
-export type { StripeOutbox, UsageReportPage } from './stripeOutbox.js'
+export { StripeOutbox, type UsageReportPage } from './stripeOutbox.js'
 export type { MeterExport, UsageExportOptions } from './usageExport.js'
 export type { UsageRejection } from './usageRejections.js'
 export type { UsageHandlerOptions } from './usageHandler.js'
