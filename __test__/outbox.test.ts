@@ -210,6 +210,29 @@ describe('usage records', () => {
     expect(meters.totals).toEqual({ 'si_usage ': 5 })
   })
 
+  test('an increment carries the id of its report as the key, in every attempt', async () => {
+    const item = { id: 'si_1', price: { id: 'price_1', recurring: { usage_type: 'metered', meter: null } } }
+    const subscription = { id: 'sub_1', object: 'subscription', customer: 'cus_1', items: { data: [item] } }
+    const path = '/v1/subscription_items/si_1/usage_records'
+    const recorder = await Recorder.start({
+      '/v1/subscriptions/sub_1': { body: subscription },
+      [path]: [
+        { status: 500, body: { error: { message: 'Something went wrong' } } },
+        { status: 429, body: { error: { message: 'Too many requests' } } },
+        { body: { object: 'usage_record' } },
+      ],
+    })
+    const billing = exporting(recorder, true, { stripe: { apiVersion: '2025-02-24.acacia' } })
+    await makeCustomers(billing, 1)
+    await billing.usage.recordEvent(usage(1, 5))
+    await billing.stripe.outbox.flush()
+    const [report] = (await billing.stripe.outbox.list()).data
+    const attempts = recorder.asked.filter((asked) => asked.path === path)
+    expect(attempts.map(({ headers }) => headers['idempotency-key'])).toEqual(Array(3).fill(report?.id))
+    expect(attempts.map(({ params }) => params['action'])).toEqual(Array(3).fill('increment'))
+    expect(report).toMatchObject({ state: 'sent', units: 5, attempts: 3 })
+  })
+
   test('prices with a meter, unclear items and missing subscriptions are refused with the reason', async () => {
     const meters = await StripeMeters.start()
     const reasons: Record<string, unknown> = {}
