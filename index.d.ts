@@ -198,6 +198,405 @@ export declare class ApiKeys {
    */
   revoke(id: string): Promise<ApiKey>
 }
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  /** The limit of the billing period, in units of the meter. */
+  limit: number | null
+  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
+  used: number
+  /** What of the limit is not used, never below 0. */
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+/**
+ * What went wrong, for a program. Codes never change their meaning.
+ *
+ * | code | what to do |
+ * |---|---|
+ * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
+ * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
+ * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
+ * | `amount_overflow` | a sum of money no longer fits 28 digits |
+ * | `unknown_tier` | no tier has this id |
+ * | `unknown_key` | no API key has this id |
+ * | `key_exists` | the imported secret is an API key already |
+ * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
+ * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
+ * | `closed` | `close()` was called |
+ * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
+ * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
+ * | `store_busy` | another process held the database's lock for five seconds: try again |
+ * | `store_full` | the disk is full: make room and try again |
+ * | `store_read_only` | the database or its directory cannot be written |
+ * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
+ * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
+ * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_rejected` | the database has refused what it was to hold, and would again; everything else was recorded |
+ * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
+ * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `store_in_use` | processes use the store that is to be moved: close them |
+ * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
+ * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
+ * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
+ * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
+ * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
+ * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
+ * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
+ * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
+ * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
+ * | `internal` | a bug in Weighbridge: please report it |
+ */
+export type BillingErrorCode =
+  | 'invalid_argument'
+  | 'invalid_catalog'
+  | 'metadata_too_large'
+  | 'amount_overflow'
+  | 'unknown_tier'
+  | 'unknown_key'
+  | 'key_exists'
+  | 'key_revoked'
+  | 'idempotency_conflict'
+  | 'closed'
+  | 'close_timeout'
+  | 'overloaded'
+  | 'store_busy'
+  | 'store_full'
+  | 'store_read_only'
+  | 'store_newer'
+  | 'store_foreign'
+  | 'store_corrupt'
+  | 'store_rejected'
+  | 'store_timeout'
+  | 'store_unavailable'
+  | 'store_in_use'
+  | 'store_not_empty'
+  | 'store_moving'
+  | 'store_moved'
+  | 'migration_mismatch'
+  | 'stripe_key_missing'
+  | 'stripe_price_not_metered'
+  | 'stripe_tier_not_found'
+  | 'stripe_catalog_conflict'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
+  | 'export_timeout'
+  | 'native_load_failed'
+  | 'internal'
+/**
+ * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
+ * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
+ */
+export declare class BillingError extends Error {
+  readonly name: string
+  /** Stable, for programs; the message is for people. */
+  readonly code: BillingErrorCode
+  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
+}
+/** A mistake in a catalog. */
+export interface CatalogMistake {
+  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
+  place: string
+  /** What is wrong there and what to do, for people. It names the place too. */
+  message: string
+}
+/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
+export declare class CatalogError extends BillingError {
+  readonly name: string
+  /** At least one. */
+  readonly mistakes: readonly CatalogMistake[]
+}
+/**
+ * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
+ *
+ * @see https://docs.stripe.com/api/errors
+ */
+export declare class StripeError extends Error {
+  readonly name: string
+  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
+  readonly type: string
+  /** Stripe's code, such as `resource_missing`. */
+  readonly code: string | undefined
+  /** The parameter that it is about. */
+  readonly param: string | undefined
+  readonly decline_code: string | undefined
+  /** The HTTP status; `undefined` where no answer came. */
+  readonly statusCode: number | undefined
+  /** For Stripe's support. */
+  readonly requestId: string | undefined
+}
+/** What is counted: the built-in meters, and those of the catalog that the store has. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access' | (string & {})
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
+  subscriptionId?: string
+  /** The meter that it counts on. */
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
+  endpoint?: string
+  /** For people, at most 2,048 bytes. */
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
+   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now; 0 where only the
+   * usage of a whole period tells.
+   */
+  cost?: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /**
+   * The first instant of the billing period, milliseconds since the epoch: of the calendar month in the configured time
+   * zone, or of the month that begins at the customer's `billingCycleAnchor`.
+   */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+  /** The same of the catalog's own meters; left out where it has none. */
+  meters?: Record<
+    string,
+    {
+      used: number
+      limit: number
+    }
+  >
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list or the catalog has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
+   * it again with its `id`.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
+   * ask again with the same one.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
+/** Where at Stripe the usage of one event type goes. */
+export interface MeterExport {
+  /** The `event_name` of Stripe's meter: by default the event type itself. */
+  eventName?: string
+  /** The meter's `customer_mapping.event_payload_key`: by default `stripe_customer_id`. */
+  customerKey?: string
+  /** The meter's `value_settings.event_payload_key`: by default `value`. */
+  valueKey?: string
+  /** For usage records: the price of the subscription's item, where it has several metered ones. */
+  priceId?: string
+}
+/** How usage is reported to Stripe. Everything has a default. */
+export interface UsageExportOptions {
+  /** The event types to report, each with its meter's `event_name` or more: by default all, under their own names. */
+  meters?: Partial<Record<EventType, string | MeterExport>>
+  /**
+   * `'meter_events'`: one by one, the default. `'meter_event_stream'`: a hundred in a call, for volume, in live mode only.
+   * `'usage_records'`: for prices without a meter, the default on API versions up to `2025-02-24.acacia`, and refused on
+   * later ones.
+   */
+  via?: 'meter_events' | 'meter_event_stream' | 'usage_records'
+  /**
+   * One report is made for each customer, event type and so many milliseconds: by default 60,000. Whole seconds that
+   * divide an hour.
+   */
+  windowMs?: number
+  /**
+   * How many calls this process begins in a second, at most: by default 20 with a test key and 200 with a live one. Stripe
+   * takes 25 and 1,000, of all processes together.
+   */
+  callsPerSecond?: number
+}
+/** What to compare with Stripe. */
+export interface ReconcileOptions {
+  /** `[from, to)`, in milliseconds since the epoch: whole UTC hours, beginning within the past 40 days. */
+  from: number
+  to: number
+  /** By default all. With one also those who have the same `stripeCustomerId`, as Stripe knows their sum alone. */
+  customerId?: string
+  /** Mends what differs, as far as that is possible: by default nothing is changed. */
+  repair?: boolean
+  /** The meters at Stripe: by default those of `stripe.exportUsage`. */
+  meters?: Partial<Record<EventType, string | MeterExport>>
+}
+/** What all books say of a span of time, in units. */
+export interface Reconciliation {
+  /** `[from, to)`, in milliseconds since the epoch. */
+  from: number
+  to: number
+  /** Whether there is no difference. After a repair it is asked again. */
+  agrees: boolean
+  /** The store's books. */
+  customers: {
+    customerId: string
+    eventType: EventType
+    events: number
+    /** The sum of the hourly sums. */
+    rollups: number
+    /** What is in reports, by their state: see {@link UsageReport}. */
+    reported: Record<string, number>
+  }[]
+  /** Stripe's. */
+  stripe: {
+    stripeCustomerId: string
+    eventType: EventType
+    customerIds: string[]
+    /** What was sent, by the timestamps that Stripe was told. */
+    sent: number
+    /** What Stripe's meter has counted: a decimal. */
+    counted: string
+  }[]
+  differences: UsageDifference[]
+}
+/** A difference, its cause, and what mends it. docs/stripe-usage.md has the table. */
+export interface UsageDifference {
+  cause:
+    | 'on_its_way'
+    | 'late'
+    | 'dead'
+    | 'uncertain'
+    | 'frozen'
+    | 'before_export'
+    | 'no_stripe_customer'
+    | 'not_exported'
+    | 'counters_differ'
+    | 'events_missing'
+    | 'missing_at_stripe'
+    | 'counted_at_stripe_only'
+  eventType: EventType
+  units: number
+  customerId: string | null
+  stripeCustomerId: string | null
+  /** When the hour, or the billing period of a counter, begins in which it lies: milliseconds since the epoch. */
+  at: number | null
+  /** What mends it; nothing where that takes time, or a decision. */
+  repairs: ('settle' | 'resend' | 'cancel' | 'carry_forward')[]
+  /** Whether that was done. */
+  repaired: boolean
+  /** Why it was not, or not wholly. */
+  reason: string | null
+}
 /** One page of reports. */
 export interface UsageReportPage {
   data: UsageReport[]
@@ -885,336 +1284,6 @@ export declare class StripeService {
     options?: StripeRequestOptions,
   ): Promise<any>
 }
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  /** The limit of the billing period, in units of the meter. */
-  limit: number | null
-  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
-  used: number
-  /** What of the limit is not used, never below 0. */
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
-}
-/**
- * What went wrong, for a program. Codes never change their meaning.
- *
- * | code | what to do |
- * |---|---|
- * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
- * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
- * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
- * | `amount_overflow` | a sum of money no longer fits 28 digits |
- * | `unknown_tier` | no tier has this id |
- * | `unknown_key` | no API key has this id |
- * | `key_exists` | the imported secret is an API key already |
- * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
- * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
- * | `closed` | `close()` was called |
- * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
- * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
- * | `store_busy` | another process held the database's lock for five seconds: try again |
- * | `store_full` | the disk is full: make room and try again |
- * | `store_read_only` | the database or its directory cannot be written |
- * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
- * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
- * | `store_corrupt` | the database file is damaged: restore a backup |
- * | `store_rejected` | the database has refused what it was to hold, and would again; everything else was recorded |
- * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
- * | `store_unavailable` | the store failed in another way: the message says how |
- * | `store_in_use` | processes use the store that is to be moved: close them |
- * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
- * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
- * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
- * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
- * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
- * | `stripe_price_not_metered` | the subscription's price takes no usage |
- * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
- * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
- * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
- * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
- * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
- * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
- * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
- * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
- * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
- * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
- * | `internal` | a bug in Weighbridge: please report it |
- */
-export type BillingErrorCode =
-  | 'invalid_argument'
-  | 'invalid_catalog'
-  | 'metadata_too_large'
-  | 'amount_overflow'
-  | 'unknown_tier'
-  | 'unknown_key'
-  | 'key_exists'
-  | 'key_revoked'
-  | 'idempotency_conflict'
-  | 'closed'
-  | 'close_timeout'
-  | 'overloaded'
-  | 'store_busy'
-  | 'store_full'
-  | 'store_read_only'
-  | 'store_newer'
-  | 'store_foreign'
-  | 'store_corrupt'
-  | 'store_rejected'
-  | 'store_timeout'
-  | 'store_unavailable'
-  | 'store_in_use'
-  | 'store_not_empty'
-  | 'store_moving'
-  | 'store_moved'
-  | 'migration_mismatch'
-  | 'stripe_key_missing'
-  | 'stripe_price_not_metered'
-  | 'stripe_tier_not_found'
-  | 'stripe_catalog_conflict'
-  | 'webhook_signature_invalid'
-  | 'webhook_payload_invalid'
-  | 'webhook_body_consumed'
-  | 'webhook_secret_missing'
-  | 'webhook_too_large'
-  | 'webhook_in_progress'
-  | 'export_timeout'
-  | 'native_load_failed'
-  | 'internal'
-/**
- * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
- * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
- */
-export declare class BillingError extends Error {
-  readonly name: string
-  /** Stable, for programs; the message is for people. */
-  readonly code: BillingErrorCode
-  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
-}
-/** A mistake in a catalog. */
-export interface CatalogMistake {
-  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
-  place: string
-  /** What is wrong there and what to do, for people. It names the place too. */
-  message: string
-}
-/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
-export declare class CatalogError extends BillingError {
-  readonly name: string
-  /** At least one. */
-  readonly mistakes: readonly CatalogMistake[]
-}
-/**
- * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
- *
- * @see https://docs.stripe.com/api/errors
- */
-export declare class StripeError extends Error {
-  readonly name: string
-  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
-  readonly type: string
-  /** Stripe's code, such as `resource_missing`. */
-  readonly code: string | undefined
-  /** The parameter that it is about. */
-  readonly param: string | undefined
-  readonly decline_code: string | undefined
-  /** The HTTP status; `undefined` where no answer came. */
-  readonly statusCode: number | undefined
-  /** For Stripe's support. */
-  readonly requestId: string | undefined
-}
-/** What is counted: the built-in meters, and those of the catalog that the store has. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access' | (string & {})
-/** Something that a customer used. */
-export interface UsageEvent {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  customerId: string
-  /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
-   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
-   */
-  id?: string
-  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
-  subscriptionId?: string
-  /** The meter that it counts on. */
-  eventType: EventType
-  /** How many units it took: a whole number from 1, which is the default. */
-  units?: number
-  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
-  endpoint?: string
-  /** For people, at most 2,048 bytes. */
-  agentType?: string
-  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
-  timestamp: number
-  /**
-   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
-   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now; 0 where only the
-   * usage of a whole period tells.
-   */
-  cost?: number | string
-  /** An object that JSON can hold, at most 16 KiB of it. */
-  metadata?: Record<string, any>
-}
-/** A customer's usage and limits in one period. */
-export interface CustomerUsage {
-  customerId: string
-  /**
-   * The first instant of the billing period, milliseconds since the epoch: of the calendar month in the configured time
-   * zone, or of the month that begins at the customer's `billingCycleAnchor`.
-   */
-  currentPeriodStart: number
-  /** The first instant of the next one: the period is half-open. */
-  currentPeriodEnd: number
-  usage: {
-    apiRequests: number
-    agentExecutions: number
-    dataAccessQueries: number
-    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
-    totalCost: number
-  }
-  /** `Infinity` where there is no limit. */
-  limits: {
-    apiRequests: number
-    agentExecutions: number
-  }
-  /** The same of the catalog's own meters; left out where it has none. */
-  meters?: Record<
-    string,
-    {
-      used: number
-      limit: number
-    }
-  >
-}
-/** What became of one event of a batch. */
-export type Recording =
-  | {
-      status: 'recorded' | 'duplicate'
-    }
-  | {
-      status: 'rejected'
-      code: BillingErrorCode
-      message: string
-    }
-/** What to consume: one unit of the meter by default. */
-export interface Consumption {
-  customerId: string
-  eventType: EventType
-  /** A whole number from 1, which is the default. All of them are admitted or none. */
-  units?: number
-  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
-  id?: string
-  /** Where the price list or the catalog has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
-  endpoint?: string
-  /** Instead of the price list's. */
-  cost?: number | string
-  agentType?: string
-  metadata?: Record<string, any>
-}
-/** The answer to a consumption. */
-export interface ConsumptionResult extends Quota {
-  /** Whether it was counted, now or before. */
-  allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
-}
-/** What to report. */
-export interface UsageQuery {
-  /** Everybody's usage without it. */
-  customerId?: string
-  /** Milliseconds since the epoch; events from this instant on. */
-  from: number
-  /** Events before this instant. */
-  to: number
-  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
-  window?: 'hour' | 'day' | 'month'
-  /** One row for each customer, event type or endpoint. */
-  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
-}
-/**
- * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
- * opens on first use; `billing.usage` works on that Billing's.
- */
-export declare class UsageTracker {
-  #private
-  /**
-   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
-   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
-   * it again with its `id`.
-   */
-  recordEvent(event: UsageEvent): Promise<void>
-  /**
-   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
-   * others alone.
-   *
-   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
-   */
-  recordEvents(events: UsageEvent[]): Promise<Recording[]>
-  /**
-   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
-   * without events reads as zero. `null` for a customer never seen.
-   */
-  getCustomerUsage(
-    customerId: string,
-    options?: {
-      at?: number
-    },
-  ): Promise<CustomerUsage | null>
-  /**
-   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
-   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
-   */
-  checkLimits(customerId: string, eventType: string): Promise<boolean>
-  /**
-   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
-   * is admitted exactly up to the limit. A refusal is an answer, not an error.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
-   * ask again with the same one.
-   */
-  consume(consumption: Consumption): Promise<ConsumptionResult>
-  /**
-   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
-   * usage are left out.
-   */
-  query(query: UsageQuery): Promise<UsageRow[]>
-}
-/** Where at Stripe the usage of one event type goes. */
-export interface MeterExport {
-  /** The `event_name` of Stripe's meter: by default the event type itself. */
-  eventName?: string
-  /** The meter's `customer_mapping.event_payload_key`: by default `stripe_customer_id`. */
-  customerKey?: string
-  /** The meter's `value_settings.event_payload_key`: by default `value`. */
-  valueKey?: string
-  /** For usage records: the price of the subscription's item, where it has several metered ones. */
-  priceId?: string
-}
-/** How usage is reported to Stripe. Everything has a default. */
-export interface UsageExportOptions {
-  /** The event types to report, each with its meter's `event_name` or more: by default all, under their own names. */
-  meters?: Partial<Record<EventType, string | MeterExport>>
-  /**
-   * `'meter_events'`: one by one, the default. `'meter_event_stream'`: a hundred in a call, for volume, in live mode only.
-   * `'usage_records'`: for prices without a meter, the default on API versions up to `2025-02-24.acacia`, and refused on
-   * later ones.
-   */
-  via?: 'meter_events' | 'meter_event_stream' | 'usage_records'
-  /**
-   * One report is made for each customer, event type and so many milliseconds: by default 60,000. Whole seconds that
-   * divide an hour.
-   */
-  windowMs?: number
-  /**
-   * How many calls this process begins in a second, at most: by default 20 with a test key and 200 with a live one. Stripe
-   * takes 25 and 1,000, of all processes together.
-   */
-  callsPerSecond?: number
-}
 /** How a {@link Billing} reaches Stripe, how it knows Stripe, and what it tells it. */
 export interface BillingStripeOptions extends StripeServiceOptions {
   /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
@@ -1228,8 +1297,23 @@ export interface BillingStripeOptions extends StripeServiceOptions {
 }
 /** Stripe, and the usage on its way there. */
 export declare class BillingStripe extends StripeService {
+  #private
   /** Usage on its way to Stripe. */
   readonly outbox: StripeOutbox
+  /**
+   * Compares events, the sums they were counted into, the outbox, and what Stripe's meters have counted. Every difference is
+   * told with its cause; with `repair`, mended as far as that is possible: docs/stripe-usage.md has the table.
+   *
+   * ```ts
+   * const hour = 3_600_000
+   * const to = Math.floor(Date.now() / hour) * hour
+   * const { agrees, differences } = await billing.stripe.reconcile({ from: to - 24 * hour, to })
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options, or where Stripe has no such meter; `stripe_key_missing`; a
+   * `store_*` code. StripeError.
+   */
+  reconcile(options: ReconcileOptions): Promise<Reconciliation>
 }
 /** What a billing period is counted in. */
 export type Interval = 'day' | 'week' | 'month' | 'year'
@@ -1511,6 +1595,14 @@ export declare class Customers {
    */
   list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
 }
+/** Usage that Stripe took and found wrong afterwards. */
+export interface UsageRejection {
+  /** It is `dead` now, and tells the customer: mend the cause, then `billing.stripe.outbox.retry(report.id)`. */
+  report: UsageReport
+  /** Why, in Stripe's word: such as `meter_event_customer_not_found`. */
+  code: string
+  message: string
+}
 /** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
 export interface StripeEvent {
   id: string
@@ -1596,6 +1688,12 @@ export interface BillingEvents {
    * where the process dies meanwhile.
    */
   stripeEvent: [event: StripeEvent]
+  /**
+   * Stripe has found usage wrong after it took it, and told so by a webhook: `v1.billing.meter.error_report_triggered` or
+   * `v1.billing.meter.no_meter_found`. Told once for each report that the event names; it names a sample of them, and
+   * `billing.stripe.reconcile()` finds the others. Not told again where the process dies meanwhile: the report is `dead`.
+   */
+  usageRejected: [rejection: UsageRejection]
 }
 /** What was reached, and by whom. */
 export interface ThresholdReached {
@@ -1896,7 +1994,8 @@ export interface StripeWebhookOptions {
   toleranceSeconds?: number
   /**
    * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
-   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time.
+   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time, and thin events
+   * say nothing.
    */
   retrieve?: boolean
   /** Where failures of Weighbridge itself are reported: `console` by default. */
@@ -2222,7 +2321,11 @@ export type CreditChange =
  * @see https://openmeter.io/docs/billing/entitlements/grant
  */
 export declare function creditBalance(question: CreditQuestion): CreditBalance
-/** Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. */
+/**
+ * Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. That one has no `flush()`
+ * and no `close()`: what it admits is in its journal, is recorded within a second or so, and where the process ends before
+ * that, by the next one that opens the directory. Who wants to wait makes a `Billing`.
+ */
 export declare function createBillingMiddleware(options?: MiddlewareOptions): BillingHandler
 /** The middleware over the default engine, ready for `app.use`. */
 export declare const billingMiddleware: BillingHandler

@@ -96,3 +96,50 @@ test('summaries tell what was taken in a span', async () => {
   const { data } = await billing.meters.listEventSummaries('api_requests', query)
   expect(data).toMatchObject([{ object: 'billing.meter_event_summary', aggregated_value: 14 }])
 })
+
+test('meters are listed, and what they counted by the hour, the newest first', async () => {
+  const meters = await StripeMeters.start({ now: () => now })
+  meters.eventNames = new Set(['api_requests'])
+  const { billing } = officialAt(meters.port)
+  await billing.meterEvents.create(meterEvent('1', { timestamp: seconds - 7_200 }))
+  await billing.meterEvents.create(meterEvent('2', { timestamp: seconds - 3_601 }))
+  await billing.meterEvents.create(meterEvent('3', { timestamp: seconds - 3_600 }))
+  const { data }: { data: Stripe.Billing.Meter[] } = await billing.meters.list()
+  expect(data.map(({ event_name, status }) => [event_name, status])).toEqual([['api_requests', 'active']])
+  const meter = data[0]?.id ?? ''
+  const span = {
+    customer: 'cus_1',
+    start_time: seconds - 7_200,
+    end_time: seconds,
+    value_grouping_window: 'hour' as const,
+  }
+  const summaries: Stripe.Billing.MeterEventSummary[] = []
+  // The package's own paging asks for one at a time.
+  for await (const summary of billing.meters.listEventSummaries(meter, { ...span, limit: 1 })) summaries.push(summary)
+  expect(
+    summaries.map(({ start_time, end_time, aggregated_value }) => [start_time, end_time, aggregated_value]),
+  ).toEqual([
+    [seconds - 3_600, seconds, 7],
+    [seconds - 7_200, seconds - 3_600, 14],
+  ])
+  const other = await billing.meters.listEventSummaries(meter, { ...span, customer: 'cus_2' })
+  expect(other.data).toEqual([])
+  const unaligned = await refusal(billing.meters.listEventSummaries(meter, { ...span, end_time: seconds + 1 }))
+  expect(unaligned.statusCode).toBe(400)
+})
+
+test('what was taken is taken back within a day, once', async () => {
+  let at = now
+  const meters = await StripeMeters.start({ now: () => at })
+  const { billing } = officialAt(meters.port)
+  await billing.meterEvents.create(meterEvent('1'))
+  await billing.meterEvents.create(meterEvent('2'))
+  const cancelling = (identifier: string) =>
+    billing.meterEventAdjustments.create({ event_name: 'api_requests', type: 'cancel', cancel: { identifier } })
+  const adjustment: Stripe.Billing.MeterEventAdjustment = await cancelling('1')
+  expect(adjustment).toMatchObject({ type: 'cancel', cancel: { identifier: '1' }, event_name: 'api_requests' })
+  expect(meters.totals).toEqual({ 'api_requests cus_1': 7 })
+  expect((await refusal(cancelling('1'))).statusCode).toBe(400)
+  at += DAY * 1_000 + 1
+  expect((await refusal(cancelling('2'))).message).toMatch('24 hours')
+})
