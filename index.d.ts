@@ -530,8 +530,9 @@ export interface UsageExportOptions {
 }
 /** What to compare with Stripe. */
 export interface ReconcileOptions {
-  /** `[from, to)`, in milliseconds since the epoch: whole UTC hours, beginning within the past 40 days. */
+  /** From this instant on, in milliseconds since the epoch: a whole UTC hour, within the past 40 days. */
   from: number
+  /** Before this one: a whole UTC hour. */
   to: number
   /** By default all. With one also those who have the same `stripeCustomerId`, as Stripe knows their sum alone. */
   customerId?: string
@@ -542,8 +543,9 @@ export interface ReconcileOptions {
 }
 /** What all books say of a span of time, in units. */
 export interface Reconciliation {
-  /** `[from, to)`, in milliseconds since the epoch. */
+  /** In milliseconds since the epoch, as it was asked. */
   from: number
+  /** The same, and not included. */
   to: number
   /** Whether there is no difference. After a repair it is asked again. */
   agrees: boolean
