@@ -194,7 +194,8 @@ fn own_books(ledgers: &Ledgers, task: &Task) -> (Vec<CustomerBooks>, Vec<Differe
     let mut differences = Vec::new();
     let mut customers = Vec::new();
     for ((customer_id, meter), (books, reported)) in books {
-        let is_covered = ledgers.catalog.export.as_ref().is_some_and(|rule| rule.covers(meter)) && task.meters.contains(&meter);
+        let is_covered =
+            ledgers.catalog.export.as_ref().is_some_and(|rule| rule.covers(meter)) && task.meters.contains(&meter);
         let is_known = ledgers.customers.get(&customer_id).is_some_and(|known| known.stripe_customer_id.is_some());
         let reporting = match (is_covered, is_known) {
             (false, _) => Reporting::NotTheMeter,
