@@ -17,6 +17,7 @@ test('a customer comes into being with the first event, key or upsert', async ()
       stripeCustomerId: null,
       subscriptionStatus: null,
       billingCycleAnchor: null,
+      spendCap: null,
       suspended: false,
       createdAt: now,
     })
@@ -40,6 +41,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     tier: 'starter',
     subscriptionId: 'sub_1',
     stripeCustomerId: 'cus_1',
+    spendCap: '100.000000000001',
     suspended: true,
   }
   const told = { subscriptionStatus: null, billingCycleAnchor: null }
@@ -53,13 +55,16 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     subscriptionId: null,
     createdAt: now,
   })
-  expect(await customers.upsert({ id: 'customer-1', tier: null, stripeCustomerId: null, suspended: false })).toEqual({
+  expect(
+    await customers.upsert({ id: 'customer-1', tier: null, stripeCustomerId: null, spendCap: null, suspended: false }),
+  ).toEqual({
     id: 'customer-1',
     tier: null,
     subscriptionId: null,
     stripeCustomerId: null,
     subscriptionStatus: null,
     billingCycleAnchor: null,
+    spendCap: null,
     suspended: false,
     createdAt: now,
   })

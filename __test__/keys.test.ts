@@ -44,6 +44,7 @@ describe('a new key', () => {
       stripeCustomerId: null,
       subscriptionStatus: null,
       billingCycleAnchor: null,
+      spendCap: null,
       suspended: false,
       createdAt: now,
     })

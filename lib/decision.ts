@@ -10,6 +10,8 @@ export type DecisionTuple = [
   periodEnd: number,
   requiredTier: string | undefined,
   hold: number | undefined,
+  /** Of a refusal for its cost: the spend cap, what is spent of it, and the cost; decimals. */
+  spending: [cap: string, spent: string, cost: string] | undefined,
 ]
 
 export type DecisionCode =
@@ -21,6 +23,7 @@ export type DecisionCode =
   | 'customer_suspended'
   | 'tier_required'
   | 'usage_limit_exceeded'
+  | 'spend_cap_exceeded'
   | 'unpriced_endpoint'
   | 'idempotency_conflict'
 

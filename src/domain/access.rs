@@ -1,7 +1,7 @@
 //! Whether a request may go on: key, customer, tier, quota, in this order.
 
 use super::api_key::KeyState;
-use super::{ApiKey, Customer, Standing, TierTable, Timestamp};
+use super::{ApiKey, Customer, Money, Spending, Standing, TierTable, Timestamp};
 
 /// Why a request or an event was turned away. A value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Refusal {
     TierTooLow { required: String },
     /// The units do not fit the limit of this period.
     LimitExceeded(Standing),
+    /// What it costs does not fit what the customer may spend in this period.
+    SpendCapExceeded { spending: Spending, cost: Money },
     /// The route has no price, and such routes are refused.
     Unpriced,
     /// The idempotency key was used before for something else.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Period, SubscriptionStatus, TimeZone, Timestamp, billing_period};
+use super::{Money, Period, SubscriptionStatus, TimeZone, Timestamp, billing_period};
 use crate::{Error, Result};
 
 /// The longest id of a customer, event, tier or subscription, in bytes of UTF-8.
@@ -61,6 +61,8 @@ pub struct Customer {
     pub subscription_status: Option<SubscriptionStatus>,
     /// An instant at which one of the subscription's periods begins.
     pub billing_cycle_anchor: Option<Timestamp>,
+    /// The most that what is admitted may cost in a billing period, on all meters together.
+    pub spend_cap: Option<Money>,
     /// Whether somebody has suspended him; see [`Customer::is_suspended`].
     pub suspended: bool,
     pub created_at: Timestamp,
@@ -75,6 +77,7 @@ impl Customer {
             stripe_customer_id: None,
             subscription_status: None,
             billing_cycle_anchor: None,
+            spend_cap: None,
             suspended: false,
             created_at,
         }
@@ -125,6 +128,7 @@ pub struct CustomerPatch {
     pub subscription_id: Patch<String>,
     pub stripe_customer_id: Patch<String>,
     pub billing_cycle_anchor: Patch<Timestamp>,
+    pub spend_cap: Patch<Money>,
     pub suspended: Option<bool>,
 }
 
@@ -159,6 +163,7 @@ impl CustomerPatch {
         self.tier_id.apply(&mut customer.tier_id);
         self.subscription_id.apply(&mut customer.subscription_id);
         self.stripe_customer_id.apply(&mut customer.stripe_customer_id);
+        self.spend_cap.apply(&mut customer.spend_cap);
         if let Some(suspended) = self.suspended {
             customer.suspended = suspended;
         }

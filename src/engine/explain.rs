@@ -8,8 +8,8 @@ use super::{Engine, Reply};
 use crate::Result;
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Standing, Timestamp, Units,
-    api_key, decide_access,
+    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Spending, Standing, Timestamp,
+    Units, api_key, decide_access,
 };
 use crate::store::{Catalog, Lease, Store};
 
@@ -43,6 +43,8 @@ pub struct Explanation {
     pub customer: Option<Customer>,
     pub price: Option<PriceFound>,
     pub quota: Option<Quota>,
+    /// Where the customer has a spend cap.
+    pub spending: Option<Spending>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,6 +93,7 @@ impl Gate {
             customer: None,
             price: None,
             quota: None,
+            spending: None,
         };
         let customer = match &question.asker {
             Asker::Key(key) if api_key::is_malformed(key) => {
@@ -123,6 +126,12 @@ impl Gate {
         // What others have leased and do not use comes back within a moment, so it does not count here.
         let standing = quota.with_holds();
         let full = (!standing.admits(question.units)).then_some(Refusal::LimitExceeded(standing));
+        if let Some(cap) = customer.spend_cap {
+            explanation.spending = Some(Spending { cap, spent: usage::spent(store, &customer.id, quota.period)? });
+        }
+        let cost = explanation.price.as_ref().map_or(Money::ZERO, |price| price.cost);
+        let spent = explanation.spending.filter(|spending| !spending.admits(cost));
+        let full = full.or(spent.map(|spending| Refusal::SpendCapExceeded { spending, cost }));
         explanation.refusal = match (access, price) {
             (Some(refusal), _) => Some(refusal),
             (None, Some(_)) => full,

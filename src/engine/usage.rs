@@ -45,9 +45,17 @@ pub fn of_customer(
         let used = counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units);
         MeterUsage { meter, standing: Standing { limit: catalog.tiers.limit(Some(&customer), meter), used } }
     });
-    let sum = |sum: Money, counter: &Counter| sum.checked_add(counter.cost);
-    let total_cost = counters.iter().try_fold(Money::ZERO, sum)?;
+    let total_cost = total(&counters)?;
     Ok(Some(CustomerUsage { customer, period, meters: meters.to_vec(), total_cost }))
+}
+
+/// What all that is counted in a billing period costs, on every meter.
+pub fn spent(store: &dyn Store, id: &CustomerId, period: Period) -> Result<Money> {
+    total(&store.counters(id, period.start)?)
+}
+
+fn total(counters: &[Counter]) -> Result<Money> {
+    counters.iter().try_fold(Money::ZERO, |sum, counter| sum.checked_add(counter.cost))
 }
 
 /// How many units of a meter a customer has used in a period.

@@ -6,6 +6,7 @@ mod lifecycle;
 mod migration;
 mod replay;
 mod reports;
+mod spend_cap;
 #[path = "../support/mod.rs"]
 mod support;
 mod takeover;

@@ -15,7 +15,7 @@ use crate::{Code, Error};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor"
+         c.billing_cycle_anchor, trim_scale(c.spend_cap)::text"
     };
 }
 
@@ -41,6 +41,7 @@ pub fn customer(row: &Row, first: usize) -> Result<Customer> {
         created_at: timestamp(row, first + 5)?,
         subscription_status: row.try_get::<_, Option<&str>>(first + 6)?.map(str::parse).transpose()?,
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
+        spend_cap: row.try_get::<_, Option<&str>>(first + 8)?.map(Money::from_stored).transpose()?,
     })
 }
 

@@ -175,11 +175,15 @@ struct LeaseColumns {
 pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
         "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                subscription_status, billing_cycle_anchor)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+                                subscription_status, billing_cycle_anchor, spend_cap)
+         SELECT w.id, w.tier_id, w.subscription_id, w.stripe_customer_id, w.suspended, w.created_at, w.status, w.anchor,
+             w.spend_cap::numeric
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             AS w(id, tier_id, subscription_id, stripe_customer_id, suspended, created_at, status, anchor, spend_cap)
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
              stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
-             subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor",
+             subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor,
+             spend_cap = excluded.spend_cap",
         customers,
     )
 }
@@ -187,7 +191,7 @@ pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> 
 fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut statuses, mut anchors) = (Vec::new(), Vec::new());
+    let (mut statuses, mut anchors, mut caps) = (Vec::new(), Vec::new(), Vec::new());
     for customer in customers {
         ids.push(customer.id.as_str().to_owned());
         tiers.push(customer.tier_id.clone());
@@ -197,6 +201,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
         created.push(columns::instant(customer.created_at));
         statuses.push(customer.subscription_status.map(SubscriptionStatus::as_str));
         anchors.push(customer.billing_cycle_anchor.map(columns::instant));
+        caps.push(customer.spend_cap.map(|cap| cap.to_string()));
     }
     (!ids.is_empty()).then(|| {
         Statement::new(sql)
@@ -208,6 +213,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
             .with(created, Type::TIMESTAMPTZ_ARRAY)
             .with(statuses, Type::TEXT_ARRAY)
             .with(anchors, Type::TIMESTAMPTZ_ARRAY)
+            .with(caps, Type::TEXT_ARRAY)
     })
 }
 
