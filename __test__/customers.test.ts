@@ -18,6 +18,7 @@ test('a customer comes into being with the first event, key or upsert', async ()
       subscriptionStatus: null,
       billingCycleAnchor: null,
       catalogVersion: null,
+      spendCap: null,
       suspended: false,
       createdAt: now,
     })
@@ -41,6 +42,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     tier: 'starter',
     subscriptionId: 'sub_1',
     stripeCustomerId: 'cus_1',
+    spendCap: '100.000000000001',
     suspended: true,
   }
   const told = { subscriptionStatus: null, billingCycleAnchor: null, catalogVersion: null }
@@ -54,7 +56,9 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     subscriptionId: null,
     createdAt: now,
   })
-  expect(await customers.upsert({ id: 'customer-1', tier: null, stripeCustomerId: null, suspended: false })).toEqual({
+  expect(
+    await customers.upsert({ id: 'customer-1', tier: null, stripeCustomerId: null, spendCap: null, suspended: false }),
+  ).toEqual({
     id: 'customer-1',
     tier: null,
     subscriptionId: null,
@@ -62,6 +66,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     subscriptionStatus: null,
     billingCycleAnchor: null,
     catalogVersion: null,
+    spendCap: null,
     suspended: false,
     createdAt: now,
   })

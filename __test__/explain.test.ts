@@ -41,6 +41,7 @@ describe('explain() by key', () => {
         leasedHere: 0,
         leasedElsewhere: 0,
       },
+      spending: null,
     })
   })
 
@@ -55,6 +56,7 @@ describe('explain() by key', () => {
       customer: null,
       price: null,
       quota: null,
+      spending: null,
     }
     const mistyped = key.slice(0, -1) + (key.endsWith('0') ? '1' : '0')
     expect(await billing.explain({ key: mistyped, ...request })).toEqual({

@@ -45,6 +45,7 @@ describe('a new key', () => {
       subscriptionStatus: null,
       billingCycleAnchor: null,
       catalogVersion: null,
+      spendCap: null,
       suspended: false,
       createdAt: now,
     })

@@ -28,6 +28,12 @@ export interface CustomerUpdate {
    * the new periods.
    */
   billingCycleAnchor?: number | null
+  /**
+   * The most that what is admitted may cost in a billing period, on all meters together: a decimal in the currency's major
+   * unit, such as `'100.00'`. What would pass it is refused: requests are answered 402. What has happened (`recordEvent`, a
+   * settlement) counts past it. `null`, the default: no cap.
+   */
+  spendCap?: number | string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
 }
@@ -40,7 +46,7 @@ export interface CustomerPage {
 }
 
 const MAX_PAGE = 1000
-const FIELDS = ['id', 'tier', 'catalogVersion', 'subscriptionId', 'stripeCustomerId', 'billingCycleAnchor', 'suspended']
+const FIELDS = ['id', 'tier', 'catalogVersion', 'subscriptionId', 'stripeCustomerId', 'billingCycleAnchor', 'spendCap', 'suspended']
 
 /** The customers. One comes into being with the first key, event or `upsert`. */
 export class Customers {

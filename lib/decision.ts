@@ -11,6 +11,8 @@ export type DecisionTuple = [
   /** The tier, or the features that the customer lacks. */
   required: string | string[] | undefined,
   hold: number | undefined,
+  /** Of a refusal for its cost: the spend cap, what is spent of it, and the cost; decimals. */
+  spending: [cap: string, spent: string, cost: string] | undefined,
 ]
 
 export type DecisionCode =
@@ -23,6 +25,7 @@ export type DecisionCode =
   | 'tier_required'
   | 'feature_required'
   | 'usage_limit_exceeded'
+  | 'spend_cap_exceeded'
   | 'unpriced_endpoint'
   | 'idempotency_conflict'
 

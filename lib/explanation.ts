@@ -72,6 +72,8 @@ export interface Explanation {
     /** Units that are set aside for others; what they do not use comes back when it is asked for. */
     leasedElsewhere: number
   } | null
+  /** What the customer may spend in that period and has spent, decimals; `null` without a spend cap. */
+  spending: { cap: string; spent: string } | null
 }
 
 const QUESTION = ['key', 'customerId', 'method', 'path', 'units', 'dimensions']
@@ -87,7 +89,7 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
   const output = await engine.call<ExplanationOutput>((native, ticket) =>
     native.explain(ticket, engine.now(), { ...question, path }),
   )
-  const { key, customer, price, quota, requiredTier, catalogVersion, features, requiredFeatures } = output
+  const { key, customer, price, quota, spending, requiredTier, catalogVersion, features, requiredFeatures } = output
   const code = output.code as Explanation['code']
   const allowed = code === 'recorded' || code === 'unpriced'
   return {
@@ -111,11 +113,12 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
       entitlements: { catalogVersion, features, required: requiredFeatures },
     }),
     quota: quota ?? null,
+    spending: spending ?? null,
   }
 }
 
 function reason(output: ExplanationOutput, question: Question): string {
-  const { code, isMalformed, key, price, quota, requiredTier, requiredFeatures, features } = output
+  const { code, isMalformed, key, price, quota, spending, requiredTier, requiredFeatures, features } = output
   const { method, path, units = 1 } = question
   switch (code as DecisionTuple[0]) {
     case 'invalid_key':
@@ -133,6 +136,8 @@ function reason(output: ExplanationOutput, question: Question): string {
       return `${method} ${path} has no price.`
     case 'usage_limit_exceeded':
       return `${units} more would pass the limit: ${quota?.used} of ${quota?.limit} are used${quota?.heldHere ? `, ${quota.heldHere} are held` : ''}.`
+    case 'spend_cap_exceeded':
+      return `It costs ${price?.cost}, which would pass the spend cap: ${spending?.spent} of ${spending?.cap} are spent.`
     default:
       return `${costs(price)}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
   }

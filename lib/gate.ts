@@ -63,6 +63,6 @@ export class Gate {
   #recorded([customerId, subscriptionId, tier]: Known): DecisionTuple {
     const { 1: limit, 2: used, 3: start, 4: end } = this.#figures
     const known = Number.isNaN(limit) ? undefined : limit
-    return ['recorded', customerId, subscriptionId, tier, known, used, start, end, undefined, undefined]
+    return ['recorded', customerId, subscriptionId, tier, known, used, start, end, undefined, undefined, undefined]
   }
 }

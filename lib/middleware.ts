@@ -417,7 +417,19 @@ function areDimensions(dimensions: unknown): boolean {
 
 type Decided = (error: BillingError | undefined, decision: DecisionTuple) => void
 
-const NOTHING: DecisionTuple = ['unpriced', undefined, undefined, undefined, undefined, 0, 0, 0, undefined, undefined]
+const NOTHING: DecisionTuple = [
+  'unpriced',
+  undefined,
+  undefined,
+  undefined,
+  undefined,
+  0,
+  0,
+  0,
+  undefined,
+  undefined,
+  undefined,
+]
 const UNRECORDED = ['unrecorded', ...NOTHING.slice(1)] as unknown as DecisionTuple
 
 function isEventId(id: string | string[]): id is string {

@@ -2,7 +2,8 @@ import type { DecisionTuple } from './decision.js'
 
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `spend_cap_exceeded`: 402. `usage_limit_exceeded`:
+ * 429. `invalid_idempotency_key`: 400.
  * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
  */
 export type RefusalCode =
@@ -12,6 +13,7 @@ export type RefusalCode =
   | 'tier_required'
   | 'feature_required'
   | 'usage_limit_exceeded'
+  | 'spend_cap_exceeded'
   | 'unpriced_endpoint'
   | 'invalid_idempotency_key'
   | 'idempotency_conflict'
@@ -22,7 +24,10 @@ export interface Refusal {
   code: RefusalCode
   /** The HTTP status. */
   status: number
-  /** The JSON body: `error`, and where there is more to say `message`, `requiredTier` and `requiredFeatures`. */
+  /**
+   * The JSON body: `error`, and where there is more to say `message`, `requiredTier`, `requiredFeatures`, or `spendCap`, `spent`,
+   * `cost` and `resetAt`.
+   */
   body: Record<string, unknown>
 }
 
@@ -30,7 +35,7 @@ const IETF_PROBLEMS = 'https://iana.org/assignments/http-problem-types#'
 
 /**
  * The answers, all of them: change one here. Status and body of 401, 429 and 500 are the seed's, to the letter.
- * 401: the key. 403: the tier, or the customer. 422: the idempotency key, as its IETF draft says. 429: time mends it.
+ * 401: the key. 402: money mends it. 403: the tier, or the customer. 422: the idempotency key, as its IETF draft says. 429: time mends it.
  */
 export function refusal(code: RefusalCode, decision?: DecisionTuple): Refusal {
   switch (code) {
@@ -65,6 +70,12 @@ export function refusal(code: RefusalCode, decision?: DecisionTuple): Refusal {
     case 'usage_limit_exceeded': {
       const message = 'Upgrade your subscription for higher limits'
       return { code, status: 429, body: { error: 'Usage limit exceeded', message } }
+    }
+    case 'spend_cap_exceeded': {
+      const message = 'Raise the spend cap, or wait until the billing period ends'
+      const [spendCap, spent, cost] = decision?.[10] ?? []
+      const resetAt = decision === undefined ? undefined : new Date(decision[7]).toISOString()
+      return { code, status: 402, body: { error: 'Spend cap exceeded', message, spendCap, spent, cost, resetAt } }
     }
     case 'internal':
       return { code, status: 500, body: { error: 'Billing processing failed' } }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::api_key::KeyState;
-use super::{ApiKey, Customer, Plans, Requirements, Standing, Timestamp};
+use super::{ApiKey, Customer, Money, Plans, Requirements, Spending, Standing, Timestamp};
 
 /// Why a request or an event was turned away. A value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Refusal {
     FeaturesMissing { features: BTreeSet<String> },
     /// The units do not fit the limit of this period.
     LimitExceeded(Standing),
+    /// What it costs does not fit what the customer may spend in this period.
+    SpendCapExceeded { spending: Spending, cost: Money },
     /// The route has no price, and such routes are refused.
     Unpriced,
     /// The idempotency key was used before for something else.

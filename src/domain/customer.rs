@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Period, SubscriptionStatus, TimeZone, Timestamp, billing_period};
+use super::{Money, Period, SubscriptionStatus, TimeZone, Timestamp, billing_period};
 use crate::{Error, Result};
 
 /// The longest id of a customer, event, tier or subscription, in bytes of UTF-8.
@@ -63,6 +63,8 @@ pub struct Customer {
     pub subscription_status: Option<SubscriptionStatus>,
     /// An instant at which one of the subscription's periods begins.
     pub billing_cycle_anchor: Option<Timestamp>,
+    /// The most that what is admitted may cost in a billing period, on all meters together.
+    pub spend_cap: Option<Money>,
     /// Whether somebody has suspended him; see [`Customer::is_suspended`].
     pub suspended: bool,
     pub created_at: Timestamp,
@@ -78,6 +80,7 @@ impl Customer {
             stripe_customer_id: None,
             subscription_status: None,
             billing_cycle_anchor: None,
+            spend_cap: None,
             suspended: false,
             created_at,
         }
@@ -129,6 +132,7 @@ pub struct CustomerPatch {
     pub subscription_id: Patch<String>,
     pub stripe_customer_id: Patch<String>,
     pub billing_cycle_anchor: Patch<Timestamp>,
+    pub spend_cap: Patch<Money>,
     pub suspended: Option<bool>,
 }
 
@@ -170,6 +174,7 @@ impl CustomerPatch {
         self.catalog_version.apply(&mut customer.catalog_version);
         self.subscription_id.apply(&mut customer.subscription_id);
         self.stripe_customer_id.apply(&mut customer.stripe_customer_id);
+        self.spend_cap.apply(&mut customer.spend_cap);
         if let Some(suspended) = self.suspended {
             customer.suspended = suspended;
         }

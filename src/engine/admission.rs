@@ -1,7 +1,8 @@
 //! Admitting an event: units from the ledger, a line in the journal, an answer.
 //!
 //! An event without an id is spent from a lease and journaled. One with an id must be compared with those that were seen
-//! in the transaction that counts it, so the store decides at once; a lease pays for it all the same.
+//! in the transaction that counts it, so the store decides at once; a lease pays for it all the same. So it is where the
+//! customer has a spend cap: what is spent is known there, to the last digit, over all processes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +13,9 @@ use super::journal::Entry;
 use super::ledger::{Answer, Basis, Purpose, Resume, Taken, Terms, Waiter, Want};
 use super::owed::Owed;
 use super::recorder::closed;
+use super::usage;
 use super::{Engine, Reply};
-use crate::domain::{Customer, Money, Period, Refusal, Standing, Timestamp, UsageEvent};
+use crate::domain::{Customer, Money, Period, Refusal, Spending, Standing, Timestamp, UsageEvent};
 use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict};
 use crate::{Code, Error, Result};
 
@@ -106,11 +108,13 @@ enum Next {
     Answer(Result<Passage>),
     /// To be written into the journal.
     Write(Candidate, Taken),
-    /// To be judged by its id; a lease pays for it.
+    /// To be judged by its id and by the spend cap; a lease pays for it.
     ChargePaid(Candidate, Taken),
     /// To be judged by its id and by the limit.
     ChargeUnpaid(Candidate, Want),
     Wait(Candidate, Want),
+    /// To be held if the spend cap has room for it.
+    HoldWithinCap(Candidate, Taken, Money),
 }
 
 impl Engine {
@@ -155,6 +159,7 @@ impl Engine {
             Next::ChargePaid(candidate, taken) => self.charge_paid(candidate, taken, caller),
             Next::ChargeUnpaid(candidate, want) => self.charge_unpaid(candidate, want, caller),
             Next::Wait(candidate, want) => self.wait(candidate, want, caller),
+            Next::HoldWithinCap(candidate, taken, cap) => self.hold_within_cap(candidate, taken, cap, caller),
         }
     }
 
@@ -174,16 +179,24 @@ impl Engine {
     }
 
     fn spend(&self, candidate: Candidate, taken: Taken) -> Next {
-        match candidate.intent {
-            Intent::Record if candidate.event.id.is_some() => Next::ChargePaid(candidate, taken),
-            Intent::Record => Next::Write(candidate, taken),
-            Intent::Hold { units, unit_price } => {
-                let Candidate { event, conditions, .. } = candidate;
-                let hold = Hold { event, conditions, unit_price, held: units, period_start: taken.period.start };
-                let hold = Some(self.holds.put(hold, self.shared.moment()));
-                Next::Answer(Ok(Passage::Admitted(Admitted { hold, ..Admitted::from(&taken) })))
+        let cap = taken.terms.customer.spend_cap;
+        match (candidate.intent, cap) {
+            (Intent::Record, Some(_)) => Next::ChargePaid(candidate, taken),
+            (Intent::Record, None) if candidate.event.id.is_some() => Next::ChargePaid(candidate, taken),
+            (Intent::Record, None) => Next::Write(candidate, taken),
+            // Who holds nothing was let through before, and tells what it took.
+            (Intent::Hold { units: 1.., .. }, Some(cap)) => Next::HoldWithinCap(candidate, taken, cap),
+            (Intent::Hold { units, unit_price }, _) => {
+                Next::Answer(Ok(self.hold(candidate, &taken, units, unit_price)))
             }
         }
+    }
+
+    fn hold(&self, candidate: Candidate, taken: &Taken, units: u64, unit_price: Money) -> Passage {
+        let Candidate { event, conditions, .. } = candidate;
+        let hold = Hold { event, conditions, unit_price, held: units, period_start: taken.period.start };
+        let hold = Some(self.holds.put(hold, self.shared.moment()));
+        Passage::Admitted(Admitted { hold, ..Admitted::from(taken) })
     }
 
     fn take(self: &Arc<Self>, want: &Want, terms: Option<Terms>) -> Option<Answer> {
@@ -359,8 +372,9 @@ impl Engine {
                 }
             }
             Err(error) => match caller {
-                // The journal keeps the event, and its id is claimed when it is recorded.
-                Some(caller) if error.code.is_outage() => {
+                // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
+                // whether it has room.
+                Some(caller) if error.code.is_outage() && admitted.customer.spend_cap.is_none() => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
                     let paid = paid.filter(|_| !engine.is_closed());
@@ -410,14 +424,42 @@ impl Engine {
         self.charge(charge, deadline, caller, finish);
     }
 
-    /// Commits a charge. `finish` gets the caller unless his deadline has passed.
-    fn charge<C: Caller>(
-        self: &Arc<Self>,
-        charge: Charge,
-        deadline: Option<Instant>,
-        caller: C,
-        finish: impl FnOnce(Result<Charged>, Option<C>) + Send + 'static,
-    ) {
+    /// Asks what is spent. Requests whose end is not known yet cost nothing so far, so those that run at a time may pass the
+    /// cap together.
+    fn hold_within_cap<C: Caller>(self: &Arc<Self>, candidate: Candidate, taken: Taken, cap: Money, caller: C) {
+        let Intent::Hold { units, unit_price } = candidate.intent else { return };
+        let owed = self.owed_until(candidate.deadline, caller);
+        let key = (candidate.event.customer_id.clone(), candidate.event.meter);
+        let (customer_id, period) = (key.0.clone(), taken.period);
+        let engine = Arc::clone(self);
+        self.read(
+            move |store, _| usage::spent(store, &customer_id, period),
+            Box::new(move |spent| {
+                let judged = spent.and_then(|spent| {
+                    let (spending, cost) = (Spending { cap, spent }, unit_price.checked_mul(units)?);
+                    Ok(if spending.admits(cost) { None } else { Some(Refusal::SpendCapExceeded { spending, cost }) })
+                });
+                let caller = owed.take();
+                let mut standing = taken.standing;
+                if caller.is_none() || !matches!(judged, Ok(None)) {
+                    let mut ledger = engine.shared.ledger();
+                    ledger.unhold(&key, period.start, units);
+                    standing = ledger.known(&key, period.start).map_or(standing, |allowance| allowance.standing());
+                }
+                let Some(caller) = caller else { return };
+                caller.answer(judged.map(|refusal| match refusal {
+                    None => engine.hold(candidate, &taken, units, unit_price),
+                    Some(refusal) => {
+                        let verdict = Verdict::Refused(refusal);
+                        Passage::Admitted(Admitted { verdict, standing, ..Admitted::from(&taken) })
+                    }
+                }));
+            }),
+        );
+    }
+
+    /// A caller who is told when his deadline has passed.
+    fn owed_until<C: Caller>(self: &Arc<Self>, deadline: Option<Instant>, caller: C) -> Owed<C> {
         let owed = Owed::new(caller);
         if let Some(deadline) = deadline.or_else(|| self.deadline()) {
             let (engine, owed) = (Arc::clone(self), owed.clone());
@@ -430,6 +472,18 @@ impl Engine {
                 }),
             );
         }
+        owed
+    }
+
+    /// Commits a charge. `finish` gets the caller unless his deadline has passed.
+    fn charge<C: Caller>(
+        self: &Arc<Self>,
+        charge: Charge,
+        deadline: Option<Instant>,
+        caller: C,
+        finish: impl FnOnce(Result<Charged>, Option<C>) + Send + 'static,
+    ) {
+        let owed = self.owed_until(deadline, caller);
         self.recorder.commit(
             vec![Change::Charge(charge)],
             Box::new(move |outcomes| {

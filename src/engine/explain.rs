@@ -11,8 +11,8 @@ use crate::Result;
 use crate::domain::catalog::{self, Resolution};
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Requirements, Standing, Timestamp,
-    Units, api_key, decide_access,
+    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Requirements, Spending, Standing,
+    Timestamp, Units, api_key, decide_access,
 };
 use crate::store::{Catalog, Lease, Store};
 
@@ -54,6 +54,8 @@ pub struct Explanation {
     /// What the customer's catalog says, where the store has one.
     pub entitlements: Option<Entitlements>,
     pub quota: Option<Quota>,
+    /// Where the customer has a spend cap.
+    pub spending: Option<Spending>,
 }
 
 #[derive(Debug, Clone)]
@@ -117,6 +119,7 @@ impl Gate {
             required: Requirements::default(),
             entitlements: None,
             quota: None,
+            spending: None,
         };
         let customer = match &question.asker {
             Asker::Key(key) if api_key::is_malformed(key) => {
@@ -151,6 +154,13 @@ impl Gate {
         // What others have leased and do not use comes back within a moment, so it does not count here.
         let standing = quota.with_holds();
         let full = (!standing.admits(question.units)).then_some(Refusal::LimitExceeded(standing));
+        if let Some(cap) = customer.spend_cap {
+            explanation.spending = Some(Spending { cap, spent: usage::spent(store, &customer.id, quota.period)? });
+        }
+        // What only the whole period tells costs nothing at the request.
+        let cost = explanation.price.as_ref().and_then(|price| price.cost).unwrap_or_default();
+        let spent = explanation.spending.filter(|spending| !spending.admits(cost));
+        let full = full.or(spent.map(|spending| Refusal::SpendCapExceeded { spending, cost }));
         explanation.refusal = match (access, offer.counted.is_some()) {
             (Some(refusal), _) => Some(refusal),
             (None, _) if explanation.price.is_none() && self.refuses_unpriced() => Some(Refusal::Unpriced),

@@ -46,9 +46,17 @@ pub fn of_customer(
         MeterUsage { meter, standing: Standing { limit: catalog.tiers.limit(Some(&customer), meter), used } }
     };
     let meters = catalog.tiers.meters().into_iter().map(usage_of).collect();
-    let sum = |sum: Money, counter: &Counter| sum.checked_add(counter.cost);
-    let total_cost = counters.iter().try_fold(Money::ZERO, sum)?;
+    let total_cost = total(&counters)?;
     Ok(Some(CustomerUsage { customer, period, meters, total_cost }))
+}
+
+/// What all that is counted in a billing period costs, on every meter.
+pub fn spent(store: &dyn Store, id: &CustomerId, period: Period) -> Result<Money> {
+    total(&store.counters(id, period.start)?)
+}
+
+fn total(counters: &[Counter]) -> Result<Money> {
+    counters.iter().try_fold(Money::ZERO, |sum, counter| sum.checked_add(counter.cost))
 }
 
 /// How many units of a meter a customer has used in a period.

@@ -140,6 +140,8 @@ pub struct CustomerInput {
     pub subscription_id: Option<Either<String, Null>>,
     pub stripe_customer_id: Option<Either<String, Null>>,
     pub billing_cycle_anchor: Option<Either<f64, Null>>,
+    #[napi(ts_type = "number | string | null")]
+    pub spend_cap: Option<Either<Amount, Null>>,
     pub suspended: Option<bool>,
 }
 
@@ -368,6 +370,11 @@ impl CustomerInput {
             billing_cycle_anchor: match self.billing_cycle_anchor {
                 None => Patch::Keep,
                 Some(Either::A(millis)) => Patch::Set(Timestamp::from_millis("billingCycleAnchor", millis)?),
+                Some(Either::B(Null)) => Patch::Clear,
+            },
+            spend_cap: match self.spend_cap {
+                None => Patch::Keep,
+                Some(Either::A(cap)) => Patch::Set(amount("spendCap", cap)?),
                 Some(Either::B(Null)) => Patch::Clear,
             },
             suspended: self.suspended,

@@ -4,7 +4,7 @@ use napi::Either;
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
-use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, Timestamp};
+use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Spending, Standing, Timestamp};
 use crate::engine::Report;
 use crate::engine::admission::{Admitted, Passage};
 use crate::engine::explain::{Explanation, PriceFound, Quota};
@@ -55,6 +55,9 @@ pub struct CustomerOutput {
     /// An instant at which one of the subscription's periods begins, milliseconds since the epoch.
     #[napi(ts_type = "number | null")]
     pub billing_cycle_anchor: Nullable<f64>,
+    /// The most that what is admitted may cost in a billing period: a decimal in the currency's major unit.
+    #[napi(ts_type = "string | null")]
+    pub spend_cap: Nullable<String>,
     /// Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403.
     pub suspended: bool,
     /// When Weighbridge first saw him, milliseconds since the epoch.
@@ -71,6 +74,7 @@ impl From<Customer> for CustomerOutput {
             stripe_customer_id: nullable(customer.stripe_customer_id),
             subscription_status: nullable(customer.subscription_status.map(|status| status.as_str().to_owned())),
             billing_cycle_anchor: nullable(customer.billing_cycle_anchor.map(millis)),
+            spend_cap: nullable(customer.spend_cap.map(|cap| cap.to_string())),
             suspended: customer.suspended,
             created_at: millis(customer.created_at),
         }
@@ -332,6 +336,13 @@ pub struct ExplanationOutput {
     pub catalog_version: Option<String>,
     pub features: Vec<String>,
     pub quota: Option<QuotaOutput>,
+    pub spending: Option<SpendingOutput>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct SpendingOutput {
+    pub cap: String,
+    pub spent: String,
 }
 
 #[napi(object, object_from_js = false)]
@@ -360,11 +371,21 @@ pub struct QuotaOutput {
 
 impl From<Explanation> for ExplanationOutput {
     fn from(explanation: Explanation) -> Self {
-        let Explanation { refusal, key, is_malformed, customer, price, is_counted, required, entitlements, quota } =
-            explanation;
+        let Explanation {
+            refusal,
+            key,
+            is_malformed,
+            customer,
+            price,
+            is_counted,
+            required,
+            entitlements,
+            quota,
+            spending,
+        } = explanation;
         let (catalog_version, features) = entitlements.map(|has| (has.version, has.features)).unzip();
         let code = match refusal {
-            Some(refusal) => refusal_code(refusal).0,
+            Some(refusal) => refusal_code(&refusal),
             None if is_counted => "recorded",
             None => "unpriced",
         };
@@ -379,7 +400,14 @@ impl From<Explanation> for ExplanationOutput {
             features: features.unwrap_or_default().into_iter().collect(),
             price: price.map(PriceOutput::from),
             quota: quota.map(QuotaOutput::from),
+            spending: spending.map(SpendingOutput::from),
         }
+    }
+}
+
+impl From<Spending> for SpendingOutput {
+    fn from(Spending { cap, spent }: Spending) -> Self {
+        Self { cap: cap.to_string(), spent: spent.to_string() }
     }
 }
 
@@ -412,7 +440,7 @@ impl From<Quota> for QuotaOutput {
     }
 }
 
-/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, required, hold]`: a tuple, because
+/// `[code, customerId, subscriptionId, tier, limit, used, periodStart, periodEnd, required, hold, spending]`: a tuple, because
 /// an object with as many properties costs a microsecond more. `lib/decision.ts` names its places.
 pub type DecisionOutput = (
     &'static str,
@@ -425,6 +453,7 @@ pub type DecisionOutput = (
     f64,
     Option<Required>,
     Option<f64>,
+    Option<Vec<String>>,
 );
 
 /// A tier, or features.
@@ -435,27 +464,28 @@ pub fn decision(passage: Passage) -> DecisionOutput {
         Passage::Admitted(passage) => admitted(passage),
         Passage::Unpriced(customer) => about(&customer, "unpriced", None, None, None),
         Passage::Refused(refusal) => {
-            let (code, required) = refusal_code(refusal);
-            (code, None, None, None, None, 0.0, 0.0, 0.0, required, None)
+            let (code, required) = (refusal_code(&refusal), required(&refusal));
+            (code, None, None, None, None, 0.0, 0.0, 0.0, required, None, None)
         }
     }
 }
 
 pub fn admitted(Admitted { verdict, customer, standing, period, hold }: Admitted) -> DecisionOutput {
-    let (code, required) = match verdict {
-        Verdict::Recorded if hold.is_some() => ("held", None),
-        Verdict::Recorded => ("recorded", None),
-        Verdict::Duplicate => ("duplicate", None),
+    let code = match &verdict {
+        Verdict::Recorded if hold.is_some() => "held",
+        Verdict::Recorded => "recorded",
+        Verdict::Duplicate => "duplicate",
         Verdict::Refused(refusal) => refusal_code(refusal),
     };
-    about(&customer, code, Some((standing, period)), required, hold)
+    let refusal = if let Verdict::Refused(refusal) = &verdict { Some(refusal) } else { None };
+    about(&customer, code, Some((standing, period)), refusal, hold)
 }
 
 fn about(
     customer: &Customer,
     code: &'static str,
     quota: Option<(Standing, Period)>,
-    required: Option<Required>,
+    refusal: Option<&Refusal>,
     hold: Option<HoldId>,
 ) -> DecisionOutput {
     let limit = quota.and_then(|(standing, _)| standing.limit).map(units);
@@ -463,20 +493,36 @@ fn about(
     let (start, end) = quota.map_or((0.0, 0.0), |(_, period)| (millis(period.start), millis(period.end)));
     let id = customer.id.as_str().to_owned();
     let Customer { subscription_id, tier_id, .. } = customer;
+    let (required, spending) = (refusal.and_then(required), refusal.and_then(spending));
     let hold = hold.map(units);
-    (code, Some(id), subscription_id.clone(), tier_id.clone(), limit, used, start, end, required, hold)
+    (code, Some(id), subscription_id.clone(), tier_id.clone(), limit, used, start, end, required, hold, spending)
 }
 
-fn refusal_code(refusal: Refusal) -> (&'static str, Option<Required>) {
+fn refusal_code(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::InvalidKey => ("invalid_key", None),
-        Refusal::Suspended => ("customer_suspended", None),
-        Refusal::TierTooLow { required } => ("tier_required", Some(Either::A(required))),
-        Refusal::FeaturesMissing { features } => ("feature_required", Some(Either::B(features.into_iter().collect()))),
-        Refusal::LimitExceeded(_) => ("usage_limit_exceeded", None),
-        Refusal::Unpriced => ("unpriced_endpoint", None),
-        Refusal::IdempotencyConflict => ("idempotency_conflict", None),
+        Refusal::InvalidKey => "invalid_key",
+        Refusal::Suspended => "customer_suspended",
+        Refusal::TierTooLow { .. } => "tier_required",
+        Refusal::FeaturesMissing { .. } => "feature_required",
+        Refusal::LimitExceeded(_) => "usage_limit_exceeded",
+        Refusal::SpendCapExceeded { .. } => "spend_cap_exceeded",
+        Refusal::Unpriced => "unpriced_endpoint",
+        Refusal::IdempotencyConflict => "idempotency_conflict",
     }
+}
+
+fn required(refusal: &Refusal) -> Option<Required> {
+    match refusal {
+        Refusal::TierTooLow { required } => Some(Either::A(required.clone())),
+        Refusal::FeaturesMissing { features } => Some(Either::B(features.iter().cloned().collect())),
+        _ => None,
+    }
+}
+
+/// The cap, what is spent of it, and what this would have cost.
+fn spending(refusal: &Refusal) -> Option<Vec<String>> {
+    let Refusal::SpendCapExceeded { spending, cost } = refusal else { return None };
+    Some([spending.cap, spending.spent, *cost].map(|amount| amount.to_string()).to_vec())
 }
 
 pub fn meter_has_room(usage: &CustomerUsage, meter: Meter) -> bool {

@@ -7,6 +7,7 @@ mod migration;
 mod rejections;
 mod replay;
 mod reports;
+mod spend_cap;
 #[path = "../support/mod.rs"]
 mod support;
 mod takeover;

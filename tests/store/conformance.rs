@@ -15,6 +15,7 @@ pub mod limits;
 pub mod model;
 pub mod outbox;
 pub mod periods;
+pub mod spend_cap;
 pub mod stripe_events;
 pub mod takeover;
 pub mod usage;
@@ -79,6 +80,15 @@ macro_rules! store_conformance {
                 without_a_tier_the_default_limits_apply,
                 a_change_of_tier_changes_the_limit_at_once,
                 the_event_time_decides_the_month,
+            }
+            spend_cap {
+                a_cap_is_spent_to_the_last_digit_within_a_group,
+                stores_on_one_place_spend_the_cap_between_them,
+                all_meters_spend_the_same_cap,
+                what_has_happened_passes_the_cap_and_counts,
+                a_retry_passes_a_cap_that_is_spent,
+                a_cap_holds_from_the_change_that_sets_it,
+                a_period_has_a_cap_of_its_own,
             }
             access {
                 an_unknown_key_is_refused,

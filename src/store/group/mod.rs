@@ -4,7 +4,7 @@
 //! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
-use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Standing, decide_access};
+use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Spending, Standing, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
@@ -171,6 +171,12 @@ impl<T: Tables> Group<T> {
             let spoken_for = Standing { used: standing.used.saturating_add(leased), ..standing };
             if !spoken_for.admits(event.units) {
                 return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
+            }
+        }
+        if let (Some(_), Some(cap)) = (admission, customer.spend_cap) {
+            let spending = Spending { cap, spent: self.tables.spent(&event.customer_id, period)? };
+            if !spending.admits(event.cost) {
+                return Ok(Verdict::Refused(Refusal::SpendCapExceeded { spending, cost: event.cost }));
             }
         }
         Ok(Verdict::Recorded)

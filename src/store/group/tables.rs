@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{CounterKey, Tally, Used};
 use crate::Error;
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient,
-    Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
+    Recipient, Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
@@ -53,6 +53,8 @@ pub trait Tables {
 
     /// The units that are counted on a meter in the period that starts then.
     fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64, Self::Error>;
+    /// What all that is counted in a period costs, on every meter.
+    fn spent(&mut self, customer_id: &CustomerId, period: Period) -> Result<Money, Self::Error>;
     /// Whether the event's id was seen, and if so whether with the same contents.
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>, Self::Error>;
     /// Counts an event and writes it and its id down. The inner error: a sum would overflow, and nothing was done.

@@ -13,7 +13,7 @@ use crate::{Code, Error};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor, c.catalog_version"
+         c.billing_cycle_anchor, c.catalog_version, trim_scale(c.spend_cap)::text"
     };
 }
 
@@ -40,6 +40,7 @@ pub fn customer(row: &Row, first: usize) -> Result<Customer> {
         subscription_status: row.try_get::<_, Option<&str>>(first + 6)?.map(str::parse).transpose()?,
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
         catalog_version: row.try_get(first + 8)?,
+        spend_cap: row.try_get::<_, Option<&str>>(first + 9)?.map(Money::from_stored).transpose()?,
     })
 }
 

@@ -12,7 +12,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_foundation.sql"),
     include_str!("migrations/0002_stripe_events.sql"),
     include_str!("migrations/0003_outbox.sql"),
-    include_str!("migrations/0005_catalog.sql"),
+    include_str!("migrations/0004_catalog.sql"),
+    include_str!("migrations/0005_spend_cap.sql"),
 ];
 
 /// Says that a schema is ours, and how many migrations it has had.

@@ -14,8 +14,8 @@ use super::wanted::Wanted;
 use super::write;
 use super::{outbox, read, stripe_events};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient,
-    Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
+    Recipient, Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
@@ -263,6 +263,14 @@ impl Tables for Transaction<'_> {
 
     fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64> {
         Ok(self.counter(&(customer_id.clone(), period.start, meter))?.units)
+    }
+
+    fn spent(&mut self, customer_id: &CustomerId, period: Period) -> Result<Money> {
+        let mut spent = Money::ZERO;
+        for meter in Meter::BUILT_IN {
+            spent = spent.checked_add(self.counter(&(customer_id.clone(), period.start, meter))?.cost)?;
+        }
+        Ok(spent)
     }
 
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>> {

@@ -47,6 +47,11 @@ impl Wanted {
                 self.add_event(&charge.event, calendar);
                 if let Some(admission) = &charge.admission {
                     self.keys.extend(admission.key_id.clone());
+                    // What is spent on the others counts where the customer has a spend cap.
+                    let UsageEvent { customer_id, timestamp, .. } = &charge.event;
+                    Meter::BUILT_IN
+                        .into_iter()
+                        .for_each(|meter| self.add_counter(customer_id, meter, *timestamp, calendar));
                     self.accounts.insert((charge.event.customer_id.clone(), charge.event.meter));
                 }
                 self.add_part(charge.paid.as_ref());

@@ -191,12 +191,15 @@ struct LeaseColumns {
 pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
         "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                subscription_status, billing_cycle_anchor, catalog_version)
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                subscription_status, billing_cycle_anchor, catalog_version, spend_cap)
+         SELECT w.id, w.tier_id, w.subscription_id, w.stripe_customer_id, w.suspended, w.created_at, w.status, w.anchor,
+             w.version, w.spend_cap::numeric
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS w(
+             id, tier_id, subscription_id, stripe_customer_id, suspended, created_at, status, anchor, version, spend_cap)
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
              stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
              subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor,
-             catalog_version = excluded.catalog_version",
+             catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap",
         customers,
     )
 }
@@ -204,7 +207,7 @@ pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> 
 fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut statuses, mut anchors, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut statuses, mut anchors, mut versions, mut caps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for customer in customers {
         ids.push(customer.id.as_str().to_owned());
         tiers.push(customer.tier_id.clone());
@@ -215,6 +218,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
         statuses.push(customer.subscription_status.map(SubscriptionStatus::as_str));
         anchors.push(customer.billing_cycle_anchor.map(columns::instant));
         versions.push(customer.catalog_version.clone());
+        caps.push(customer.spend_cap.map(|cap| cap.to_string()));
     }
     (!ids.is_empty()).then(|| {
         Statement::new(sql)
@@ -227,6 +231,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
             .with(statuses, Type::TEXT_ARRAY)
             .with(anchors, Type::TIMESTAMPTZ_ARRAY)
             .with(versions, Type::TEXT_ARRAY)
+            .with(caps, Type::TEXT_ARRAY)
     })
 }
 

@@ -13,7 +13,7 @@ use crate::store::{StripeEvent, StripeEventRow};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor, c.catalog_version"
+         c.billing_cycle_anchor, c.catalog_version, c.spend_cap"
     };
 }
 
@@ -40,6 +40,7 @@ pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {
         subscription_status: optional(row, first + 6)?,
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
         catalog_version: row.get(first + 8)?,
+        spend_cap: optional_money(row, first + 9)?,
     })
 }
 
@@ -106,6 +107,10 @@ pub fn meter(row: &Row<'_>, column: usize) -> rusqlite::Result<Meter> {
 fn parsed<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     text.parse().map_err(|error| unreadable(column, error))
+}
+
+fn optional_money(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Money>> {
+    row.get_ref(column)?.as_str_or_null()?.map(|_| money(row, column)).transpose()
 }
 
 fn optional<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {

@@ -19,7 +19,8 @@ const MIGRATIONS: &[(&str, Step)] = &[
     (include_str!("migrations/0003_leases.sql"), sql_only),
     (include_str!("migrations/0004_stripe_events.sql"), sql_only),
     (include_str!("migrations/0005_outbox.sql"), sql_only),
-    (include_str!("migrations/0007_catalog.sql"), sql_only),
+    (include_str!("migrations/0006_catalog.sql"), sql_only),
+    (include_str!("migrations/0007_spend_cap.sql"), sql_only),
 ];
 
 type Step = fn(&Connection) -> Result<()>;

@@ -11,8 +11,8 @@ use super::leases::{self, Settlements};
 use super::memory::Memory;
 use super::{outbox, read, stripe_events};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Recipient,
-    Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
+    Recipient, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::group::{Counted, CounterKey, Deltas, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow, versions};
@@ -168,13 +168,13 @@ impl Tables for Transaction<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                        subscription_status, billing_cycle_anchor, catalog_version)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                        subscription_status, billing_cycle_anchor, catalog_version, spend_cap)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
                      stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
                      subscription_status = excluded.subscription_status,
                      billing_cycle_anchor = excluded.billing_cycle_anchor,
-                     catalog_version = excluded.catalog_version",
+                     catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap",
             )?
             .execute(params![
                 customer.id.as_str(),
@@ -186,6 +186,7 @@ impl Tables for Transaction<'_> {
                 customer.subscription_status.map(SubscriptionStatus::as_str),
                 customer.billing_cycle_anchor.map(Timestamp::as_millis),
                 customer.catalog_version,
+                customer.spend_cap.map(|cap| cap.to_string()),
             ])?;
         self.memory.set_customer(customer);
         Ok(())
@@ -259,6 +260,15 @@ impl Tables for Transaction<'_> {
     fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64> {
         let key = (customer_id.clone(), period.start, meter);
         Ok(self.memory.tallies.counter(self.connection, &key)?.units)
+    }
+
+    fn spent(&mut self, customer_id: &CustomerId, period: Period) -> Result<Money> {
+        let mut spent = Money::ZERO;
+        for meter in Meter::BUILT_IN {
+            let key = (customer_id.clone(), period.start, meter);
+            spent = spent.checked_add(self.memory.tallies.counter(self.connection, &key)?.cost)?;
+        }
+        Ok(spent)
     }
 
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>> {

@@ -17,6 +17,7 @@ pub fn an_upsert_changes_what_it_names_and_nothing_else(place: &dyn Fixture) {
     commit(&*store, &[configure_tiers(&[("tier", None)])]);
     let all = CustomerPatch {
         billing_cycle_anchor: Patch::Keep,
+        spend_cap: Patch::Set(money("100.000000000001")),
         tier_id: set("tier"),
         catalog_version: Patch::Keep,
         subscription_id: set("sub_1"),
@@ -27,13 +28,16 @@ pub fn an_upsert_changes_what_it_names_and_nothing_else(place: &dyn Fixture) {
         tier_id: Some("tier".to_owned()),
         subscription_id: Some("sub_1".to_owned()),
         stripe_customer_id: Some("cus_1".to_owned()),
+        spend_cap: Some(money("100.000000000001")),
         suspended: true,
         ..Customer::new(customer_id("ann"), now())
     };
-    let cleared = Customer { tier_id: None, stripe_customer_id: None, suspended: false, ..full.clone() };
+    let cleared =
+        Customer { tier_id: None, stripe_customer_id: None, spend_cap: None, suspended: false, ..full.clone() };
     let clear = CustomerPatch {
         tier_id: Patch::Clear,
         stripe_customer_id: Patch::Clear,
+        spend_cap: Patch::Clear,
         suspended: Some(false),
         ..CustomerPatch::default()
     };
