@@ -39,6 +39,8 @@ export interface Customer {
     'incomplete' | 'incomplete_expired' | 'trialing' | 'active' | 'past_due' | 'unpaid' | 'paused' | 'canceled' | null
   /** An instant at which one of the subscription's periods begins, milliseconds since the epoch. */
   billingCycleAnchor: number | null
+  /** The most that what is admitted may cost in a billing period: a decimal in the currency's major unit. */
+  spendCap: string | null
   /** Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403. */
   suspended: boolean
   /** When Weighbridge first saw him, milliseconds since the epoch. */
@@ -429,7 +431,7 @@ export interface Consumption {
 export interface ConsumptionResult extends Quota {
   /** Whether it was counted, now or before. */
   allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'customer_suspended'
+  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'customer_suspended'
 }
 /** What to report. */
 export interface UsageQuery {
@@ -1570,6 +1572,12 @@ export interface CustomerUpdate {
    * the new periods.
    */
   billingCycleAnchor?: number | null
+  /**
+   * The most that what is admitted may cost in a billing period, on all meters together: a decimal in the currency's major
+   * unit, such as `'100.00'`. What would pass it is refused: requests are answered 402. What has happened (`recordEvent`, a
+   * settlement) counts past it. `null`, the default: no cap.
+   */
+  spendCap?: number | string | null
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
 }
@@ -1725,7 +1733,8 @@ export interface PostgresOptions {
 }
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `usage_limit_exceeded`: 429. `invalid_idempotency_key`: 400.
+ * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `spend_cap_exceeded`: 402. `usage_limit_exceeded`:
+ * 429. `invalid_idempotency_key`: 400.
  * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
  */
 export type RefusalCode =
@@ -1735,6 +1744,7 @@ export type RefusalCode =
   | 'tier_required'
   | 'feature_required'
   | 'usage_limit_exceeded'
+  | 'spend_cap_exceeded'
   | 'unpriced_endpoint'
   | 'invalid_idempotency_key'
   | 'idempotency_conflict'
@@ -1744,7 +1754,10 @@ export interface Refusal {
   code: RefusalCode
   /** The HTTP status. */
   status: number
-  /** The JSON body: `error`, and where there is more to say `message`, `requiredTier` and `requiredFeatures`. */
+  /**
+   * The JSON body: `error`, and where there is more to say `message`, `requiredTier`, `requiredFeatures`, or `spendCap`, `spent`,
+   * `cost` and `resetAt`.
+   */
   body: Record<string, unknown>
 }
 /** A request that is not made: of a key, or of a customer with any valid key. */
@@ -1812,6 +1825,11 @@ export interface Explanation {
     leasedHere: number
     /** Units that are set aside for others; what they do not use comes back when it is asked for. */
     leasedElsewhere: number
+  } | null
+  /** What the customer may spend in that period and has spent, decimals; `null` without a spend cap. */
+  spending: {
+    cap: string
+    spent: string
   } | null
 }
 /** What a handler learns when it is done. */

@@ -46,7 +46,16 @@ export interface CustomerPage {
 }
 
 const MAX_PAGE = 1000
-const FIELDS = ['id', 'tier', 'catalogVersion', 'subscriptionId', 'stripeCustomerId', 'billingCycleAnchor', 'spendCap', 'suspended']
+const FIELDS = [
+  'id',
+  'tier',
+  'catalogVersion',
+  'subscriptionId',
+  'stripeCustomerId',
+  'billingCycleAnchor',
+  'spendCap',
+  'suspended',
+]
 
 /** The customers. One comes into being with the first key, event or `upsert`. */
 export class Customers {
