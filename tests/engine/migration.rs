@@ -116,6 +116,8 @@ fn fill(store: &dyn Store) {
     // In mid-life, into an hour with events before and after it; one goes back to calendar months.
     changes.push(anchor("~tilde", Some("2026-02-28T23:15:00Z")));
     changes.push(anchor("zoe", None));
+    let capped = CustomerPatch { spend_cap: Patch::Set(money("100.000000000001")), ..CustomerPatch::default() };
+    changes.push(upsert("zoe", capped));
     changes.extend((EVENTS / 2..EVENTS).map(|index| record(numbered(index))));
     changes.push(anchor("bob", Some("2026-03-01T01:15:00Z")));
     changes.extend(
