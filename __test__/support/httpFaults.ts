@@ -32,7 +32,8 @@ export class HttpFaults {
   always: Fault | undefined
   /** Is told of every request. */
   onRequest: () => void = () => {}
-  readonly #agent = new Agent({ keepAlive: true })
+  /** A connection for each request: one that is kept could be closed by the server just when it is used again. */
+  readonly #agent = new Agent({ keepAlive: false })
   #state: number
 
   private constructor(
@@ -46,7 +47,10 @@ export class HttpFaults {
   /** @param share How many of the requests fail, from 0 to 1; the same ones for the same seed. */
   static async before(target: number, share: number, seed = 1): Promise<HttpFaults> {
     const faults = new HttpFaults(target, share, seed)
-    faults.port = await serve((incoming, outgoing) => void faults.#pass(incoming, outgoing))
+    faults.port = await serve((incoming, outgoing) => {
+      // Where the server is gone, so is what stands in front of it.
+      faults.#pass(incoming, outgoing).catch(() => incoming.socket.destroy())
+    })
     return faults
   }
 
