@@ -29,6 +29,7 @@ pub mod price;
 pub mod proration;
 pub mod quota;
 pub mod rating;
+pub mod repricing;
 pub mod subscription;
 pub mod suggestion;
 pub mod threshold;

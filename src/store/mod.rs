@@ -4,10 +4,12 @@
 //! for each, on one thread; reading never waits for writing. `tests/store` holds every implementation to the same
 //! conformance suite.
 
+use std::ops::Range;
 use std::str::FromStr;
 
 use crate::domain::customer::CustomerPatch;
 use crate::domain::lease::Wish;
+use crate::domain::repricing::RecordedUsage;
 use crate::domain::subscription::Report;
 use crate::domain::{
     ApiKey, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Refusal, Standing, TierTable,
@@ -63,6 +65,13 @@ pub trait Store: Outbox + Send + Sync {
     /// Visits the single events of `[from, to)`.
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;
 
+    /// Parts of the history in a span that may be visited side by side, each by a thread of its own. Together they hold
+    /// each event of the span that is there now once.
+    fn stretches(&self, span: Period) -> Result<Vec<Stretch>>;
+
+    /// Visits the single events of a stretch, with their metadata.
+    fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()>;
+
     /// An event of Stripe's that was delivered.
     fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>>;
 
@@ -108,6 +117,14 @@ pub enum Durability {
 }
 
 pub type Visitor<'a> = &'a mut dyn FnMut(UsageRow) -> Result<()>;
+pub type HistoryVisitor<'a> = &'a mut dyn FnMut(&RecordedUsage<'_>) -> Result<()>;
+
+/// A part of the history: the events of a span, and of these those that the store has numbered so, where it numbers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    pub span: Period,
+    pub sequences: Range<i64>,
+}
 
 /// What all processes on one store agree on: the last one to say otherwise decides.
 #[derive(Debug, Clone, PartialEq, Eq)]

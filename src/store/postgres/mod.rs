@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
-use super::{Catalog, Change, Committed, Counter, Lease, Store, StripeEventRow, Visitor};
+use super::{Catalog, Change, Committed, Counter, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
@@ -18,6 +18,7 @@ mod columns;
 mod database;
 mod error;
 mod event_ids;
+mod history;
 mod hosts;
 mod import;
 mod listener;
@@ -152,6 +153,14 @@ impl Store for PostgresStore {
 
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
         self.at(read::events(&self.database, customer, span, visit))
+    }
+
+    fn stretches(&self, span: Period) -> Result<Vec<Stretch>> {
+        self.at(history::stretches(&self.database, &self.options.schema, span))
+    }
+
+    fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.at(history::visit(&self.database, customer, stretch, visit))
     }
 
     fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>> {

@@ -11,7 +11,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::memory::Memory;
 use self::transaction::Transaction;
 use super::group::Group;
-use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, StripeEventRow, Visitor};
+use super::{
+    Catalog, Change, Committed, Counter, Durability, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
+};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
@@ -20,6 +22,7 @@ mod connection;
 mod error;
 mod event_ids;
 mod export;
+mod history;
 mod leases;
 mod memory;
 mod migrate;
@@ -150,6 +153,14 @@ impl Store for SqliteStore {
 
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
         self.read(|connection| read::events(connection, customer, span, visit))
+    }
+
+    fn stretches(&self, span: Period) -> Result<Vec<Stretch>> {
+        self.read(|connection| history::stretches(connection, span))
+    }
+
+    fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.read(|connection| history::visit(connection, customer, stretch, visit))
     }
 
     fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>> {
