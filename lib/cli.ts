@@ -2,8 +2,9 @@
 import { migrateStore } from './commands/migrateStore.js'
 import type { Command } from './commands/command.js'
 import { withoutPasswords } from './commands/output.js'
+import { simulate } from './commands/simulate.js'
 
-const COMMANDS: Record<string, Command> = { 'migrate-store': migrateStore }
+const COMMANDS: Record<string, Command> = { 'migrate-store': migrateStore, simulate }
 
 const HELP = `Usage: weighbridge <command> [options]
 

@@ -78,22 +78,12 @@ fn read_hours<S: Sink>(
     if span.start >= span.end {
         return Ok((others, events));
     }
-    store.hourly_rollups(customer, span, &mut |row| {
-        let usage = RecordedUsage {
-            at: row.at,
-            customer_id: row.customer_id.as_str(),
-            meter: row.meter.as_str(),
-            endpoint: row.endpoint.as_deref(),
-            metadata: None,
-            events: row.events,
-            units: row.units,
-            cost: row.cost,
-        };
-        if sink.takes_whole(&usage, hour_of(row.at)) {
-            return sink.add(&usage);
+    store.recorded_hours(customer, span, &mut |usage| {
+        if sink.takes_whole(usage, hour_of(usage.at)) {
+            return sink.add(usage);
         }
-        others.insert(row.at);
-        events += row.events;
+        others.insert(usage.at);
+        events += usage.events;
         Ok(())
     })?;
     Ok((others, events))

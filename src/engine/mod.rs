@@ -29,6 +29,7 @@ use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, Store};
 use crate::{Code, Error, Result};
 
+pub mod access_log;
 pub mod admission;
 pub mod explain;
 pub mod gate;

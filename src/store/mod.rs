@@ -69,6 +69,9 @@ pub trait Store: Outbox + Send + Sync {
     /// each event of the span that is there now once.
     fn stretches(&self, span: Period) -> Result<Vec<Stretch>>;
 
+    /// Visits the hourly rollups of `[from, to)`, which must be whole UTC hours: as [`Store::hourly_rollups`], for long times.
+    fn recorded_hours(&self, customer: Option<&CustomerId>, span: Period, visit: HistoryVisitor<'_>) -> Result<()>;
+
     /// Visits the single events of a stretch, with their metadata.
     fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()>;
 

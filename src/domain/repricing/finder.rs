@@ -27,8 +27,9 @@ pub struct Line<'c> {
 
 pub struct PriceFinder<'c> {
     catalog: &'c Catalog,
-    /// By which names prices look into metadata.
+    /// What prices ask of metadata.
     names: BTreeSet<&'c str>,
+    asks_method: bool,
     lines: Vec<Line<'c>>,
     ids: HashMap<Line<'c>, LineId>,
     /// By usage as it was recorded, word for word: so metadata need not be read.
@@ -45,12 +46,14 @@ impl<'c> PriceFinder<'c> {
         let prices = catalog.prices();
         let mut names: BTreeSet<&str> =
             prices.iter().flat_map(|price| price.dimensions.keys()).map(String::as_str).collect();
-        if prices.iter().any(names_method) {
+        let asks_method = prices.iter().any(names_method);
+        if asks_method {
             names.insert(METHOD);
         }
         Self {
             catalog,
             names,
+            asks_method,
             lines: Vec::new(),
             ids: HashMap::new(),
             recorded: HashMap::new(),
@@ -71,25 +74,33 @@ impl<'c> PriceFinder<'c> {
     /// The line of usage by a customer of a tier, by its place in the catalog. Without one it has no price.
     pub fn find(&mut self, tier: Option<usize>, usage: &RecordedUsage<'_>) -> LineId {
         let metadata = usage.metadata.filter(|_| !self.names.is_empty());
-        write_key(&mut self.key, tier, &[Some(usage.meter), usage.endpoint, metadata]);
+        let method = usage.method.filter(|_| self.asks_method);
+        write_key(&mut self.key, tier, &[Some(usage.meter), usage.endpoint, method, metadata]);
         if let Some(line) = self.recorded.get(self.key.as_slice()) {
             return *line;
         }
         let key = self.key.clone();
-        let line = self.ask(tier, usage, metadata);
+        let line = self.ask(tier, usage, method, metadata);
         remember(&mut self.recorded, &key, line);
         line
     }
 
-    fn ask(&mut self, tier: Option<usize>, usage: &RecordedUsage<'_>, metadata: Option<&str>) -> LineId {
+    fn ask(
+        &mut self,
+        tier: Option<usize>,
+        usage: &RecordedUsage<'_>,
+        method: Option<&str>,
+        metadata: Option<&str>,
+    ) -> LineId {
         let texts = metadata.map(|json| texts(json, |name| self.names.get(name).copied())).unwrap_or_default();
         let values = self.names.iter().map(|name| texts.get(name).map(String::as_str));
-        let parts: Vec<Option<&str>> = [Some(usage.meter), usage.endpoint].into_iter().chain(values).collect();
+        let parts: Vec<Option<&str>> = [Some(usage.meter), usage.endpoint, method].into_iter().chain(values).collect();
         write_key(&mut self.key, tier, &parts);
         if let Some(line) = self.asked.get(self.key.as_slice()) {
             return *line;
         }
-        let method = texts.get(METHOD).map_or_else(|| DEFAULT_METHOD.to_owned(), |method| method.to_ascii_uppercase());
+        let method = method.or_else(|| texts.get(METHOD).map(String::as_str)).unwrap_or(DEFAULT_METHOD);
+        let method = method.to_ascii_uppercase();
         let request = |path| Request { method: &method, path, rules: RoutingRules::default() };
         let dimensions: BTreeMap<String, String> =
             texts.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();

@@ -7,8 +7,8 @@
 //! - **Added up first**: a [`Tally`] adds up what was used by customer, billing period, meter and price, and only the sums are
 //!   priced. So the order of usage does not matter, nor how it was divided among tallies that are merged.
 //! - **What is unknown is told**, never guessed: a customer without a tier of the catalog, a meter that it does not name.
-//! - **The method** of a request is the text `method` of the usage's metadata; without one it is GET, as for
-//!   [`Catalog::resolve`]. The path is the endpoint, **dimensions** are the texts of the metadata.
+//! - **The method** of a request, where it is not known, is the text `method` of the usage's metadata; without one it is GET,
+//!   as for [`Catalog::resolve`]. The path is the endpoint, **dimensions** are the texts of the metadata.
 
 mod assignment;
 mod finder;
@@ -16,7 +16,7 @@ mod simulation;
 mod tally;
 mod texts;
 
-pub use assignment::Assignment;
+pub use assignment::{Assignment, tier_of};
 pub use finder::{LineId, PriceFinder};
 pub use simulation::{CustomerOutcome, Lacking, Old, Side, Simulation, Unassigned};
 pub use tally::{CustomerTally, PeriodTally, Tally, Terms};
@@ -31,6 +31,8 @@ pub struct RecordedUsage<'a> {
     pub customer_id: &'a str,
     pub meter: &'a str,
     pub endpoint: Option<&'a str>,
+    /// Of the request, where it is known apart from the metadata.
+    pub method: Option<&'a str>,
     /// A JSON object, of a single event.
     pub metadata: Option<&'a str>,
     pub events: u64,

@@ -1,4 +1,4 @@
-//! Reading all events of a long time.
+//! Reading all usage of a long time.
 
 use tokio_postgres::types::Type;
 
@@ -19,6 +19,25 @@ pub fn stretches(database: &Database, schema: &Schema, span: Period) -> Result<V
     Ok(parts.filter(|part| part.start < part.end).map(stretch).collect())
 }
 
+pub fn hours(
+    database: &Database,
+    customer: Option<&CustomerId>,
+    span: Period,
+    visit: HistoryVisitor<'_>,
+) -> Result<()> {
+    let statement = match customer {
+        Some(_) => Statement::new(
+            "SELECT hour, customer_id, meter, nullif(endpoint, ''), NULL::text, units, trim_scale(cost)::text, events
+             FROM hourly_rollups WHERE hour >= $1 AND hour < $2 AND customer_id = $3",
+        ),
+        None => Statement::new(
+            "SELECT hour, customer_id, meter, nullif(endpoint, ''), NULL::text, units, trim_scale(cost)::text, events
+             FROM hourly_rollups WHERE hour >= $1 AND hour < $2",
+        ),
+    };
+    each(database, statement, customer, span, visit)
+}
+
 pub fn visit(
     database: &Database,
     customer: Option<&CustomerId>,
@@ -27,17 +46,27 @@ pub fn visit(
 ) -> Result<()> {
     let statement = match customer {
         Some(_) => Statement::new(
-            "SELECT timestamp, customer_id, meter, nullif(endpoint, ''), metadata, units, trim_scale(cost)::text
+            "SELECT timestamp, customer_id, meter, nullif(endpoint, ''), metadata, units, trim_scale(cost)::text, 1::bigint
              FROM events WHERE timestamp >= $1 AND timestamp < $2 AND customer_id = $3",
         ),
         None => Statement::new(
-            "SELECT timestamp, customer_id, meter, nullif(endpoint, ''), metadata, units, trim_scale(cost)::text
+            "SELECT timestamp, customer_id, meter, nullif(endpoint, ''), metadata, units, trim_scale(cost)::text, 1::bigint
              FROM events WHERE timestamp >= $1 AND timestamp < $2",
         ),
     };
+    each(database, statement, customer, stretch.span, visit)
+}
+
+fn each(
+    database: &Database,
+    statement: Statement,
+    customer: Option<&CustomerId>,
+    span: Period,
+    visit: HistoryVisitor<'_>,
+) -> Result<()> {
     let mut statement = statement
-        .with(columns::instant(stretch.span.start), Type::TIMESTAMPTZ)
-        .with(columns::instant(stretch.span.end), Type::TIMESTAMPTZ);
+        .with(columns::instant(span.start), Type::TIMESTAMPTZ)
+        .with(columns::instant(span.end), Type::TIMESTAMPTZ);
     if let Some(customer) = customer {
         statement = statement.text(customer.as_str());
     }
@@ -48,10 +77,11 @@ pub fn visit(
             customer_id: row.try_get(1)?,
             meter: row.try_get(2)?,
             endpoint: row.try_get(3)?,
+            method: None,
             metadata: row.try_get(4)?,
-            events: 1,
             units: columns::count(row, 5)?,
             cost: columns::money(row, 6)?,
+            events: columns::count(row, 7)?,
         })?)
     })?;
     session.finish(&[]).map(drop)

@@ -159,6 +159,10 @@ impl Store for PostgresStore {
         self.at(history::stretches(&self.database, &self.options.schema, span))
     }
 
+    fn recorded_hours(&self, customer: Option<&CustomerId>, span: Period, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.at(history::hours(&self.database, customer, span, visit))
+    }
+
     fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()> {
         self.at(history::visit(&self.database, customer, stretch, visit))
     }

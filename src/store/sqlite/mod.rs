@@ -159,6 +159,10 @@ impl Store for SqliteStore {
         self.read(|connection| history::stretches(connection, span))
     }
 
+    fn recorded_hours(&self, customer: Option<&CustomerId>, span: Period, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.read(|connection| history::hours(connection, customer, span, visit))
+    }
+
     fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()> {
         self.read(|connection| history::visit(connection, customer, stretch, visit))
     }

@@ -139,6 +139,22 @@ pub fn the_history_holds_each_event_once_with_its_metadata(place: &dyn Fixture) 
     assert_eq!(visit(None, half_open), [&anns[..], &["2026-04-10T12:00:00.000Z bob /a -"]].concat());
     assert_eq!(visit(None, span("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z")), [""; 0]);
     assert_eq!(visit(None, all_time()).len(), 6);
+    let mut hours: Vec<_> = Vec::new();
+    let visit = store.recorded_hours(Some(&customer_id("ann")), all_time(), &mut |usage| {
+        hours.push((usage.at, usage.customer_id.to_owned(), usage.meter.to_owned(), usage.endpoint.map(str::to_owned)));
+        assert_eq!(
+            (usage.metadata, usage.units, usage.cost),
+            (None, 3 * usage.events, money("0.1").checked_mul(usage.events).unwrap())
+        );
+        Ok(())
+    });
+    visit.expect("a visit");
+    hours.sort();
+    let same =
+        |row: UsageRow| (row.at, row.customer_id.as_str().to_owned(), row.meter.as_str().to_owned(), row.endpoint);
+    let mut rollups: Vec<_> = hourly_rollups(&*store, Some("ann"), all_time()).into_iter().map(same).collect();
+    rollups.sort();
+    assert_eq!((hours.len(), hours), (5, rollups));
     let stretch = store.stretches(all_time()).expect("stretches").remove(0);
     let failed = store.history(None, &stretch, &mut |_| Err(Error::invalid("enough")));
     assert_eq!(failed.unwrap_err().message, "enough");
