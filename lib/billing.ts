@@ -11,9 +11,11 @@ import { Engine, type PostgresOptions } from './engine.js'
 import { invalidArgument } from './errors.js'
 import { type Explanation, explain, type Question } from './explanation.js'
 import type { BillingHandler } from './express.js'
+import { Invoices } from './invoices.js'
 import { createMiddleware, type MiddlewareOptions } from './middleware.js'
 import type { BillingEvents } from './notices.js'
 import { checkFunction, checkOptions, checkString } from './options.js'
+import { simulate, type Simulation, type SimulationQuestion } from './simulation.js'
 import { StripeOutbox } from './stripeOutbox.js'
 import { stripeId } from './stripeRequests.js'
 import type { StripeServiceOptions } from './stripeService.js'
@@ -130,6 +132,8 @@ export class Billing {
   readonly keys: ApiKeys
   /** Customers. */
   readonly customers: Customers
+  /** What billing periods come to. */
+  readonly invoices: Invoices
   /** Stripe, with this Billing's tiers. */
   readonly stripe: BillingStripe
   readonly #engine: Engine
@@ -171,6 +175,7 @@ export class Billing {
     this.usage = new UsageTracker(source)
     this.keys = new ApiKeys(source)
     this.customers = new Customers(source)
+    this.invoices = new Invoices(source)
   }
 
   /** The database file; with PostgreSQL the directory of the journals. */
@@ -257,6 +262,17 @@ export class Billing {
    */
   async explain(question: Question): Promise<Explanation> {
     return explain(this.#engine, question)
+  }
+
+  /**
+   * What customers would have paid by another catalog for what is recorded: totals, winners and losers. It reads, and changes
+   * nothing. Customers have the tiers and billing periods that they have now. See docs/simulation.md.
+   *
+   * @throws CatalogError where a catalog is none; BillingError `unknown_tier` where it lacks a tier that is named;
+   * `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  async simulate(question: SimulationQuestion): Promise<Simulation> {
+    return simulate(this.#engine, question)
   }
 
   /**

@@ -3,8 +3,9 @@ import { migrateStore } from './commands/migrateStore.js'
 import type { Command } from './commands/command.js'
 import { withoutPasswords } from './commands/output.js'
 import { reconcile } from './commands/reconcile.js'
+import { simulate } from './commands/simulate.js'
 
-const COMMANDS: Record<string, Command> = { 'migrate-store': migrateStore, reconcile }
+const COMMANDS: Record<string, Command> = { 'migrate-store': migrateStore, reconcile, simulate }
 
 const HELP = `Usage: weighbridge <command> [options]
 

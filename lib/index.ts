@@ -5,6 +5,13 @@ import { createLazyMiddleware, type MiddlewareOptions } from './middleware.js'
 import { StripeService } from './stripeService.js'
 import { UsageTracker } from './usageTracker.js'
 
+export {
+  type AccessLogPlan,
+  type AccessLogQuestion,
+  type AccessLogSimulation,
+  type BadLine,
+  simulateAccessLog,
+} from './accessLog.js'
 export type { ActionLogger } from './actionLog.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
 export { type BillingOptions } from './billing.js'
@@ -61,6 +68,19 @@ export type { Quota } from './decision.js'
 export { BillingError, type BillingErrorCode, CatalogError, type CatalogMistake, StripeError } from './errors.js'
 export type { Explanation, Question } from './explanation.js'
 export type { BillingHandler, BillingRequest, BillingResponse, Next } from './express.js'
+export {
+  type Invoice,
+  type InvoiceLine,
+  type InvoicePreview,
+  type InvoiceQuestion,
+  Invoices,
+  type InvoiceTerms,
+  type MeterTotals,
+  type PeriodInput,
+  previewInvoice,
+  type UsageByPrice,
+  type UsageInput,
+} from './invoices.js'
 export type { MiddlewareOptions } from './middleware.js'
 export type { BillingEvents, ThresholdReached } from './notices.js'
 export {
@@ -93,6 +113,13 @@ export {
 export type { ReconcileOptions, Reconciliation, UsageDifference } from './reconciliation.js'
 export type { Refusal, RefusalCode } from './refusals.js'
 export type { RequestBilling, Settlement } from './requestBilling.js'
+export type {
+  SimulatedCustomer,
+  Simulation,
+  SimulationPlan,
+  SimulationQuestion,
+  UnassignedCustomer,
+} from './simulation.js'
 export type { StripeCatalogMeter, StripeCatalogStep, StripeCatalogTier, SyncCatalogOptions } from './stripeCatalog.js'
 export type {
   CheckoutSessionParams,

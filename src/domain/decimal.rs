@@ -41,6 +41,10 @@ pub enum Rounding {
 pub struct Decimal(BigDecimal);
 
 impl Decimal {
+    pub fn whole(number: u128) -> Self {
+        Self(number.into())
+    }
+
     /// Reads a decimal string, exactly: digits, with or without a point between them and a minus before them; no
     /// exponent, no sign for groups, no space. `place` names the argument in the error.
     pub fn parse(place: &str, text: &str) -> Result<Self> {

@@ -34,6 +34,11 @@ impl<'a> Value<'a> {
         &self.place
     }
 
+    /// The JSON as it was written.
+    pub fn json(&self) -> &'a str {
+        self.json.get()
+    }
+
     pub fn is_null(&self) -> bool {
         self.json.get() == "null"
     }

@@ -9,6 +9,7 @@
 //! - A **refusal** is a value ([`Refusal`]), never an error: an error means that we could not decide.
 
 pub mod access;
+pub mod access_log;
 pub mod api_key;
 pub mod catalog;
 pub mod credit;
@@ -31,6 +32,7 @@ pub mod proration;
 pub mod quota;
 pub mod rating;
 pub mod reconciliation;
+pub mod repricing;
 pub mod router;
 pub mod spending;
 pub mod subscription;

@@ -53,13 +53,18 @@ pub fn check_catalog(catalog: String) -> CheckedCatalogOutput {
     }
 }
 
+/// A catalog that `lib/` has checked before, which says all mistakes.
+pub(super) fn checked(catalog: &str) -> crate::Result<Catalog> {
+    Catalog::parse(catalog).map_err(|mistakes| {
+        let message = mistakes.first().map_or_else(String::new, |mistake| mistake.message.clone());
+        Error::new(Code::InvalidCatalog, message)
+    })
+}
+
 /// The question is `{ meter, tier?, method?, path?, dimensions? }`; the price is JSON.
 #[napi(catch_unwind)]
 pub fn resolve_price(catalog: String, question: String) -> Result<ResolutionOutput> {
-    let catalog = Catalog::parse(&catalog).map_err(|mistakes| {
-        let message = mistakes.first().map_or_else(String::new, |mistake| mistake.message.clone());
-        Error::new(Code::InvalidCatalog, message)
-    })?;
+    let catalog = checked(&catalog)?;
     let question = Value::parse("question", &question)?.object()?;
     question.only(&["meter", "tier", "method", "path", "dimensions"])?;
     let text = |name: &str| question.optional(name).map(|value| value.string()).transpose();
@@ -76,7 +81,7 @@ pub fn resolve_price(catalog: String, question: String) -> Result<ResolutionOutp
     Ok(ResolutionOutput { price, because: resolution.because })
 }
 
-fn dimensions_of(value: &Value<'_>) -> crate::Result<BTreeMap<String, String>> {
+pub(super) fn dimensions_of(value: &Value<'_>) -> crate::Result<BTreeMap<String, String>> {
     value.object()?.fields().map(|(name, value)| Ok((name.to_owned(), value.string()?))).collect()
 }
 

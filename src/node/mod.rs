@@ -8,6 +8,7 @@
 // In unit tests napi exports nothing, so that plain functions look unused there.
 #![cfg_attr(test, allow(dead_code))]
 
+mod access_log;
 mod catalog;
 mod credit;
 mod deliveries;
@@ -15,11 +16,13 @@ mod engine;
 mod error;
 mod gate;
 mod input;
+mod invoices;
 mod migration;
 mod outbox;
 mod output;
 mod rating;
 mod sender;
+mod simulation;
 mod stripe;
 mod suggestion;
 mod webhook;

@@ -4,11 +4,13 @@
 //! for each, on one thread; reading never waits for writing. `tests/store` holds every implementation to the same
 //! conformance suite.
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::domain::customer::CustomerPatch;
 use crate::domain::lease::Wish;
+use crate::domain::repricing::RecordedUsage;
 use crate::domain::subscription::Report;
 use crate::domain::{
     ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Plans, Refusal,
@@ -65,6 +67,16 @@ pub trait Store: Outbox + Send + Sync {
     /// Visits the single events of `[from, to)`.
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;
 
+    /// Parts of the history in a span that may be visited side by side, each by a thread of its own. Together they hold
+    /// each event of the span that is there now once.
+    fn stretches(&self, span: Period) -> Result<Vec<Stretch>>;
+
+    /// Visits the hourly rollups of `[from, to)`, which must be whole UTC hours: as [`Store::hourly_rollups`], for long times.
+    fn recorded_hours(&self, customer: Option<&CustomerId>, span: Period, visit: HistoryVisitor<'_>) -> Result<()>;
+
+    /// Visits the single events of a stretch, with their metadata.
+    fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()>;
+
     /// An event of Stripe's that was delivered.
     fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>>;
 
@@ -113,6 +125,14 @@ pub enum Durability {
 }
 
 pub type Visitor<'a> = &'a mut dyn FnMut(UsageRow) -> Result<()>;
+pub type HistoryVisitor<'a> = &'a mut dyn FnMut(&RecordedUsage<'_>) -> Result<()>;
+
+/// A part of the history: the events of a span, and of these those that the store has numbered so, where it numbers them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    pub span: Period,
+    pub sequences: Range<i64>,
+}
 
 /// What all processes on one store agree on: the last one to say otherwise decides.
 #[derive(Debug, Clone, PartialEq, Eq)]

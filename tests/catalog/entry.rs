@@ -54,6 +54,7 @@ fn does_not_depend_on_the_order_of_prices(catalog: &Catalog) {
             let tier = others.tier.as_deref().filter(|_| price.tier.is_none()).or(price.tier.as_deref());
             let question = Question { meter: &price.meter, tier, request, dimensions: &dimensions };
             let found = catalog.resolve(&question).price.expect("at least this one applies");
+            assert_eq!(catalog.find(&question).map(|price| &price.id), Some(&found.id));
             let again = reversed.resolve(&question).price.expect("at least this one applies");
             assert_eq!(found.id, again.id);
         }

@@ -3,15 +3,16 @@
 #[path = "../rating/oracle.rs"]
 #[expect(dead_code, reason = "the tests of prices use all of it")]
 mod oracle;
+mod prices;
 
-use num_rational::BigRational;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use weighbridge::domain::invoice::{Item, PricedUsage};
 use weighbridge::domain::rating::Usage;
 use weighbridge::domain::{Catalog, Decimal, Invoice, Period, Proration, Rounding, Timestamp};
 
-use oracle::{Tiers, grains, grains_text, integer, millionths, millionths_text, packages, rational};
+use oracle::{grains_text, integer, millionths, millionths_text, rational};
+use prices::Prices;
 
 fn catalog(json: &Json) -> Catalog {
     Catalog::parse(&json.to_string()).unwrap_or_else(|mistakes| panic!("{json:#}: {mistakes:#?}"))
@@ -120,46 +121,6 @@ fn what_cannot_be_on_an_invoice_is_refused() {
     }
     let error = Invoice::preview(&catalog, tier, None, &[], &[decimal("1"), decimal("-1")]).unwrap_err();
     assert_eq!(error.message, "`credits[1]` must not be negative, got -1");
-}
-
-/// Four prices of one meter: of every kind that the oracle knows.
-#[derive(Debug, Clone)]
-struct Prices {
-    per_unit: u64,
-    package: (u64, u64),
-    graduated: Tiers,
-    volume: Tiers,
-}
-
-impl Prices {
-    fn arbitrary() -> impl Strategy<Value = Self> {
-        let package = (0..3_000_000_000u64, 1..60u64);
-        (0..3_000_000_000u64, package, Tiers::arbitrary(), Tiers::arbitrary())
-            .prop_map(|(per_unit, package, graduated, volume)| Self { per_unit, package, graduated, volume })
-    }
-
-    fn json(&self) -> [Json; 4] {
-        [
-            json!({ "model": "per_unit", "unitAmount": millionths_text(self.per_unit) }),
-            json!({
-                "model": "package",
-                "amount": millionths_text(self.package.0),
-                "packageSize": grains_text(self.package.1),
-            }),
-            json!({ "model": "graduated", "tiers": self.graduated.json("unitAmount") }),
-            json!({ "model": "volume", "tiers": self.volume.json("unitAmount") }),
-        ]
-    }
-
-    /// What a quantity in grains costs at the price with this index.
-    fn amount(&self, index: usize, quantity: u64) -> BigRational {
-        match index {
-            0 => millionths(self.per_unit) * grains(quantity),
-            1 => millionths(self.package.0) * integer(packages(quantity, 0, self.package.1)),
-            2 => self.graduated.graduated(quantity),
-            _ => self.volume.volume(quantity),
-        }
-    }
 }
 
 proptest! {

@@ -139,6 +139,7 @@ macro_rules! store_conformance {
                 an_hour_is_one_row_for_each_customer_meter_and_endpoint,
                 spans_are_half_open,
                 one_customer_is_visited_alone,
+                the_history_holds_each_event_once_with_its_metadata,
                 an_empty_endpoint_is_none,
                 a_visitor_that_fails_ends_the_visit,
             }

@@ -50,8 +50,7 @@ pub(super) struct Rank {
 
 impl Catalog {
     pub fn resolve(&self, question: &Question<'_>) -> Resolution<'_> {
-        let mut applying: Vec<(Rank, &CatalogPrice)> =
-            self.prices.iter().filter_map(|price| Some((self.rank(price, question)?, price))).collect();
+        let mut applying: Vec<(Rank, &CatalogPrice)> = self.applying(question).collect();
         applying.sort_by(|(one, _), (other, _)| other.cmp(one));
         let Some(((rank, price), others)) = applying.split_first() else {
             let because = format!("no price of the meter {:?} applies", question.meter);
@@ -59,6 +58,15 @@ impl Catalog {
         };
         let losses = others.iter().map(|(other, less)| format!("before {:?}: {}", less.id, difference(rank, other)));
         Resolution { price: Some(price), because: [reason(price)].into_iter().chain(losses).collect() }
+    }
+
+    /// The price that [`Catalog::resolve`] explains, without an explanation.
+    pub fn find(&self, question: &Question<'_>) -> Option<&CatalogPrice> {
+        self.applying(question).max_by(|(one, _), (other, _)| one.cmp(other)).map(|(_, price)| price)
+    }
+
+    fn applying(&self, question: &Question<'_>) -> impl Iterator<Item = (Rank, &CatalogPrice)> {
+        self.prices.iter().filter_map(|price| Some((self.rank(price, question)?, price)))
     }
 
     /// `None` where the price does not apply.

@@ -89,6 +89,12 @@ impl Invoice {
         Ok(Self { currency, lines, credits })
     }
 
+    /// How many of a meter's units were included.
+    pub fn included(&self, meter: &str) -> Decimal {
+        let is_included = |line: &&InvoiceLine| matches!(&line.item, Item::Included { meter: other } if other == meter);
+        self.lines.iter().filter(is_included).map(|line| line.line.units.clone()).sum()
+    }
+
     /// The sum of the lines.
     pub fn subtotal(&self) -> Decimal {
         sum(&self.lines)

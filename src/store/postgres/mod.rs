@@ -10,7 +10,7 @@ use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
 use super::versions::KnownVersions;
-use super::{Catalog, Change, Committed, Counter, Lease, Store, StripeEventRow, Visitor};
+use super::{Catalog, Change, Committed, Counter, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
@@ -19,6 +19,7 @@ mod columns;
 mod database;
 mod error;
 mod event_ids;
+mod history;
 mod hosts;
 mod import;
 mod listener;
@@ -158,6 +159,18 @@ impl Store for PostgresStore {
 
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
         self.at(read::events(&self.database, customer, span, visit))
+    }
+
+    fn stretches(&self, span: Period) -> Result<Vec<Stretch>> {
+        self.at(history::stretches(&self.database, &self.options.schema, span))
+    }
+
+    fn recorded_hours(&self, customer: Option<&CustomerId>, span: Period, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.at(history::hours(&self.database, customer, span, visit))
+    }
+
+    fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.at(history::visit(&self.database, customer, stretch, visit))
     }
 
     fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>> {

@@ -10,7 +10,7 @@ use super::columns;
 use super::database::{Database, Purpose, Statement};
 use super::error::Result;
 use super::options::Schema;
-use crate::domain::Timestamp;
+use crate::domain::{Period, Timestamp};
 
 /// The tables that have partitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,11 @@ impl Month {
 
     pub fn minus(self, months: u32) -> Self {
         Self { first: self.first.checked_sub_months(Months::new(months)).unwrap_or(self.first) }
+    }
+
+    pub fn period(self) -> Period {
+        let instant = |month: Self| Timestamp::from_stored(month.start().timestamp_millis());
+        Period { start: instant(self), end: instant(self.next()) }
     }
 
     fn start(self) -> DateTime<Utc> {
@@ -136,7 +141,7 @@ fn make(database: &Database, schema: &Schema, table: Partitioned, month: Month) 
 }
 
 /// The months that a table has partitions for, the oldest first.
-fn existing(database: &Database, schema: &Schema, table: Partitioned) -> Result<Vec<Month>> {
+pub fn existing(database: &Database, schema: &Schema, table: Partitioned) -> Result<Vec<Month>> {
     let mut session = database.begin(Purpose::Read)?;
     let rows = session.run_one(
         Statement::new(

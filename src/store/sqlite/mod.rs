@@ -12,7 +12,9 @@ use self::memory::Memory;
 use self::transaction::Transaction;
 use super::group::Group;
 use super::versions::KnownVersions;
-use super::{Catalog, Change, Committed, Counter, Durability, Lease, Store, StripeEventRow, Visitor};
+use super::{
+    Catalog, Change, Committed, Counter, Durability, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
+};
 use crate::Result;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
@@ -21,6 +23,7 @@ mod connection;
 mod error;
 mod event_ids;
 mod export;
+mod history;
 mod leases;
 mod memory;
 mod migrate;
@@ -156,6 +159,18 @@ impl Store for SqliteStore {
 
     fn events(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
         self.read(|connection| read::events(connection, customer, span, visit))
+    }
+
+    fn stretches(&self, span: Period) -> Result<Vec<Stretch>> {
+        self.read(|connection| history::stretches(connection, span))
+    }
+
+    fn recorded_hours(&self, customer: Option<&CustomerId>, span: Period, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.read(|connection| history::hours(connection, customer, span, visit))
+    }
+
+    fn history(&self, customer: Option<&CustomerId>, stretch: &Stretch, visit: HistoryVisitor<'_>) -> Result<()> {
+        self.read(|connection| history::visit(connection, customer, stretch, visit))
     }
 
     fn stripe_event(&self, id: &str) -> Result<Option<StripeEventRow>> {

@@ -93,3 +93,69 @@ pub fn a_visitor_that_fails_ends_the_visit(place: &dyn Fixture) {
     assert_eq!(visits, 2);
     assert_eq!(events(&*store, None, all_time()).len(), 3);
 }
+
+pub fn the_history_holds_each_event_once_with_its_metadata(place: &dyn Fixture) {
+    let store = place.open();
+    let event = |customer: &str, instant: &str, metadata: Option<&str>| UsageEvent {
+        endpoint: Some("/a".to_owned()),
+        cost: money("0.1"),
+        units: units(3),
+        metadata: metadata.map(str::to_owned),
+        ..event_at(customer, instant)
+    };
+    let events = [
+        event("ann", "2026-03-10T11:59:59.999Z", Some("{}")),
+        event("ann", "2026-03-10T12:00:00Z", Some(r#"{"method":"POST"}"#)),
+        // Recorded after what happened later, and in another month.
+        event("bob", "2026-04-10T12:00:00Z", None),
+        UsageEvent { endpoint: Some(String::new()), ..event("ann", "2026-04-01T00:00:00Z", None) },
+        event("ann", "2026-03-10T13:00:00Z", Some(r#"{"model":"x"}"#)),
+        event("ann", "2026-05-01T00:00:00Z", None),
+    ];
+    commit(&*store, &events.map(record));
+    let visit = |customer: Option<&str>, span| {
+        let mut found = Vec::new();
+        for stretch in store.stretches(span).expect("stretches") {
+            let customer = customer.map(customer_id);
+            let visit = store.history(customer.as_ref(), &stretch, &mut |usage| {
+                assert_eq!((usage.events, usage.units, usage.meter, usage.cost), (1, 3, "api_request", money("0.1")));
+                let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+                let (endpoint, metadata) = (text(usage.endpoint), text(usage.metadata));
+                found.push([usage.at.to_iso_string(), usage.customer_id.to_owned(), endpoint, metadata].join(" "));
+                Ok(())
+            });
+            visit.expect("a visit");
+        }
+        found.sort();
+        found
+    };
+    let half_open = span("2026-03-10T12:00:00Z", "2026-05-01T00:00:00Z");
+    let anns = [
+        r#"2026-03-10T12:00:00.000Z ann /a {"method":"POST"}"#,
+        r#"2026-03-10T13:00:00.000Z ann /a {"model":"x"}"#,
+        "2026-04-01T00:00:00.000Z ann - -",
+    ];
+    assert_eq!(visit(Some("ann"), half_open), anns);
+    assert_eq!(visit(None, half_open), [&anns[..], &["2026-04-10T12:00:00.000Z bob /a -"]].concat());
+    assert_eq!(visit(None, span("2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z")), [""; 0]);
+    assert_eq!(visit(None, all_time()).len(), 6);
+    let mut hours: Vec<_> = Vec::new();
+    let visit = store.recorded_hours(Some(&customer_id("ann")), all_time(), &mut |usage| {
+        hours.push((usage.at, usage.customer_id.to_owned(), usage.meter.to_owned(), usage.endpoint.map(str::to_owned)));
+        assert_eq!(
+            (usage.metadata, usage.units, usage.cost),
+            (None, 3 * usage.events, money("0.1").checked_mul(usage.events).unwrap())
+        );
+        Ok(())
+    });
+    visit.expect("a visit");
+    hours.sort();
+    let same =
+        |row: UsageRow| (row.at, row.customer_id.as_str().to_owned(), row.meter.as_str().to_owned(), row.endpoint);
+    let mut rollups: Vec<_> = hourly_rollups(&*store, Some("ann"), all_time()).into_iter().map(same).collect();
+    rollups.sort();
+    assert_eq!((hours.len(), hours), (5, rollups));
+    let stretch = store.stretches(all_time()).expect("stretches").remove(0);
+    let failed = store.history(None, &stretch, &mut |_| Err(Error::invalid("enough")));
+    assert_eq!(failed.unwrap_err().message, "enough");
+}

@@ -1,0 +1,75 @@
+//! What a customer's billing period comes to so far, out of what is recorded.
+
+use super::history::{self, History, Sink};
+use crate::domain::repricing::{PeriodTally, RecordedUsage, Tally, Terms};
+use crate::domain::{Catalog, Customer, CustomerId, Decimal, Invoice, Period, Proration, Timestamp};
+use crate::store::{self, Store};
+use crate::{Code, Error, Result};
+
+#[derive(Debug, Clone)]
+pub struct Question {
+    pub customer_id: CustomerId,
+    /// An instant in the billing period.
+    pub at: Timestamp,
+    pub catalog: Catalog,
+    /// The tier's place in the catalog; `None` for the one that the customer has.
+    pub tier: Option<usize>,
+    /// For which part of the period the tier is due; `None` for all of it.
+    pub held: Option<Period>,
+    pub credits: Vec<Decimal>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub customer: Customer,
+    /// The id of the tier in the catalog.
+    pub tier: String,
+    pub tally: PeriodTally,
+    pub invoice: Invoice,
+    /// Events whose metadata would have to be known, and were dropped: they are not in it.
+    pub missing_events: u64,
+}
+
+/// `None` for a customer never seen. What a customer has not used costs him no more than the base amount and the minimum.
+///
+/// Errors: `unknown_tier` where the catalog has not the customer's, and none is given; `invalid_argument` where `held` does
+/// not lie within the billing period, or a credit is negative.
+pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question) -> Result<Option<Preview>> {
+    let Question { customer_id, at, catalog, tier, held, credits } = question;
+    let Some(customer) = store.customer(customer_id)? else { return Ok(None) };
+    let place = tier.or_else(|| place_of(catalog, customer.tier_id.as_deref()));
+    let tier = place.and_then(|place| catalog.tiers().get(place)).ok_or_else(|| unknown_tier(&customer))?;
+    let period = customer.billing_period(*at, settings.time_zone);
+    let share = held.map(|held| Proration::by_second(held, period)).transpose()?;
+    let terms = Terms { tier: place, anchor: customer.billing_cycle_anchor };
+    let sink = || Tally::new(catalog, settings.time_zone, move |_: &str| terms);
+    let History { sink, missing_events } = history::read(store, Some(customer_id), period, sink)?;
+    let mut periods = sink.finish()?.into_iter().flat_map(|customer| customer.periods);
+    let tally = periods.next().unwrap_or_else(|| PeriodTally::empty(period));
+    let invoice = Invoice::preview(catalog, tier, share, &tally.usage, credits)?;
+    Ok(Some(Preview { customer, tier: tier.id.clone(), tally, invoice, missing_events }))
+}
+
+fn place_of(catalog: &Catalog, tier: Option<&str>) -> Option<usize> {
+    catalog.tiers().iter().position(|other| tier == Some(other.id.as_str()))
+}
+
+fn unknown_tier(customer: &Customer) -> Error {
+    let has = customer.tier_id.as_ref().map_or("has no tier".to_owned(), |tier| format!("has the tier {tier:?}"));
+    let message = format!("{:?} {has}, which the catalog does not name: give `tierId`", customer.id.as_str());
+    Error::new(Code::UnknownTier, message)
+}
+
+impl<Known: FnMut(&str) -> Terms + Send> Sink for Tally<'_, Known> {
+    fn takes_whole(&mut self, usage: &RecordedUsage<'_>, hour: Period) -> bool {
+        Tally::takes_whole(self, usage, hour)
+    }
+
+    fn add(&mut self, usage: &RecordedUsage<'_>) -> Result<()> {
+        Tally::add(self, usage)
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        Tally::merge(self, other)
+    }
+}
