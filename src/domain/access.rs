@@ -26,6 +26,13 @@ pub enum Refusal {
     IdempotencyConflict,
 }
 
+impl Refusal {
+    /// Whether it says that too little is left, which others may hold and give back.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Refusal::LimitExceeded(_) | Refusal::SpendCapExceeded { .. })
+    }
+}
+
 /// Everything but the quota, which only the store can answer.
 pub fn decide_access(
     key: Option<(&ApiKey, Timestamp)>,

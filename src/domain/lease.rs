@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Period, Standing, Units};
+use super::{Period, Standing};
 use crate::{Error, Result};
 
 /// Who holds leases: one running engine.
@@ -142,7 +142,7 @@ impl Allowance {
 
     /// Whether the limit has room for so many units more, as far as this holder knows.
     pub fn fits(&self, units: u64) -> bool {
-        units == 0 || Units::from_number(units as f64).is_ok_and(|units| self.standing().admits(units))
+        units == 0 || self.standing().has_room_for(units)
     }
 
     /// How many units are missing for these to be admitted.
@@ -182,6 +182,14 @@ impl Allowance {
         enough
     }
 
+    /// Spends as much of this as is leased on an event that is about to be recorded in any case, and answers how much that is.
+    pub fn spend_some(&mut self, units: u64) -> u64 {
+        let leased = units.min(self.free);
+        self.free -= leased;
+        self.unsettled += leased;
+        leased
+    }
+
     /// An event of so many units was not recorded: what a lease would have paid for is free again.
     pub fn unspend(&mut self, units: u64, leased: u64) {
         self.unsettled = self.unsettled.saturating_sub(units);
@@ -211,6 +219,12 @@ impl Allowance {
     pub fn settled(&mut self, units: u64, recorded: u64) {
         self.unsettled = self.unsettled.saturating_sub(units);
         self.recorded = recorded;
+    }
+
+    /// The store has counted an event of so many units, or found that it was counted before. By now others may have counted
+    /// more.
+    pub fn counted(&mut self, units: u64, is_new: bool) {
+        self.settled(units, self.recorded + if is_new { units } else { 0 });
     }
 
     /// The store has set aside more units.

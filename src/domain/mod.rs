@@ -58,7 +58,7 @@ pub use period::{Period, TimeZone, Window};
 pub use plans::{Plans, Requirements};
 pub use price::{Method, Price, PriceList};
 pub use proration::Proration;
-pub use quota::{Standing, Units};
+pub use quota::{Frame, Quota, Standing, Units, WindowUsage};
 pub use spending::Spending;
 pub use subscription::{Subscription, SubscriptionStatus};
 pub use threshold::Thresholds;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use rust_decimal::prelude::ToPrimitive;
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::{Code, Error, Result};
@@ -20,6 +21,7 @@ pub struct Money(Decimal);
 
 impl Money {
     pub const ZERO: Money = Money(Decimal::ZERO);
+    pub const MAX: Money = Money(Decimal::MAX);
 
     /// Reads a decimal string such as `"0.10"`, exactly. `field` names the argument in the error.
     pub fn parse(field: &str, text: &str) -> Result<Self> {
@@ -92,6 +94,20 @@ impl Money {
             .filter(|sum| sum.scale() >= scale || sum.is_zero())
             .map(|sum| Self(sum.normalize()))
             .ok_or_else(|| Error::new(Code::AmountOverflow, "the sum of these amounts does not fit 28 digits"))
+    }
+
+    /// As many as add up, with others of them, below what a database's integer holds.
+    pub const MOST_BILLIONTHS: u64 = (i64::MAX / 4) as u64;
+
+    /// The amount in billionths, rounded down and up; at most [`Money::MOST_BILLIONTHS`].
+    pub fn billionths(self) -> (u64, u64) {
+        let scaled = self.0.checked_mul(Decimal::from(1_000_000_000u64)).unwrap_or(Decimal::MAX);
+        let whole = |amount: Decimal| amount.to_u64().unwrap_or(u64::MAX).min(Self::MOST_BILLIONTHS);
+        (whole(scaled.floor()), whole(scaled.ceil()))
+    }
+
+    pub fn from_billionths(billionths: u64) -> Self {
+        Self((Decimal::from(billionths) / Decimal::from(1_000_000_000u64)).normalize())
     }
 
     /// The nearest float, for the seed's `number` fields. Nothing is computed from it.

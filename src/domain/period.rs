@@ -128,7 +128,7 @@ fn first_instant(before: Timestamp, last: Timestamp, holds: impl Fn(Timestamp) -
 }
 
 /// The grain of a usage query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Window {
     Hour,
     Day,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::catalog::{CatalogTier, CatalogVersions};
-use super::{Catalog, Customer, Meter, TierTable};
+use super::{Catalog, Customer, Meter, Money, Quota, Spending, TierTable};
 use crate::{Error, Result};
 
 /// All that says what a customer may use.
@@ -118,6 +118,30 @@ impl Plans {
             Some(tier) => tier.monthly_limit(meter.as_str()),
             None => self.table.limit(customer, meter),
         }
+    }
+
+    /// How much of a quota the customer has. `None` means without a limit.
+    pub fn limit_on(&self, customer: &Customer, quota: Quota) -> Option<u64> {
+        match quota {
+            Quota::Period(meter) => self.limit(Some(customer), meter),
+            Quota::Window(meter, window) => {
+                let mut limits = self.tier_of(customer)?.window_limits(meter.as_str());
+                limits.find(|(other, _)| *other == window).map(|(_, units)| units)
+            }
+            Quota::Spend => Some(Spending { cap: customer.spend_cap?, spent: Money::ZERO }.standing().limit?),
+        }
+    }
+
+    /// The customer's quotas on a meter in windows that are shorter than a billing period.
+    pub fn windows<'p>(&'p self, customer: &Customer, meter: Meter) -> impl Iterator<Item = (Quota, u64)> + use<'p> {
+        let limits = self.tier_of(customer).into_iter().flat_map(move |tier| tier.window_limits(meter.as_str()));
+        limits.map(move |(window, units)| (Quota::Window(meter, window), units))
+    }
+
+    /// Whether anybody has such a quota.
+    pub fn has_windows(&self, meter: Meter) -> bool {
+        let tiers = self.catalog.iter().flat_map(|versions| versions.iter()).flat_map(Catalog::tiers);
+        tiers.into_iter().any(|tier| tier.window_limits(meter.as_str()).next().is_some())
     }
 
     /// The limit that a customer is told of and that never refuses.

@@ -1,6 +1,6 @@
 //! Spend caps: how much money a customer may spend in a billing period.
 
-use super::Money;
+use super::{Money, Standing};
 
 /// Where a customer with a spend cap stands in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +19,50 @@ impl Spending {
     }
 }
 
+/// Leases of a cap are counted in billionths of the currency. Where an amount is no whole number of them, what is used is
+/// rounded up and what there is down, so that a lease never has room for more than the cap; the store judges the rest
+/// exactly.
+impl Spending {
+    pub fn standing(self) -> Standing {
+        Standing { limit: Some(self.cap.billionths().0), used: self.spent.billionths().1 }
+    }
+
+    /// What something of this cost takes.
+    pub fn amount(cost: Money) -> u64 {
+        cost.billionths().1
+    }
+
+    /// That in billionths the cap has no room for something of this cost, but in the last digit it may have.
+    pub fn may_be_rounded(cap: Money, cost: Money) -> bool {
+        [cap, cost].into_iter().any(|amount| {
+            let (down, up) = amount.billionths();
+            down != up || up >= Money::MOST_BILLIONTHS
+        })
+    }
+
+    /// What a standing means.
+    pub fn of(cap: Money, standing: Standing) -> Self {
+        Self { cap, spent: Money::from_billionths(standing.used) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn billionths_never_make_more_of_a_cap_than_it_is() {
+        let spending = Spending { cap: money("1.0000000015"), spent: money("0.333333333333") };
+        assert_eq!(spending.standing(), Standing { limit: Some(1_000_000_001), used: 333_333_334 });
+        assert_eq!(Spending::amount(money("0.000000000001")), 1);
+        assert!(
+            Spending::may_be_rounded(spending.cap, money("1")) && !Spending::may_be_rounded(money("1"), money("0.1"))
+        );
+        let huge = Spending { cap: money("999999999999"), spent: money("999999999998") };
+        assert!(!huge.standing().has_room_for(1) && Spending::may_be_rounded(huge.cap, money("1")));
+        let exact = Spending { cap: money("10"), spent: money("2.5") };
+        assert_eq!(Spending::of(exact.cap, exact.standing()), exact);
+    }
 
     fn money(text: &str) -> Money {
         Money::parse("amount", text).unwrap()

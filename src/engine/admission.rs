@@ -1,22 +1,21 @@
 //! Admitting an event: units from the ledger, a line in the journal, an answer.
 //!
-//! An event without an id is spent from a lease and journaled. One with an id must be compared with those that were seen
-//! in the transaction that counts it, so the store decides at once; a lease pays for it all the same. So it is where the
-//! customer has a spend cap: what is spent is known there, to the last digit, over all processes.
+//! An event without an id is spent from leases and journaled. One with an id must be compared with those that were seen
+//! in the transaction that counts it, so the store decides at once; leases pay for it all the same.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::claim::{Claim, quotas};
 use super::holds::{Hold, HoldId};
 use super::journal::Entry;
-use super::ledger::{Answer, Basis, Purpose, Resume, Taken, Terms, Waiter, Want};
+use super::ledger::{Answer, Basis, Resume, Taken, Terms, Waiter, Want};
 use super::owed::Owed;
 use super::recorder::closed;
-use super::usage;
 use super::{Engine, Reply};
-use crate::domain::{Customer, Money, Period, Refusal, Spending, Standing, Timestamp, UsageEvent};
-use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict};
+use crate::domain::{Customer, Money, Period, Quota, Refusal, Standing, Timestamp, UsageEvent};
+use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict, paid_of};
 use crate::{Code, Error, Result};
 
 /// An event that asks to be admitted.
@@ -30,6 +29,8 @@ pub struct Candidate {
     pub now: Timestamp,
     /// When it is answered at the latest, if that was decided before.
     pub deadline: Option<Instant>,
+    /// The store does not know its id.
+    pub is_new: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,29 +93,17 @@ pub enum Decision {
     Later,
 }
 
-impl Candidate {
-    fn want(&self) -> Want {
-        let key = (self.event.customer_id.clone(), self.event.meter);
-        let (units, purpose) = match self.intent {
-            Intent::Record => (self.event.units.get(), Purpose::Spend),
-            Intent::Hold { units, .. } => (units, Purpose::Hold),
-        };
-        Want { key, units, purpose, now: self.event.timestamp }
-    }
-}
-
 /// What is to be done with a candidate.
-enum Next {
+pub(super) enum Next {
     Answer(Result<Passage>),
     /// To be written into the journal.
-    Write(Candidate, Taken),
-    /// To be judged by its id and by the spend cap; a lease pays for it.
-    ChargePaid(Candidate, Taken),
-    /// To be judged by its id and by the limit.
-    ChargeUnpaid(Candidate, Want),
-    Wait(Candidate, Want),
-    /// To be held if the spend cap has room for it.
-    HoldWithinCap(Candidate, Taken, Money),
+    Write(Candidate, Claim),
+    /// To be judged by its id, and where nothing was claimed of it by the spend cap; leases pay for it.
+    ChargePaid(Candidate, Claim),
+    /// To be judged by its id and by all limits.
+    ChargeUnpaid(Candidate),
+    /// For what is wanted, with what was taken before.
+    Wait(Candidate, Option<Claim>, Want),
 }
 
 impl Engine {
@@ -125,10 +114,10 @@ impl Engine {
         }
         match self.next(candidate) {
             Next::Answer(answer) => Decision::Made(answer),
-            Next::Write(candidate, taken) => {
-                let admitted = Admitted::from(&taken);
+            Next::Write(candidate, claim) => {
+                let admitted = Admitted::from(&claim.first);
                 let reply = Box::new(|written| caller.written(written));
-                self.stage(candidate.event, taken.paid, taken.period.start, candidate.now, reply);
+                self.stage(candidate.event, claim.paid(), claim.first.period.start, candidate.now, reply);
                 Decision::Writing(admitted)
             }
             next => {
@@ -151,15 +140,14 @@ impl Engine {
     fn answer_later<C: Caller>(self: &Arc<Self>, next: Next, caller: C) {
         match next {
             Next::Answer(answer) => caller.answer(answer),
-            Next::Write(candidate, taken) => {
-                let passage = Passage::Admitted(Admitted::from(&taken));
+            Next::Write(candidate, claim) => {
+                let passage = Passage::Admitted(Admitted::from(&claim.first));
                 let reply = Box::new(|written: Result<()>| caller.answer(written.map(|()| passage)));
-                self.append(candidate.event, taken.paid, taken.period.start, candidate.now, reply);
+                self.append(candidate.event, claim.paid(), claim.first.period.start, candidate.now, reply);
             }
-            Next::ChargePaid(candidate, taken) => self.charge_paid(candidate, taken, caller),
-            Next::ChargeUnpaid(candidate, want) => self.charge_unpaid(candidate, want, caller),
-            Next::Wait(candidate, want) => self.wait(candidate, want, caller),
-            Next::HoldWithinCap(candidate, taken, cap) => self.hold_within_cap(candidate, taken, cap, caller),
+            Next::ChargePaid(candidate, claim) => self.charge_paid(candidate, claim, caller),
+            Next::ChargeUnpaid(candidate) => self.charge_unpaid(candidate, caller),
+            Next::Wait(candidate, claim, want) => self.wait(candidate, claim, want, caller),
         }
     }
 
@@ -168,38 +156,32 @@ impl Engine {
             return Next::Answer(Err(error));
         }
         let want = candidate.want();
-        let has_id = candidate.event.id.is_some() && candidate.intent == Intent::Record;
         match self.take(&want, candidate.terms.clone()) {
-            Some(Answer::Taken(taken)) => self.spend(candidate, taken),
-            // Whoever sends an id again is let through at the limit too, so only the store can refuse it.
-            Some(Answer::Full(..)) | None if has_id => Next::ChargeUnpaid(candidate, want),
+            Some(Answer::Taken(taken)) => self.take_further(candidate, taken.into()),
+            Some(Answer::Full(..)) | None if candidate.may_be_known() => Next::ChargeUnpaid(candidate),
             Some(answer) => Next::Answer(answer.refused()),
-            None => Next::Wait(candidate, want),
+            None => Next::Wait(candidate, None, want),
         }
     }
 
-    fn spend(&self, candidate: Candidate, taken: Taken) -> Next {
-        let cap = taken.terms.customer.spend_cap;
-        match (candidate.intent, cap) {
-            (Intent::Record, Some(_)) => Next::ChargePaid(candidate, taken),
-            (Intent::Record, None) if candidate.event.id.is_some() => Next::ChargePaid(candidate, taken),
-            (Intent::Record, None) => Next::Write(candidate, taken),
-            // Who holds nothing was let through before, and tells what it took.
-            (Intent::Hold { units: 1.., .. }, Some(cap)) => Next::HoldWithinCap(candidate, taken, cap),
-            (Intent::Hold { units, unit_price }, _) => {
-                Next::Answer(Ok(self.hold(candidate, &taken, units, unit_price)))
-            }
+    /// All that is wanted is taken.
+    pub(super) fn spend(&self, candidate: Candidate, claim: Claim) -> Next {
+        match candidate.intent {
+            Intent::Record if candidate.event.id.is_some() || claim.is_unpriced => Next::ChargePaid(candidate, claim),
+            Intent::Record => Next::Write(candidate, claim),
+            Intent::Hold { units, unit_price } => Next::Answer(Ok(self.hold(candidate, &claim, units, unit_price))),
         }
     }
 
-    fn hold(&self, candidate: Candidate, taken: &Taken, units: u64, unit_price: Money) -> Passage {
+    fn hold(&self, candidate: Candidate, claim: &Claim, units: u64, unit_price: Money) -> Passage {
         let Candidate { event, conditions, .. } = candidate;
-        let hold = Hold { event, conditions, unit_price, held: units, period_start: taken.period.start };
+        let (period_start, further) = (claim.first.period.start, claim.held());
+        let hold = Hold { event, conditions, unit_price, held: units, period_start, further };
         let hold = Some(self.holds.put(hold, self.shared.moment()));
-        Passage::Admitted(Admitted { hold, ..Admitted::from(taken) })
+        Passage::Admitted(Admitted { hold, ..Admitted::from(&claim.first) })
     }
 
-    fn take(self: &Arc<Self>, want: &Want, terms: Option<Terms>) -> Option<Answer> {
+    pub(super) fn take(self: &Arc<Self>, want: &Want, terms: Option<Terms>) -> Option<Answer> {
         let shared = &self.shared;
         let zone = shared.catalog().time_zone;
         let moment = shared.moment();
@@ -218,7 +200,7 @@ impl Engine {
     pub(super) fn append(
         &self,
         event: UsageEvent,
-        paid: Option<LeasePart>,
+        paid: Vec<LeasePart>,
         period_start: Timestamp,
         now: Timestamp,
         reply: Reply<()>,
@@ -230,7 +212,7 @@ impl Engine {
     fn stage(
         &self,
         event: UsageEvent,
-        paid: Option<LeasePart>,
+        paid: Vec<LeasePart>,
         period_start: Timestamp,
         now: Timestamp,
         reply: Reply<()>,
@@ -245,12 +227,19 @@ impl Engine {
         self.journal.hand_over();
     }
 
-    fn wait<C: Caller>(self: &Arc<Self>, candidate: Candidate, want: Want, caller: C) {
+    fn wait<C: Caller>(self: &Arc<Self>, candidate: Candidate, claim: Option<Claim>, want: Want, caller: C) {
         let deadline = candidate.deadline.or_else(|| self.deadline());
-        let engine = Arc::clone(self);
-        let resume: Resume = Box::new(move |answer| match answer {
-            Answer::Taken(taken) => engine.answer_later(engine.spend(candidate, taken), caller),
-            answer => caller.answer(answer.refused()),
+        let (engine, wanted) = (Arc::clone(self), want.clone());
+        let resume: Resume = Box::new(move |answer| match (claim, answer) {
+            (None, Answer::Taken(taken)) => {
+                engine.answer_later(engine.take_further(candidate, taken.into()), caller);
+            }
+            (Some(mut claim), Answer::Taken(taken)) => {
+                claim.add(wanted, taken);
+                engine.answer_later(engine.take_further(candidate, claim), caller);
+            }
+            (None, answer) => caller.answer(answer.refused()),
+            (Some(claim), answer) => caller.answer(engine.refused(&candidate, &claim, wanted.key.1, answer)),
         });
         let resume = Owed::new(resume);
         if let Some(deadline) = deadline {
@@ -301,10 +290,12 @@ impl Engine {
         let engine = Arc::clone(self);
         let change = vec![Change::Lease(request.clone())];
         let is_urgent = request.urgent;
+        // Of before: the answer may be older than a change in the same group.
+        let revision = self.shared.keys.revision();
         let reply: Reply<Vec<_>> = Box::new(move |outcomes| {
             let leased = outcomes.and_then(super::single).and_then(Applied::leased);
             let shared = &engine.shared;
-            let (revision, zone) = (shared.keys.revision(), shared.catalog().time_zone);
+            let zone = shared.catalog().time_zone;
             let mut ledger = shared.ledger();
             let effects = ledger.leased(&request, leased, revision, zone, shared.moment());
             let returns = ledger.take_returns();
@@ -344,14 +335,14 @@ impl Engine {
         );
     }
 
-    /// Lets the store judge and count an event with an id that a lease pays for.
-    fn charge_paid<C: Caller>(self: &Arc<Self>, candidate: Candidate, taken: Taken, caller: C) {
+    /// Lets the store judge and count an event that leases pay for.
+    fn charge_paid<C: Caller>(self: &Arc<Self>, candidate: Candidate, claim: Claim, caller: C) {
         let Candidate { event, conditions, now, deadline, .. } = candidate;
-        let admitted = Admitted::from(&taken);
-        let Taken { period, paid, .. } = taken;
+        let admitted = Admitted::from(&claim.first);
+        let (paid, period, is_unpriced) = (claim.paid(), claim.first.period, claim.is_unpriced);
         let units = event.units.get();
-        let leased = paid.as_ref().map_or(0, |part| part.units);
-        let key = (event.customer_id.clone(), event.meter);
+        let key = (event.customer_id.clone(), Quota::Period(event.meter));
+        let leased = paid_of(&paid, key.1);
         let charge = Charge { event: event.clone(), admission: Some(conditions), paid: paid.clone(), now };
         let engine = Arc::clone(self);
         let finish = move |charged: Result<Charged>, caller: Option<C>| match charged {
@@ -360,8 +351,12 @@ impl Engine {
                 match charged.verdict {
                     Verdict::Recorded => {
                         ledger.settled(&key, period.start, units, charged.standing.used);
+                        ledger.settled_further(&event, &paid, true);
                     }
-                    Verdict::Duplicate | Verdict::Refused(_) => ledger.unspend(&key, period.start, units, leased),
+                    Verdict::Duplicate | Verdict::Refused(_) => {
+                        ledger.unspend(&key, period.start, units, leased);
+                        ledger.unspend_further(&event, &paid, true);
+                    }
                 }
                 let known = ledger.known(&key, charged.period.start).map(|allowance| allowance.standing());
                 drop(ledger);
@@ -374,17 +369,20 @@ impl Engine {
             Err(error) => match caller {
                 // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
                 // whether it has room.
-                Some(caller) if error.code.is_outage() && admitted.customer.spend_cap.is_none() => {
+                Some(caller) if error.code.is_outage() && !is_unpriced => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
-                    let paid = paid.filter(|_| !engine.is_closed());
+                    let paid = if engine.is_closed() { Vec::new() } else { paid };
                     let reply = Box::new(move |written: Result<()>| {
                         caller.answer(written.map(|()| Passage::Admitted(admitted)))
                     });
                     engine.append(event, paid, period.start, now, reply);
                 }
                 caller => {
-                    engine.shared.ledger().unspend(&key, period.start, units, leased);
+                    let mut ledger = engine.shared.ledger();
+                    ledger.unspend(&key, period.start, units, leased);
+                    ledger.unspend_further(&event, &paid, true);
+                    drop(ledger);
                     if let Some(caller) = caller {
                         caller.answer(Err(error));
                     }
@@ -395,14 +393,14 @@ impl Engine {
     }
 
     /// Lets the store judge and count an event with an id for which there is no lease.
-    fn charge_unpaid<C: Caller>(self: &Arc<Self>, candidate: Candidate, want: Want, caller: C) {
-        self.shared.ledger().give_back(&want.key);
-        self.give_back();
+    fn charge_unpaid<C: Caller>(self: &Arc<Self>, candidate: Candidate, caller: C) {
+        let want = candidate.want();
+        self.give_back_all(&candidate);
         let deadline = candidate.deadline.or_else(|| self.deadline());
         let charge = Charge {
             event: candidate.event.clone(),
             admission: Some(candidate.conditions.clone()),
-            paid: None,
+            paid: Vec::new(),
             now: candidate.now,
         };
         let engine = Arc::clone(self);
@@ -414,8 +412,8 @@ impl Engine {
             let Some(caller) = caller else { return };
             match charged {
                 // Others may hold what is missing.
-                Ok(Charged { verdict: Verdict::Refused(Refusal::LimitExceeded(_)), .. }) => {
-                    engine.wait(Candidate { deadline, ..candidate }, want, caller);
+                Ok(Charged { verdict: Verdict::Refused(refusal), .. }) if refusal.is_shortage() => {
+                    engine.wait(Candidate { deadline, is_new: true, ..candidate }, None, want, caller);
                 }
                 Ok(charged) => caller.answer(Ok(Passage::Admitted(Admitted::from(charged)))),
                 Err(error) => caller.answer(Err(error)),
@@ -424,38 +422,17 @@ impl Engine {
         self.charge(charge, deadline, caller, finish);
     }
 
-    /// Asks what is spent. Requests whose end is not known yet cost nothing so far, so those that run at a time may pass the
-    /// cap together.
-    fn hold_within_cap<C: Caller>(self: &Arc<Self>, candidate: Candidate, taken: Taken, cap: Money, caller: C) {
-        let Intent::Hold { units, unit_price } = candidate.intent else { return };
-        let owed = self.owed_until(candidate.deadline, caller);
-        let key = (candidate.event.customer_id.clone(), candidate.event.meter);
-        let (customer_id, period) = (key.0.clone(), taken.period);
-        let engine = Arc::clone(self);
-        self.read(
-            move |store, _| usage::spent(store, &customer_id, period),
-            Box::new(move |spent| {
-                let judged = spent.and_then(|spent| {
-                    let (spending, cost) = (Spending { cap, spent }, unit_price.checked_mul(units)?);
-                    Ok(if spending.admits(cost) { None } else { Some(Refusal::SpendCapExceeded { spending, cost }) })
-                });
-                let caller = owed.take();
-                let mut standing = taken.standing;
-                if caller.is_none() || !matches!(judged, Ok(None)) {
-                    let mut ledger = engine.shared.ledger();
-                    ledger.unhold(&key, period.start, units);
-                    standing = ledger.known(&key, period.start).map_or(standing, |allowance| allowance.standing());
-                }
-                let Some(caller) = caller else { return };
-                caller.answer(judged.map(|refusal| match refusal {
-                    None => engine.hold(candidate, &taken, units, unit_price),
-                    Some(refusal) => {
-                        let verdict = Verdict::Refused(refusal);
-                        Passage::Admitted(Admitted { verdict, standing, ..Admitted::from(&taken) })
-                    }
-                }));
-            }),
-        );
+    /// What is free of the quotas that a candidate would take of is the store's to count.
+    fn give_back_all(self: &Arc<Self>, candidate: &Candidate) {
+        let customer_id = &candidate.event.customer_id;
+        let first = (customer_id.clone(), Quota::Period(candidate.event.meter));
+        let plans = &self.shared.catalog().tiers;
+        let mut ledger = self.shared.ledger();
+        let customer = ledger.customer(&first);
+        let quotas = customer.map_or_else(|| vec![first.1], |customer| quotas(plans, &customer, candidate.event.meter));
+        quotas.into_iter().for_each(|quota| ledger.give_back(&(customer_id.clone(), quota)));
+        drop(ledger);
+        self.give_back();
     }
 
     /// A caller who is told when his deadline has passed.
@@ -496,7 +473,7 @@ impl Engine {
 
 impl Answer {
     /// What it means for an event that got no units.
-    fn refused(self) -> Result<Passage> {
+    pub(super) fn refused(self) -> Result<Passage> {
         let (refusal, terms, standing, period) = match self {
             Answer::Taken(taken) => return Ok(Passage::Admitted(Admitted::from(&taken))),
             Answer::Suspended(terms, standing, period) => (Refusal::Suspended, terms, standing, period),

@@ -193,10 +193,10 @@ impl Engine {
         let meter = Meter::API_REQUEST;
         let period = customer.billing_period(now, catalog.time_zone);
         let used = usage::used(store, &customer.id, meter, period)?;
-        let leases = store.leases(&customer.id, meter, period)?;
+        let leases = store.leases(&customer.id, crate::domain::Quota::Period(meter), period)?;
         let elsewhere = leases.iter().filter(|lease| lease.holder != self.holder);
         let leased_elsewhere = elsewhere.map(|Lease { units, .. }| units).sum();
-        let key = (customer.id.clone(), meter);
+        let key = (customer.id.clone(), crate::domain::Quota::Period(meter));
         let known = self.shared.ledger().known(&key, period.start);
         let leased_here = known.as_ref().map_or(0, Allowance::free);
         let held_here = known.as_ref().map_or(0, Allowance::held);

@@ -228,5 +228,5 @@ fn candidate(
         metadata: metadata.ok(),
     };
     let conditions = Admission { key_id: Some(identity.key.id.clone()), required };
-    Ok(Candidate { event, conditions, terms: Some(terms), intent, now: request.now, deadline: None })
+    Ok(Candidate { event, conditions, terms: Some(terms), intent, now: request.now, deadline: None, is_new: false })
 }

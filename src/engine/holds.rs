@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Engine;
 use super::Reply;
-use super::ledger::Moment;
+use super::ledger::{Ledger, Moment};
 use crate::Result;
-use crate::domain::{Meter, Money, Timestamp, Units, UsageEvent};
-use crate::store::{Admission, Applied, Change, Charge, Verdict};
+use crate::domain::{Money, Quota, Timestamp, Units, UsageEvent};
+use crate::store::{Admission, Applied, Change, Charge, LeasePart, Verdict, paid_of};
 
 /// A hold that nobody has ended for so long is void: an hour.
 const ORPHANED_MILLIS: u64 = 3_600_000;
@@ -27,6 +27,16 @@ pub struct Hold {
     pub unit_price: Money,
     pub held: u64,
     pub period_start: Timestamp,
+    /// Of the customer's other quotas.
+    pub further: Vec<Held>,
+}
+
+/// An amount of a quota that is set apart, for the period that starts then.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    pub quota: Quota,
+    pub period_start: Timestamp,
+    pub amount: u64,
 }
 
 /// What the end of a request shows.
@@ -100,20 +110,23 @@ impl Engine {
                 return reply(Err(error));
             }
         };
-        let key = (event.customer_id.clone(), event.meter);
+        let key = (event.customer_id.clone(), Quota::Period(event.meter));
+        let further: Vec<Held> = taken.iter().flat_map(|(_, _, hold)| &hold.further).copied().collect();
         let mut holds = taken.into_iter().map(|(_, _, hold)| hold);
         let Some(first) = holds.next() else { return reply(Ok(false)) };
         // All of them are of one customer; what was held in another period pays for nothing in this one. Nobody else may
         // take what the others lend, so the ledger is not let go in between.
         let mut ledger = self.shared.ledger();
         holds.for_each(|hold| ledger.unhold(&key, hold.period_start, hold.held));
-        let paid = ledger.settle_hold(&key, first.period_start, first.held, units);
+        let mut paid: Vec<LeasePart> =
+            ledger.settle_hold(&key, first.period_start, first.held, units).into_iter().collect();
+        paid.extend(settle_further(&mut ledger, &event, &further));
         drop(ledger);
         if event.id.is_none() {
             let written: Reply<()> = Box::new(|written| reply(written.map(|()| true)));
             return self.append(event, paid, first.period_start, settlement.now, written);
         }
-        let leased = paid.as_ref().map_or(0, |part| part.units);
+        let leased = paid_of(&paid, key.1);
         let engine = Arc::clone(self);
         // It has happened, so nothing but its id is judged.
         let charge = Charge { event: event.clone(), admission: None, paid: paid.clone(), now: settlement.now };
@@ -125,11 +138,13 @@ impl Engine {
                 match charged {
                     Ok(charged) if charged.verdict == Verdict::Recorded => {
                         ledger.settled(&key, first.period_start, units, charged.standing.used);
+                        ledger.settled_further(&event, &paid, true);
                         drop(ledger);
                         reply(Ok(true));
                     }
                     Ok(_) => {
                         ledger.unspend(&key, first.period_start, units, leased);
+                        ledger.unspend_further(&event, &paid, true);
                         drop(ledger);
                         reply(Ok(true));
                     }
@@ -137,11 +152,12 @@ impl Engine {
                         drop(ledger);
                         let written: Reply<()> = Box::new(|written| reply(written.map(|()| true)));
                         // At the end it may be committed after all: see `charge_paid`.
-                        let paid = paid.filter(|_| !engine.is_closed());
+                        let paid = if engine.is_closed() { Vec::new() } else { paid };
                         engine.append(event, paid, first.period_start, settlement.now, written);
                     }
                     Err(error) => {
                         ledger.unspend(&key, first.period_start, units, leased);
+                        ledger.unspend_further(&event, &paid, true);
                         drop(ledger);
                         reply(Err(error));
                     }
@@ -163,9 +179,30 @@ impl Engine {
     }
 
     fn let_go(&self, hold: &Hold) {
-        let key: (_, Meter) = (hold.event.customer_id.clone(), hold.event.meter);
-        self.shared.ledger().unhold(&key, hold.period_start, hold.held);
+        let mut ledger = self.shared.ledger();
+        let key = |quota| (hold.event.customer_id.clone(), quota);
+        ledger.unhold(&key(Quota::Period(hold.event.meter)), hold.period_start, hold.held);
+        for Held { quota, period_start, amount } in &hold.further {
+            ledger.unhold(&key(*quota), *period_start, *amount);
+        }
     }
+}
+
+/// What leases pay for of an event's other quotas, where something of them was held.
+fn settle_further(ledger: &mut Ledger, event: &UsageEvent, further: &[Held]) -> Vec<LeasePart> {
+    let mut parts: Vec<LeasePart> = Vec::new();
+    let key = |quota| (event.customer_id.clone(), quota);
+    for Held { quota, period_start, amount } in further {
+        ledger.unhold(&key(*quota), *period_start, *amount);
+    }
+    for Held { quota, period_start, .. } in further {
+        // Of several holds the first one's period: the event is its.
+        if parts.iter().all(|part| part.quota != *quota) {
+            let amount = quota.amount(event.units.get(), event.cost);
+            parts.extend(ledger.spend_some(&key(*quota), *period_start, amount));
+        }
+    }
+    parts
 }
 
 /// The event that a hold becomes; `None` for no units.

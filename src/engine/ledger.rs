@@ -11,7 +11,9 @@ use indexmap::IndexMap;
 
 use super::owed::Owed;
 use crate::domain::lease::{LeaseSize, Wish};
-use crate::domain::{Allowance, Customer, CustomerId, HolderId, Meter, Period, Standing, TimeZone, Timestamp};
+use crate::domain::{
+    Allowance, Customer, CustomerId, HolderId, Period, Quota, Standing, TimeZone, Timestamp, UsageEvent,
+};
 use crate::store::{LeasePart, LeaseRequest, Leased};
 use crate::{Error, Result};
 
@@ -26,7 +28,7 @@ const REFILL_PAUSE_MILLIS: u64 = 100;
 /// So many accounts a second, so that no request waits long for the ledger.
 const SWEPT_AT_ONCE: usize = 8_192;
 
-pub type AccountKey = (CustomerId, Meter);
+pub type AccountKey = (CustomerId, Quota);
 pub type Moment = u64;
 
 /// What applies to a customer, as of a revision of the store.
@@ -178,7 +180,8 @@ impl Ledger {
         if !account.waiting.is_empty() && want.units > 0 {
             return (None, None);
         }
-        let Some(period) = account.period(want.now, zone, &mut self.month) else { return (None, None) };
+        let quota = want.key.1;
+        let Some(period) = account.period(quota, want.now, zone, &mut self.month) else { return (None, None) };
         let Some(answer) = account.take(want, period, &self.holder, moment) else { return (None, None) };
         let refill = account.refill(want, period, &self.holder, moment);
         (Some(answer), refill)
@@ -202,7 +205,7 @@ impl Ledger {
         zone: TimeZone,
         moment: Moment,
     ) -> Effects {
-        let key = (request.customer_id.clone(), request.meter);
+        let key = (request.customer_id.clone(), request.quota);
         let account = self.accounts.entry(key.clone()).or_default();
         if request.urgent {
             account.is_asking = false;
@@ -228,6 +231,11 @@ impl Ledger {
         let terms = Terms { revision, customer: Arc::new(leased.customer), limit: leased.standing.limit };
         account.learn(terms, &key, &self.holder, &mut self.returns);
         account.granted(leased.period, leased.standing, leased.granted, moment);
+        if matches!(request.quota, Quota::Window(..)) {
+            // They are short: what was not used of the one before is of use to nobody.
+            account.give_back(&key, &self.holder, Some(leased.period), &mut self.returns);
+            account.allowances.retain(|allowance| allowance.period == leased.period || !allowance.is_idle());
+        }
         account.contended = leased.granted == 0 && leased.leased_elsewhere > 0 && leased.standing.limit.is_some();
         let full = request.urgent && leased.granted == 0 && !account.contended && leased.standing.limit.is_some();
         account.full = full.then(|| Full {
@@ -244,7 +252,7 @@ impl Ledger {
                 continue;
             }
             let want = front.want.clone();
-            let period = match account.period(want.now, zone, &mut self.month) {
+            let period = match account.period(want.key.1, want.now, zone, &mut self.month) {
                 Some(period) if !leased.period.contains(want.now) => period,
                 _ => leased.period,
             };
@@ -281,7 +289,7 @@ impl Ledger {
     /// Where somebody has waited in vain: whether others hold what he needs, and where the customer stands.
     pub fn contention(&mut self, want: &Want, zone: TimeZone) -> Option<(Terms, Standing, Period)> {
         let account = self.accounts.get_mut(&want.key)?;
-        let period = account.period(want.now, zone, &mut self.month)?;
+        let period = account.period(want.key.1, want.now, zone, &mut self.month)?;
         let allowance = account.allowances.iter().find(|allowance| allowance.period == period)?;
         let terms = account.terms.clone().filter(|_| account.contended)?;
         Some((terms, allowance.standing(), period))
@@ -312,6 +320,37 @@ impl Ledger {
         }
     }
 
+    /// The store has counted an event, or found that it was counted before: so have the quotas besides that of its meter in
+    /// the billing period.
+    pub fn settled_further(&mut self, event: &UsageEvent, paid: &[LeasePart], is_new: bool) {
+        for part in further(event, paid) {
+            if let Some(allowance) = self.allowance(&(part.customer_id.clone(), part.quota), part.period_start) {
+                allowance.counted(part.units, is_new);
+            }
+        }
+    }
+
+    /// An event was not recorded that took these; what is still in the leases is free again.
+    pub fn unspend_further(&mut self, event: &UsageEvent, paid: &[LeasePart], is_leased: bool) {
+        for part in further(event, paid) {
+            let leased = if is_leased { part.units } else { 0 };
+            self.unspend(&(part.customer_id.clone(), part.quota), part.period_start, part.units, leased);
+        }
+    }
+
+    /// Takes back what was taken: it is free again.
+    pub fn untake(&mut self, want: &Want, taken: &Taken) {
+        if let Some(account) = self.accounts.get_mut(&want.key) {
+            account.untake(want, taken);
+        }
+    }
+
+    /// What was learnt last of a customer.
+    pub fn customer(&self, key: &AccountKey) -> Option<Arc<Customer>> {
+        let terms = self.accounts.get(key)?.terms.as_ref()?;
+        Some(Arc::clone(&terms.customer))
+    }
+
     /// A hold ends without an event.
     pub fn unhold(&mut self, key: &AccountKey, period_start: Timestamp, units: u64) {
         if let Some(allowance) = self.allowance(key, period_start) {
@@ -328,6 +367,12 @@ impl Ledger {
         units: u64,
     ) -> Option<LeasePart> {
         let leased = self.allowance(key, period_start)?.settle_hold(held, units);
+        (leased > 0).then(|| part(&self.holder, key, period_start, leased))
+    }
+
+    /// Pays for as much of an event as is leased: it has happened.
+    pub fn spend_some(&mut self, key: &AccountKey, period_start: Timestamp, units: u64) -> Option<LeasePart> {
+        let leased = self.allowance(key, period_start)?.spend_some(units);
         (leased > 0).then(|| part(&self.holder, key, period_start, leased))
     }
 
@@ -420,9 +465,18 @@ impl Account {
         self.terms = Some(terms);
     }
 
-    /// The billing period that holds an instant, where the customer is known.
-    fn period(&self, now: Timestamp, zone: TimeZone, month: &mut Option<(TimeZone, Period)>) -> Option<Period> {
+    /// The period of a quota that holds an instant, where the customer is known.
+    fn period(
+        &self,
+        quota: Quota,
+        now: Timestamp,
+        zone: TimeZone,
+        month: &mut Option<(TimeZone, Period)>,
+    ) -> Option<Period> {
         let customer = &self.terms.as_ref()?.customer;
+        if matches!(quota, Quota::Window(..)) {
+            return Some(quota.frame(customer, now, zone).period);
+        }
         let last = match customer.billing_cycle_anchor {
             Some(_) => self.current,
             None => month.filter(|(known, _)| *known == zone).map(|(_, month)| month),
@@ -491,7 +545,10 @@ impl Account {
     fn refill(&mut self, want: &Want, period: Period, holder: &HolderId, moment: Moment) -> Option<LeaseRequest> {
         let allowance = self.allowances.iter().find(|allowance| allowance.period == period)?;
         allowance.limit?;
-        if self.is_refilling || self.is_asking || moment < self.pause_until || allowance.free() > self.size.low_water()
+        if self.is_refilling
+            || self.is_asking
+            || moment < self.pause_until
+            || allowance.free() > self.size.low_water().saturating_mul(piece(want))
         {
             return None;
         }
@@ -514,9 +571,9 @@ impl Account {
     }
 
     fn request(&self, want: &Want, needed: u64, holder: &HolderId, urgent: bool) -> LeaseRequest {
-        let (customer_id, meter) = want.key.clone();
-        let wish = Wish { needed, wanted: self.size.get().max(needed) };
-        LeaseRequest { holder: holder.clone(), customer_id, meter, now: want.now, wish, urgent }
+        let (customer_id, quota) = want.key.clone();
+        let wish = Wish { needed, wanted: self.size.get().saturating_mul(piece(want)).max(needed) };
+        LeaseRequest { holder: holder.clone(), customer_id, quota, now: want.now, wish, urgent }
     }
 
     /// Gives back what is free, but for one period.
@@ -531,8 +588,19 @@ impl Account {
 }
 
 fn part(holder: &HolderId, key: &AccountKey, period_start: Timestamp, units: u64) -> LeasePart {
-    let (customer_id, meter) = key.clone();
-    LeasePart { holder: holder.clone(), customer_id, meter, period_start, units }
+    let (customer_id, quota) = key.clone();
+    LeasePart { holder: holder.clone(), customer_id, quota, period_start, units }
+}
+
+/// What [`LeaseSize`] counts: units of a meter one by one, and money by what the event at hand costs.
+fn piece(want: &Want) -> u64 {
+    if want.key.1 == Quota::Spend { want.units.max(1) } else { 1 }
+}
+
+/// What leases pay for besides the units of the event's meter in the billing period.
+fn further<'p>(event: &UsageEvent, paid: &'p [LeasePart]) -> impl Iterator<Item = &'p LeasePart> + use<'p> {
+    let first = Quota::Period(event.meter);
+    paid.iter().filter(move |part| part.quota != first)
 }
 
 #[cfg(test)]
@@ -541,6 +609,7 @@ mod tests {
 
     use super::*;
     use crate::Code;
+    use crate::domain::Meter;
 
     const MARCH: i64 = 1_772_366_400_000;
     const APRIL: i64 = 1_775_044_800_000;
@@ -552,7 +621,7 @@ mod tests {
     }
 
     fn key() -> AccountKey {
-        (CustomerId::from_stored("ann".to_owned()), Meter::API_REQUEST)
+        (CustomerId::from_stored("ann".to_owned()), Quota::Period(Meter::API_REQUEST))
     }
 
     fn at(millis: i64) -> Timestamp {

@@ -13,26 +13,26 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 
+use self::claim::quotas;
 use self::health::{Health, Listener, Notice};
 use self::holds::Holds;
 use self::journal::Journal;
 use self::key_cache::KeyCache;
-use self::ledger::Ledger;
+use self::ledger::{AccountKey, Ledger};
 use self::readers::Readers;
 use self::recorder::{Journaled, Recorder, guarded};
 use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
 use crate::domain::customer::Patch;
-use crate::domain::{
-    CatalogVersions, CustomerId, ExportRule, HolderId, Meter, Plans, Thresholds, TierTable, TimeZone, Timestamp,
-};
+use crate::domain::{CatalogVersions, ExportRule, HolderId, Plans, Quota, Thresholds, TierTable, TimeZone, Timestamp};
 use crate::store::postgres::PostgresOptions;
-use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store};
+use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store, paid_of};
 use crate::{Code, Error, Result};
 
 pub mod access_log;
 pub mod admission;
+mod claim;
 pub mod explain;
 pub mod gate;
 pub mod health;
@@ -200,11 +200,14 @@ impl Shared {
         for (Journaled { record, period_start }, outcome) in entries {
             position = record.sequence;
             count += 1;
-            let key = (record.event.customer_id.clone(), record.event.meter);
+            let key = (record.event.customer_id.clone(), Quota::Period(record.event.meter));
             let units = record.event.units.get();
             match outcome.and_then(Applied::recorded) {
                 Ok(recorded) => {
-                    let limit = self.ledger().settled(&key, period_start, units, recorded.used);
+                    let mut ledger = self.ledger();
+                    let limit = ledger.settled(&key, period_start, units, recorded.used);
+                    ledger.settled_further(&record.event, &record.paid, recorded.status.is_counted());
+                    drop(ledger);
                     if let (Some(limit), true) = (limit, recorded.status.is_counted()) {
                         self.counted(&record.event, limit, recorded.used);
                     }
@@ -213,8 +216,11 @@ impl Shared {
                     tracing::error!(%error, customer = %key.0, "an admitted event could not be counted");
                     refused.extend(rejected::refused(&record, &error));
                     // Where the store has refused it nothing was done: what a lease pays for it is there still.
-                    let kept = record.paid.filter(|_| error.code == Code::StoreRejected).map_or(0, |part| part.units);
-                    self.ledger().unspend(&key, period_start, units, kept);
+                    let is_leased = error.code == Code::StoreRejected;
+                    let leased = if is_leased { paid_of(&record.paid, key.1) } else { 0 };
+                    let mut ledger = self.ledger();
+                    ledger.unspend(&key, period_start, units, leased);
+                    ledger.unspend_further(&record.event, &record.paid, is_leased);
                 }
             }
         }
@@ -236,9 +242,10 @@ impl Shared {
     fn not_journaled(&self, entries: &[Journaled]) {
         let mut ledger = self.ledger();
         for Journaled { record, period_start } in entries {
-            let key = (record.event.customer_id.clone(), record.event.meter);
+            let key = (record.event.customer_id.clone(), Quota::Period(record.event.meter));
             let units = record.event.units.get();
-            ledger.unspend(&key, *period_start, units, record.paid.as_ref().map_or(0, |part| part.units));
+            ledger.unspend(&key, *period_start, units, paid_of(&record.paid, key.1));
+            ledger.unspend_further(&record.event, &record.paid, true);
         }
         self.unrecorded.fetch_sub(entries.len(), Ordering::AcqRel);
     }
@@ -305,7 +312,7 @@ impl Engine {
             return reply(Err(closed()));
         }
         // Only facts change what the ledger knows.
-        let facts: Vec<Option<(CustomerId, Meter)>> = changes.iter().map(fact).collect();
+        let facts: Vec<Option<AccountKey>> = changes.iter().map(fact).collect();
         let engine = Arc::clone(self);
         self.recorder.commit(
             changes,
@@ -318,11 +325,16 @@ impl Engine {
         );
     }
 
-    fn learn_facts(self: &Arc<Self>, facts: &[Option<(CustomerId, Meter)>], outcomes: &[Outcome]) {
+    fn learn_facts(self: &Arc<Self>, facts: &[Option<AccountKey>], outcomes: &[Outcome]) {
         let mut ledger = self.shared.ledger();
         for (fact, outcome) in facts.iter().zip(outcomes) {
             if let (Some(key), Ok(Applied::Charged(charged))) = (fact, outcome) {
                 ledger.recorded(key, charged.period.start, charged.standing.used);
+                // Of other quotas only the store knows what it took, and what is left.
+                let plans = &self.shared.catalog().tiers;
+                let all = key.1.meter().map(|meter| quotas(plans, &charged.customer, meter)).unwrap_or_default();
+                let further = all.into_iter().filter(|quota| *quota != key.1);
+                further.for_each(|quota| ledger.give_back(&(key.0.clone(), quota)));
             }
         }
         drop(ledger);
@@ -463,10 +475,10 @@ impl Drop for Engine {
 }
 
 /// Whose counter an event without conditions raises.
-fn fact(change: &Change) -> Option<(CustomerId, Meter)> {
+fn fact(change: &Change) -> Option<AccountKey> {
     match change {
         Change::Charge(charge) if charge.admission.is_none() => {
-            Some((charge.event.customer_id.clone(), charge.event.meter))
+            Some((charge.event.customer_id.clone(), Quota::Period(charge.event.meter)))
         }
         _ => None,
     }

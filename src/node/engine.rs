@@ -386,7 +386,7 @@ fn record(
         .into_iter()
         .map(|event| match event {
             Ok(event) => {
-                charges.push(Change::Charge(Charge { event, admission: None, paid: None, now }));
+                charges.push(Change::Charge(Charge { event, admission: None, paid: Vec::new(), now }));
                 None
             }
             Err(error) => Some(error),

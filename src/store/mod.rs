@@ -13,8 +13,8 @@ use crate::domain::lease::Wish;
 use crate::domain::repricing::RecordedUsage;
 use crate::domain::subscription::Report;
 use crate::domain::{
-    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Plans, Refusal,
-    Requirements, Standing, TierTable, TimeZone, Timestamp, UsageEvent,
+    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Plans, Quota,
+    Refusal, Requirements, Standing, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::{Code, Error, Result};
 
@@ -83,11 +83,11 @@ pub trait Store: Outbox + Send + Sync {
     /// How many bytes of a file that the seed's code left behind were taken over.
     fn takeover_position(&self, file: &str) -> Result<u64>;
 
-    /// The leases on a customer's meter whose periods overlap this one.
-    fn leases(&self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>>;
+    /// The leases on a customer's quota whose periods overlap this one.
+    fn leases(&self, customer_id: &CustomerId, quota: Quota, period: Period) -> Result<Vec<Lease>>;
 
-    /// On which meters of which customers somebody asked in vain while others held leases: they should give them back.
-    fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>>;
+    /// On which quotas of which customers somebody asked in vain while others held leases: they should give them back.
+    fn recalls(&self) -> Result<Vec<(CustomerId, Quota)>>;
 
     /// Whether it is worth asking for recalls now, which somebody does some fifty times a second. A store that is told of
     /// them may know better.
@@ -215,9 +215,9 @@ pub struct Charge {
     pub event: UsageEvent,
     /// `None`: it has happened and is recorded whatever the limit says.
     pub admission: Option<Admission>,
-    /// The units that were set aside for it, where it was admitted from a lease; then the limit is not asked again. An
-    /// event that is not recorded leaves them in the lease.
-    pub paid: Option<LeasePart>,
+    /// What was set aside for it, of each quota at most once, where it was admitted from leases; then that quota is not
+    /// asked again. An event that is not recorded leaves it in the lease.
+    pub paid: Vec<LeasePart>,
     pub now: Timestamp,
 }
 
@@ -230,20 +230,26 @@ pub struct Record {
     /// In the holder's journal, from 1.
     pub sequence: u64,
     pub event: UsageEvent,
-    /// The units that a lease pays for; they leave the lease whether the event is new or not.
-    pub paid: Option<LeasePart>,
+    /// What leases pay for, of each quota at most once; it leaves the lease whether the event is new or not.
+    pub paid: Vec<LeasePart>,
     pub now: Timestamp,
 }
 
-/// Some units of a lease.
+/// Some of a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeasePart {
     pub holder: HolderId,
     pub customer_id: CustomerId,
-    pub meter: Meter,
+    pub quota: Quota,
     /// Of the period that the lease is for.
     pub period_start: Timestamp,
+    /// As the quota counts.
     pub units: u64,
+}
+
+/// How much of a quota these parts pay for.
+pub fn paid_of(parts: &[LeasePart], quota: Quota) -> u64 {
+    parts.iter().find(|part| part.quota == quota).map_or(0, |part| part.units)
 }
 
 /// Asks for units to be set aside.
@@ -251,7 +257,7 @@ pub struct LeasePart {
 pub struct LeaseRequest {
     pub holder: HolderId,
     pub customer_id: CustomerId,
-    pub meter: Meter,
+    pub quota: Quota,
     /// Decides the period.
     pub now: Timestamp,
     pub wish: Wish,
@@ -417,8 +423,9 @@ impl Applied {
 pub struct Charged {
     pub verdict: Verdict,
     pub customer: Customer,
-    /// On the event's meter, after the event.
+    /// On the event's meter in the billing period, after the event; or, where another limit refuses it, on that one.
     pub standing: Standing,
+    /// Of the standing.
     pub period: Period,
 }
 

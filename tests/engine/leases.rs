@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use weighbridge::domain::{Meter, Period, PriceList, Refusal, TimeZone, Timestamp, Units};
+use weighbridge::domain::{Meter, Period, PriceList, Quota, Refusal, TimeZone, Timestamp, Units};
 use weighbridge::engine::admission::{Admitted, Candidate, Intent, Passage};
 use weighbridge::engine::gate::{Gate, Request, Unpriced, Wanted};
 use weighbridge::engine::health::Notice;
@@ -23,7 +23,12 @@ fn month() -> Period {
 
 /// What all engines have set aside for a customer.
 fn leased(store: &dyn Store, customer: &str) -> u64 {
-    store.leases(&customer_id(customer), Meter::API_REQUEST, month()).unwrap().iter().map(|lease| lease.units).sum()
+    store
+        .leases(&customer_id(customer), Quota::Period(Meter::API_REQUEST), month())
+        .unwrap()
+        .iter()
+        .map(|lease| lease.units)
+        .sum()
 }
 
 /// An engine on whose store `ann` has a tier with so many requests.
@@ -38,7 +43,7 @@ fn candidate(units: u32, intent: Intent, at: Timestamp) -> Candidate {
     let mut event = event("ann");
     event.units = crate::support::units(units);
     event.timestamp = at;
-    Candidate { event, conditions: Admission::default(), terms: None, intent, now: at, deadline: None }
+    Candidate { event, conditions: Admission::default(), terms: None, intent, now: at, deadline: None, is_new: false }
 }
 
 fn consume_at(engine: &Arc<Engine>, units: u32, at: Timestamp) -> Result<Admitted> {

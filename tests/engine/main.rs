@@ -11,6 +11,7 @@ mod spend_cap;
 #[path = "../support/mod.rs"]
 mod support;
 mod takeover;
+mod windows;
 
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};

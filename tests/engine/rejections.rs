@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use weighbridge::Code;
-use weighbridge::domain::{HolderId, Meter, PriceList, UsageEvent};
+use weighbridge::domain::{HolderId, Meter, PriceList, Quota, UsageEvent};
 use weighbridge::engine::admission::Passage;
 use weighbridge::engine::gate::{Gate, Unpriced};
 use weighbridge::engine::health::Notice;
@@ -130,7 +130,7 @@ fn what_is_admitted_and_refused_is_set_aside_and_frees_what_pays_for_it() {
         let store = world.store();
         assert_eq!(used(&*store, "ann"), REQUESTS as u64);
         assert_eq!(store.holders().unwrap(), []);
-        assert_eq!(store.leases(&customer_id("ann"), Meter::API_REQUEST, all_time()).unwrap(), []);
+        assert_eq!(store.leases(&customer_id("ann"), Quota::Period(Meter::API_REQUEST), all_time()).unwrap(), []);
     }
 }
 

@@ -118,7 +118,7 @@ fn an_heir_who_died_himself_is_succeeded_wherever_he_was() {
         let place = Place::new();
         let store = place.store();
         for sequence in 1..=recorded {
-            let record = Record { holder: holder(), sequence, event: event("ann"), paid: None, now: now() };
+            let record = Record { holder: holder(), sequence, event: event("ann"), paid: Vec::new(), now: now() };
             apply_to(&store, Change::Record(record));
         }
         leave(&place, &[&SEGMENT]);
@@ -134,7 +134,7 @@ fn an_heir_who_died_while_he_removed_the_journal_is_succeeded() {
     let place = Place::new();
     let store = place.store();
     // All is recorded and the first segment is gone.
-    let record = |sequence| Record { holder: holder(), sequence, event: event("ann"), paid: None, now: now() };
+    let record = |sequence| Record { holder: holder(), sequence, event: event("ann"), paid: Vec::new(), now: now() };
     (1..=LINES).for_each(|sequence| apply_to(&store, Change::Record(record(sequence))));
     leave(&place, &[first, second]);
     std::fs::remove_file(journals(&place).join(DEAD).join("1.jsonl")).unwrap();
@@ -198,8 +198,8 @@ fn whatever_was_answered_before_a_crash_is_counted_and_nothing_twice() {
             assert!((least..=most).contains(&after), "{after} is not between {least} and {most}");
             assert_eq!(events(&left.store(), Some("ann"), all_time()).len() as u64, after);
             let month = weighbridge::domain::Period::month(now(), weighbridge::domain::TimeZone::UTC);
-            let meter = weighbridge::domain::Meter::API_REQUEST;
-            assert_eq!(left.store().leases(&customer_id("ann"), meter, month).unwrap(), []);
+            let quota = weighbridge::domain::Quota::Period(weighbridge::domain::Meter::API_REQUEST);
+            assert_eq!(left.store().leases(&customer_id("ann"), quota, month).unwrap(), []);
         }
         goes_on.store(false, Ordering::SeqCst);
     });

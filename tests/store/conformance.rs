@@ -20,6 +20,7 @@ pub mod stripe_events;
 pub mod takeover;
 pub mod usage;
 pub mod versions;
+pub mod windows;
 
 /// A place for a store.
 pub trait Fixture: Sync {
@@ -89,6 +90,16 @@ macro_rules! store_conformance {
                 a_retry_passes_a_cap_that_is_spent,
                 a_cap_holds_from_the_change_that_sets_it,
                 a_period_has_a_cap_of_its_own,
+                leases_of_money_leave_room_for_nobody_else,
+            }
+            windows {
+                each_window_has_its_own_units,
+                a_sliding_window_never_holds_more_than_its_limit,
+                what_was_used_before_there_was_a_limit_counts,
+                a_day_is_a_day_of_the_time_zone,
+                leases_of_a_window_leave_room_for_nobody_else,
+                leases_of_past_steps_count_while_the_window_does,
+                stores_on_one_place_share_a_window,
             }
             access {
                 an_unknown_key_is_refused,

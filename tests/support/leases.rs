@@ -1,7 +1,7 @@
 //! Building blocks for what leases pay for: API requests of `ann` in March 2026, unless they say otherwise.
 
 use weighbridge::domain::lease::Wish;
-use weighbridge::domain::{HolderId, Meter, Period, Timestamp, UsageEvent};
+use weighbridge::domain::{HolderId, Meter, Period, Quota, Timestamp, UsageEvent};
 use weighbridge::store::{
     Admission, Applied, Change, Charge, LeasePart, LeaseRequest, Leased, Record, RecordStatus, Recorded, Store,
 };
@@ -23,8 +23,8 @@ pub fn holder(id: &str) -> HolderId {
 }
 
 pub fn request(holder_id: &str, wish: Wish, urgent: bool) -> LeaseRequest {
-    let (customer_id, meter) = (customer_id("ann"), Meter::API_REQUEST);
-    LeaseRequest { holder: holder(holder_id), customer_id, meter, now: now(), wish, urgent }
+    let (customer_id, quota) = (customer_id("ann"), Quota::Period(Meter::API_REQUEST));
+    LeaseRequest { holder: holder(holder_id), customer_id, quota, now: now(), wish, urgent }
 }
 
 /// Nobody waits for these.
@@ -50,8 +50,8 @@ pub fn granted(store: &dyn Store, change: Change) -> u64 {
 }
 
 pub fn part(holder_id: &str, units: u64) -> LeasePart {
-    let (customer_id, meter) = (customer_id("ann"), Meter::API_REQUEST);
-    LeasePart { holder: holder(holder_id), customer_id, meter, period_start: march().start, units }
+    let (customer_id, quota) = (customer_id("ann"), Quota::Period(Meter::API_REQUEST));
+    LeasePart { holder: holder(holder_id), customer_id, quota, period_start: march().start, units }
 }
 
 pub fn release(holder: &str, units: u64) -> Change {
@@ -72,12 +72,12 @@ pub fn event_of(number: u32) -> UsageEvent {
 
 /// Asks for an event to be admitted that a lease pays for.
 pub fn admit_paid(event: UsageEvent, paid: LeasePart) -> Change {
-    Change::Charge(Charge { event, admission: Some(Admission::default()), paid: Some(paid), now: now() })
+    Change::Charge(Charge { event, admission: Some(Admission::default()), paid: vec![paid], now: now() })
 }
 
 /// An event of a journal.
 pub fn journaled_at(holder_id: &str, sequence: u64, event: UsageEvent, paid: Option<LeasePart>) -> Change {
-    Change::Record(Record { holder: holder(holder_id), sequence, event, paid, now: now() })
+    Change::Record(Record { holder: holder(holder_id), sequence, event, paid: paid.into_iter().collect(), now: now() })
 }
 
 /// An event of a journal that a lease pays for.
@@ -97,7 +97,7 @@ pub fn statuses(store: &dyn Store, group: &[Change]) -> Vec<RecordStatus> {
 
 /// Who has how many units, by name; leases of several periods apart.
 pub fn leases_of(store: &dyn Store, period: Period) -> Vec<(String, u64)> {
-    let leases = store.leases(&customer_id("ann"), Meter::API_REQUEST, period).expect("leases");
+    let leases = store.leases(&customer_id("ann"), Quota::Period(Meter::API_REQUEST), period).expect("leases");
     let mut leases: Vec<_> = leases.into_iter().map(|lease| (lease.holder.as_str().to_owned(), lease.units)).collect();
     leases.sort();
     leases
@@ -121,5 +121,5 @@ pub fn holders(store: &dyn Store) -> Vec<String> {
 }
 
 pub fn is_recalled(store: &dyn Store) -> bool {
-    store.recalls().expect("recalls").contains(&(customer_id("ann"), Meter::API_REQUEST))
+    store.recalls().expect("recalls").contains(&(customer_id("ann"), Quota::Period(Meter::API_REQUEST)))
 }

@@ -6,9 +6,12 @@ pub mod leases;
 pub mod outbox;
 pub mod postgres;
 
+use std::sync::Arc;
+
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::{
-    ApiKey, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp, Units, UsageEvent,
+    ApiKey, Catalog, CatalogVersions, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp, Units,
+    UsageEvent,
 };
 use weighbridge::store::{Admission, Applied, Change, Charge, Charged, Counter, Outcome, Store, UsageRow, Verdict};
 
@@ -82,17 +85,17 @@ pub fn admit(event: UsageEvent) -> Change {
 }
 
 pub fn admit_where(event: UsageEvent, admission: Admission) -> Change {
-    Change::Charge(Charge { event, admission: Some(admission), paid: None, now: now() })
+    Change::Charge(Charge { event, admission: Some(admission), paid: Vec::new(), now: now() })
 }
 
 /// Tells that the event has happened.
 pub fn record(event: UsageEvent) -> Change {
-    Change::Charge(Charge { event, admission: None, paid: None, now: now() })
+    Change::Charge(Charge { event, admission: None, paid: Vec::new(), now: now() })
 }
 
 /// Tells at another instant that the event has happened.
 pub fn record_at(event: UsageEvent, now: Timestamp) -> Change {
-    Change::Charge(Charge { event, admission: None, paid: None, now })
+    Change::Charge(Charge { event, admission: None, paid: Vec::new(), now })
 }
 
 /// Tiers from the lowest to the highest, with their API requests a month.
@@ -108,6 +111,25 @@ pub fn tiers(tiers: &[(&str, Option<u64>)]) -> TierTable {
 
 pub fn configure_tiers(table: &[(&str, Option<u64>)]) -> Change {
     Change::Configure { tiers: Some(tiers(table)), time_zone: None }
+}
+
+/// The versions of a catalog, the oldest first.
+pub fn versions(catalogs: &[serde_json::Value]) -> Arc<CatalogVersions> {
+    let catalogs = catalogs.iter().map(|catalog| Catalog::parse(&catalog.to_string()).expect("a catalog"));
+    Arc::new(CatalogVersions::new(catalogs.collect()).expect("versions"))
+}
+
+pub fn offer(catalogs: &[serde_json::Value]) -> Change {
+    Change::Offer(versions(catalogs))
+}
+
+/// A catalog with one tier, `windowed`, whose API requests have these limits: `("day", 10)`.
+pub fn windowed(limits: &[(serde_json::Value, u64)]) -> serde_json::Value {
+    let limit = |(per, units): &(serde_json::Value, u64)| serde_json::json!({ "meter": "api_request", "per": per, "units": units });
+    serde_json::json!({
+        "id": "public", "version": "1", "currency": "USD", "meters": ["api_request"],
+        "tiers": [{ "id": "windowed", "limits": limits.iter().map(limit).collect::<Vec<_>>() }, { "id": "free" }],
+    })
 }
 
 pub fn configure_time_zone(name: &str) -> Change {

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use super::names::{Kind, Names};
-use crate::Result;
 use crate::domain::Window;
 use crate::domain::json::Value;
 use crate::domain::mistakes::Mistakes;
+use crate::{Error, Result};
 
 /// 31 days.
 const LONGEST_SLIDING_SECONDS: u64 = 31 * 86_400;
@@ -22,7 +22,7 @@ pub struct Limit {
 }
 
 /// The time over which usage is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LimitWindow {
     /// A calendar month, day or hour in the billing time zone.
     Calendar(Window),
@@ -48,10 +48,32 @@ impl Limit {
 }
 
 impl LimitWindow {
+    const CALENDAR: [(&str, Window); 3] = [("month", Window::Month), ("day", Window::Day), ("hour", Window::Hour)];
+
+    /// `day`, `60s`: as it is written down.
+    pub fn name(self) -> String {
+        match self {
+            Self::Calendar(window) => {
+                let name = Self::CALENDAR.iter().find(|(_, other)| *other == window).map_or("", |(name, _)| name);
+                name.to_owned()
+            }
+            Self::Sliding { seconds } => format!("{seconds}s"),
+        }
+    }
+
+    pub fn from_name(name: &str) -> Result<Self> {
+        let calendar =
+            Self::CALENDAR.iter().find(|(other, _)| *other == name).map(|(_, window)| Self::Calendar(*window));
+        let sliding = || {
+            let seconds = name.strip_suffix('s')?.parse().ok()?;
+            (1..=LONGEST_SLIDING_SECONDS).contains(&seconds).then_some(Self::Sliding { seconds })
+        };
+        calendar.or_else(sliding).ok_or_else(|| Error::invalid(format!("{name:?} is no window of a limit")))
+    }
+
     fn read(value: &Value<'_>) -> Result<Self> {
         if value.string().is_ok() {
-            let windows = [("month", Window::Month), ("day", Window::Day), ("hour", Window::Hour)];
-            return value.one_of(&windows).map(Self::Calendar);
+            return value.one_of(&Self::CALENDAR).map(Self::Calendar);
         }
         let object =
             value.object().map_err(|_| value.must_be("\"month\", \"day\", \"hour\" or { \"slidingSeconds\": 60 }"))?;

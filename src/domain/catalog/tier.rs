@@ -123,14 +123,22 @@ impl CatalogTier {
         self.limit_a_month(meter, true)
     }
 
+    /// The hard limits on a meter in windows that are shorter than a billing period.
+    pub fn window_limits(&self, meter: &str) -> impl Iterator<Item = (LimitWindow, u64)> {
+        let month = LimitWindow::Calendar(Window::Month);
+        let of_meter = self.limits.iter().filter(move |limit| limit.meter == meter && !limit.soft);
+        of_meter.filter_map(move |limit| Some((limit.window, limit.units?))).filter(move |(window, _)| *window != month)
+    }
+
     pub fn included(&self, meter: &str) -> Option<&Included> {
         self.included.iter().find(|included| included.meter == meter)
     }
 
     pub(super) fn require_enforceable(&self) -> Result<()> {
         let month = LimitWindow::Calendar(Window::Month);
-        if let Some(limit) = self.limits.iter().find(|limit| limit.units.is_some() && limit.window != month) {
-            let what = format!(": the limit on {:?} {} cannot be held yet: use one a month", limit.meter, limit.window);
+        if let Some(limit) = self.limits.iter().find(|limit| limit.soft && limit.window != month) {
+            let what =
+                format!(": nobody is told of a soft limit on {:?} {}: use one a month", limit.meter, limit.window);
             return Err(contradiction(&self.place, &what));
         }
         let blocked = self.included.iter().find(|included| included.overage == Overage::Block);

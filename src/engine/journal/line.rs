@@ -2,12 +2,13 @@
 //! hexadecimal.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{CustomerId, EventId, HolderId, Meter, Money, Timestamp, Units, UsageEvent};
+use crate::domain::{CustomerId, EventId, HolderId, Meter, Money, Quota, Timestamp, Units, UsageEvent};
 use crate::store::{LeasePart, Record};
 use crate::{Error, Result};
 
@@ -43,9 +44,12 @@ struct Entry<'a> {
     /// JSON within JSON: whatever it holds, it is on one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Text<'a>>,
-    /// What a lease pays for.
+    /// What a lease pays for of the units in the billing period.
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<Lease>,
+    /// What leases pay for of other quotas, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    leases: BTreeMap<Text<'a>, Lease>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,9 +59,23 @@ struct Lease {
     units: u64,
 }
 
+impl Lease {
+    fn of(part: &LeasePart) -> Self {
+        Self { period_start: part.period_start.as_millis(), units: part.units }
+    }
+
+    fn part(self, holder: &HolderId, customer_id: &CustomerId, quota: Quota) -> LeasePart {
+        let Lease { period_start, units } = self;
+        let period_start = Timestamp::from_stored(period_start);
+        LeasePart { holder: holder.clone(), customer_id: customer_id.clone(), quota, period_start, units }
+    }
+}
+
 /// Appends the line of a record, with its line feed.
 pub fn write(record: &Record, lines: &mut String) -> Result<()> {
     let Record { holder: _, sequence, event, paid, now } = record;
+    let first = Quota::Period(event.meter);
+    let further = paid.iter().filter(|part| part.quota != first);
     let entry = Entry {
         sequence: *sequence,
         customer_id: event.customer_id.as_str().into(),
@@ -71,7 +89,8 @@ pub fn write(record: &Record, lines: &mut String) -> Result<()> {
         endpoint: event.endpoint.as_deref().map(Into::into),
         agent_type: event.agent_type.as_deref().map(Into::into),
         metadata: event.metadata.as_deref().map(Into::into),
-        lease: paid.as_ref().map(|part| Lease { period_start: part.period_start.as_millis(), units: part.units }),
+        lease: paid.iter().find(|part| part.quota == first).map(Lease::of),
+        leases: further.map(|part| (part.quota.name(), Lease::of(part))).collect(),
     };
     let entry = serde_json::to_string(&entry).map_err(|error| Error::invalid(error.to_string()))?;
     // Writing to a String cannot fail.
@@ -93,13 +112,9 @@ pub fn read(line: &[u8], holder: &HolderId) -> std::result::Result<Record, Strin
 fn record(entry: Entry<'_>, holder: &HolderId) -> Result<Record> {
     let customer_id = CustomerId::new(entry.customer_id)?;
     let meter = Meter::declared(&entry.event_type)?;
-    let paid = entry.lease.map(|lease| LeasePart {
-        holder: holder.clone(),
-        customer_id: customer_id.clone(),
-        meter,
-        period_start: Timestamp::from_stored(lease.period_start),
-        units: lease.units,
-    });
+    let first = entry.lease.map(|lease| Ok(lease.part(holder, &customer_id, Quota::Period(meter))));
+    let further = entry.leases.into_iter().map(|(name, lease)| Ok(lease.part(holder, &customer_id, name.parse()?)));
+    let paid = first.into_iter().chain(further).collect::<Result<Vec<_>>>()?;
     let event = UsageEvent {
         customer_id,
         id: entry.id.map(EventId::new).transpose()?,
@@ -127,14 +142,18 @@ mod tests {
 
     use super::*;
     use crate::domain::Meter;
+    use crate::domain::catalog::LimitWindow;
 
     fn sample(text: &str, units: u64) -> Record {
         let holder = HolderId::from_stored("holder".to_owned());
         let customer_id = CustomerId::from_stored("ann".to_owned());
         let period_start = Timestamp::from_stored(5);
-        let paid = LeasePart { holder: holder.clone(), customer_id, meter: Meter::API_REQUEST, period_start, units };
+        let part =
+            |quota| LeasePart { holder: holder.clone(), customer_id: customer_id.clone(), quota, period_start, units };
+        let window = Quota::Window(Meter::API_REQUEST, LimitWindow::Sliding { seconds: 60 });
+        let paid = vec![part(Quota::Period(Meter::API_REQUEST)), part(Quota::Spend), part(window)];
         let event = UsageEvent {
-            customer_id: paid.customer_id.clone(),
+            customer_id: customer_id.clone(),
             id: EventId::new(format!("id{units}")).ok(),
             meter: Meter::API_REQUEST,
             units: Units::from_stored(units as i64),
@@ -145,7 +164,7 @@ mod tests {
             agent_type: Some(text.to_owned()),
             metadata: Some(format!("{{\n\"text\":{text:?}}}")),
         };
-        Record { holder, sequence: units, event, paid: Some(paid), now: Timestamp::from_stored(9) }
+        Record { holder, sequence: units, event, paid, now: Timestamp::from_stored(9) }
     }
 
     fn line(record: &Record) -> Vec<u8> {

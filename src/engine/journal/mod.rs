@@ -31,7 +31,7 @@ const MAX_GROUP: usize = 4_096;
 /// An admitted event.
 pub struct Entry {
     pub event: UsageEvent,
-    pub paid: Option<LeasePart>,
+    pub paid: Vec<LeasePart>,
     /// Of the billing period that its units were taken from.
     pub period_start: Timestamp,
     pub now: Timestamp,

@@ -106,6 +106,7 @@ impl<T: Tables> Group<T> {
             && time_zone != self.tables.catalog().time_zone
         {
             self.tables.set_time_zone(time_zone)?;
+            self.tables.forget_window_usage(None)?;
             self.month = None;
             self.tables.revise();
         }
@@ -135,6 +136,7 @@ impl<T: Tables> Group<T> {
             self.tables.sign_up_all(versions.latest())?;
         }
         self.tables.set_versions(versions)?;
+        self.tables.forget_window_usage(None)?;
         self.tables.revise();
         Ok(Ok(Applied::Configured))
     }

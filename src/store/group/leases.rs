@@ -7,39 +7,40 @@ use crate::store::{Applied, Lease, LeasePart, LeaseRequest, Leased};
 
 impl<T: Tables> Group<T> {
     pub(super) fn lease(&mut self, request: &LeaseRequest) -> Step<T> {
-        let LeaseRequest { holder, customer_id, meter, now, wish, urgent } = request;
+        let LeaseRequest { holder, customer_id, quota, now, wish, urgent } = request;
         let known = self.tables.customer(customer_id)?;
         let customer = known.unwrap_or_else(|| Customer::new(customer_id.clone(), *now));
-        let period = self.period_of(&customer, *now);
-        let standing = self.standing(&customer, *meter, period)?;
+        let frame = self.frame(&customer, *quota, *now);
+        let period = frame.period;
+        let standing = self.standing(&customer, *quota, frame)?;
 
-        let leases = self.tables.leases(customer_id, *meter, period)?;
+        let leases = self.tables.leases(customer_id, *quota, frame.span)?;
         let others = leases.iter().filter(|lease| lease.holder != *holder).count() as u64;
         let claims = Claims { leased: leases.iter().map(|lease| lease.units).sum(), holders: others + 1 };
         let is_here = |lease: &&Lease| lease.holder == *holder && lease.period_start == period.start;
         let elsewhere = claims.leased - leases.iter().filter(is_here).map(|lease| lease.units).sum::<u64>();
-        let recalled = self.tables.is_recalled(customer_id, *meter)?;
+        let recalled = self.tables.is_recalled(customer_id, *quota)?;
         let mut granted = match (recalled, urgent) {
             // What is recalled goes to those who wait, and no more of it than they need.
             (true, false) => 0,
             (true, true) => grant(standing, claims, Wish { wanted: 0, ..*wish }),
             (false, _) => grant(standing, claims, *wish),
         };
-        if let (Some(limit), 1..) = (standing.limit, granted) {
+        if standing.limit.is_some() && granted > 0 {
             let part = LeasePart {
                 holder: holder.clone(),
                 customer_id: customer_id.clone(),
-                meter: *meter,
+                quota: *quota,
                 period_start: period.start,
                 units: granted,
             };
-            if !self.tables.set_aside(&part, period.end, limit)? {
+            if !self.tables.set_aside(&part, frame, standing)? {
                 granted = 0;
             }
         }
         let in_vain = granted == 0 && elsewhere > 0 && standing.limit.is_some();
         if *urgent && in_vain != recalled {
-            self.tables.set_recalled(customer_id, *meter, in_vain)?;
+            self.tables.set_recalled(customer_id, *quota, in_vain)?;
         }
         Ok(Ok(Applied::Leased(Leased { granted, leased_elsewhere: elsewhere, customer, standing, period })))
     }

@@ -4,7 +4,7 @@
 //! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
-use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Spending, Standing, decide_access};
+use crate::domain::{ApiKey, Customer, Period, Quota, Refusal, Timestamp, UsageEvent, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
@@ -14,14 +14,19 @@ mod deltas;
 mod export;
 mod leases;
 mod periods;
+mod quotas;
 mod stripe_events;
 mod tables;
 mod tally;
+mod windows;
+
+use quotas::Shortage;
 
 pub use deltas::Deltas;
 pub use periods::Used;
 pub use tables::{Counted, Tables};
 pub use tally::{CounterKey, RollupKey, Tally, rollup_key};
+pub use windows::{window_usage_from_stored, window_usage_to_stored};
 
 pub struct Group<T> {
     pub tables: T,
@@ -42,10 +47,13 @@ impl<T: Tables> Group<T> {
         match change {
             Change::Charge(charge) => self.charge(charge),
             Change::Record(record) => self.record_admitted(record),
-            Change::Lease(request) => match self.tables.catalog().tiers.require_meter(request.meter) {
-                Ok(()) => self.lease(request),
-                Err(error) => Ok(Err(error)),
-            },
+            Change::Lease(request) => {
+                let meter = request.quota.meter();
+                match meter.map_or(Ok(()), |meter| self.tables.catalog().tiers.require_meter(meter)) {
+                    Ok(()) => self.lease(request),
+                    Err(error) => Ok(Err(error)),
+                }
+            }
             Change::Release(part) => self.release(part),
             Change::ReturnLeases { holder } => self.return_leases(holder),
             Change::ForgetJournal { holder } => self.forget_journal(holder),
@@ -88,18 +96,26 @@ impl<T: Tables> Group<T> {
         let known = self.tables.customer(&event.customer_id)?;
         let is_new = known.is_none();
         let customer = known.unwrap_or_else(|| Customer::new(event.customer_id.clone(), charge.now));
-        let period = self.period_of(&customer, event.timestamp);
-        let mut standing = self.standing(&customer, event.meter, period)?;
+        let frame = self.frame(&customer, Quota::Period(event.meter), event.timestamp);
+        let (mut period, mut standing) = (frame.period, self.standing(&customer, Quota::Period(event.meter), frame)?);
 
-        let verdict = self.judge(charge, &customer, standing, period)?;
+        let verdict = match self.judge(charge, &customer)? {
+            Ok(verdict) => verdict,
+            Err(shortage) => {
+                if let Some(window) = shortage.window {
+                    (standing, period) = window;
+                }
+                Verdict::Refused(shortage.refusal)
+            }
+        };
         if verdict == Verdict::Recorded {
-            if let Err(error) = self.tables.record(event, &customer, period, charge.now)? {
+            if let Err(error) = self.record(event, &customer, period, charge.now)? {
                 return Ok(Err(error));
             }
             if is_new {
                 self.tables.put_customer(&customer)?;
             }
-            if let Some(part) = &charge.paid {
+            for part in &charge.paid {
                 self.tables.settle(part)?;
             }
             standing.used += event.units.get();
@@ -117,14 +133,14 @@ impl<T: Tables> Group<T> {
             RecordStatus::Replayed
         } else {
             self.tables.set_journal_position(holder, *sequence);
-            if let Some(part) = paid {
+            for part in paid {
                 self.tables.settle(part)?;
             }
             match self.tables.seen(event)? {
                 Some(true) => RecordStatus::Duplicate,
                 Some(false) => RecordStatus::Conflict,
                 None => {
-                    if let Err(error) = self.tables.record(event, &customer, period, *now)? {
+                    if let Err(error) = self.record(event, &customer, period, *now)? {
                         return Ok(Err(error));
                     }
                     self.enqueue(event, &customer, *now)?;
@@ -139,52 +155,37 @@ impl<T: Tables> Group<T> {
         Ok(Ok(Applied::Recorded(Recorded { status, used })))
     }
 
-    fn judge(
-        &mut self,
-        charge: &Charge,
-        customer: &Customer,
-        standing: Standing,
-        period: Period,
-    ) -> Result<Verdict, T::Error> {
-        let Charge { event, admission, paid, now } = charge;
+    /// Counts an event wherever it counts.
+    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<T> {
+        let recorded = self.tables.record(event, customer, period, now)?;
+        if recorded.is_ok() {
+            self.count_in_windows(event, customer, now)?;
+        }
+        Ok(recorded)
+    }
+
+    fn judge(&mut self, charge: &Charge, customer: &Customer) -> Result<Result<Verdict, Shortage>, T::Error> {
+        let Charge { event, admission, now, .. } = charge;
         if let Some(Admission { key_id, required }) = admission {
             let key = match key_id {
                 Some(id) => match self.tables.key(id)? {
                     Some(key) if key.customer_id == event.customer_id => Some(key.clone()),
-                    _ => return Ok(Verdict::Refused(Refusal::InvalidKey)),
+                    _ => return Ok(Ok(Verdict::Refused(Refusal::InvalidKey))),
                 },
                 None => None,
             };
             let key = key.as_ref().map(|key| (key, *now));
             if let Err(refusal) = decide_access(key, customer, &self.tables.catalog().tiers, required) {
-                return Ok(Verdict::Refused(refusal));
+                return Ok(Ok(Verdict::Refused(refusal)));
             }
         }
         match self.tables.seen(event)? {
-            Some(true) => return Ok(Verdict::Duplicate),
-            Some(false) => return Ok(Verdict::Refused(Refusal::IdempotencyConflict)),
+            Some(true) => return Ok(Ok(Verdict::Duplicate)),
+            Some(false) => return Ok(Ok(Verdict::Refused(Refusal::IdempotencyConflict))),
             None => {}
         }
-        if admission.is_some() && paid.is_none() && standing.limit.is_some() {
-            let leases = self.tables.leases(&event.customer_id, event.meter, period)?;
-            let leased: u64 = leases.iter().map(|lease| lease.units).sum();
-            let spoken_for = Standing { used: standing.used.saturating_add(leased), ..standing };
-            if !spoken_for.admits(event.units) {
-                return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
-            }
-        }
-        if let (Some(_), Some(cap)) = (admission, customer.spend_cap) {
-            let spending = Spending { cap, spent: self.tables.spent(&event.customer_id, period)? };
-            if !spending.admits(event.cost) {
-                return Ok(Verdict::Refused(Refusal::SpendCapExceeded { spending, cost: event.cost }));
-            }
-        }
-        Ok(Verdict::Recorded)
-    }
-
-    fn standing(&mut self, customer: &Customer, meter: Meter, period: Period) -> Result<Standing, T::Error> {
-        let used = self.tables.used(&customer.id, meter, period)?;
-        Ok(Standing { limit: self.tables.catalog().tiers.limit(Some(customer), meter), used })
+        let shortage = if admission.is_some() { self.shortage(charge, customer)? } else { None };
+        Ok(shortage.map_or(Ok(Verdict::Recorded), Err))
     }
 
     fn take_over(&mut self, takeover: &Takeover) -> Step<T> {
@@ -200,7 +201,7 @@ impl<T: Tables> Group<T> {
         for event in events {
             // A sum that overflows fails the group: a stretch is taken over whole or not at all.
             // It is not reported: that was the seed's business.
-            self.count(&Charge { event: event.clone(), admission: None, paid: None, now: *now })??;
+            self.count(&Charge { event: event.clone(), admission: None, paid: Vec::new(), now: *now })??;
         }
         self.tables.set_takeover_position(file, *to)?;
         Ok(Ok(Applied::TakenOver(true)))

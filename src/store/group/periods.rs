@@ -29,6 +29,10 @@ impl<T: Tables> Group<T> {
     pub(super) fn put_changed(&mut self, before: Option<&Customer>, customer: &Customer) -> Result<(), T::Error> {
         self.tables.put_customer(customer)?;
         self.tables.revise();
+        // Another tier may have other windows, in which this one's usage was not counted.
+        if before.is_some() {
+            self.tables.forget_window_usage(Some(&customer.id))?;
+        }
         let anchor = before.and_then(|before| before.billing_cycle_anchor);
         if anchor == customer.billing_cycle_anchor {
             return Ok(());

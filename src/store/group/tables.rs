@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::{CounterKey, Tally, Used};
 use crate::Error;
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
-    Recipient, Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
+    Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
@@ -71,17 +71,23 @@ pub trait Tables {
 
     /// Those for another period that overlaps this one count too: a change of the time zone moves the periods, and what
     /// was set aside before may be spent in either of two.
-    fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>, Self::Error>;
-    /// The one statement that makes leases larger. It does so, and answers true, only where the limit has room for what
-    /// is used, what all holders have, and this. Periods of two time zones may start together: their lease is one, and
-    /// reaches as far as the longer one.
-    fn set_aside(&mut self, part: &LeasePart, period_end: Timestamp, limit: u64) -> Result<bool, Self::Error>;
+    fn leases(&mut self, customer_id: &CustomerId, quota: Quota, span: Period) -> Result<Vec<Lease>, Self::Error>;
+    /// The one statement that makes leases larger. It does so, and answers true, only where the limit of this standing has
+    /// room for what is used, what all holders have in the span, and this. Periods of two time zones may start together:
+    /// their lease is one, and reaches as far as the longer one.
+    fn set_aside(&mut self, part: &LeasePart, frame: Frame, standing: Standing) -> Result<bool, Self::Error>;
     /// Takes units out of a lease. Where it holds fewer it ends.
     fn settle(&mut self, part: &LeasePart) -> Result<(), Self::Error>;
     /// Ends all of a holder's leases, and the recalls that nobody can heed any more.
     fn end_leases(&mut self, holder: &HolderId) -> Result<(), Self::Error>;
-    fn is_recalled(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<bool, Self::Error>;
-    fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<(), Self::Error>;
+    fn is_recalled(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<bool, Self::Error>;
+    fn set_recalled(&mut self, customer_id: &CustomerId, quota: Quota, recalled: bool) -> Result<(), Self::Error>;
+
+    /// What is known of a quota whose window is no billing period.
+    fn window_usage(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<Option<WindowUsage>, Self::Error>;
+    fn set_window_usage(&mut self, customer_id: &CustomerId, quota: Quota, usage: WindowUsage);
+    /// Of one customer, or of all: it will be counted anew.
+    fn forget_window_usage(&mut self, customer_id: Option<&CustomerId>) -> Result<(), Self::Error>;
 
     /// How far a holder's journal is recorded.
     fn journal_position(&mut self, holder: &HolderId) -> Result<u64, Self::Error>;

@@ -71,7 +71,7 @@ impl Additions {
         let mut additions = Self::default();
         for change in changes {
             match change {
-                Change::Charge(Charge { event, admission: None, paid: None, now }) => {
+                Change::Charge(Charge { event, admission: None, paid, now }) if paid.is_empty() => {
                     additions.add(event, Kind::Charge, *now, catalog, known)?;
                 }
                 Change::Record(Record { holder, sequence, event, paid, now }) => {
@@ -94,7 +94,12 @@ impl Additions {
         known: &Anchors,
     ) -> Option<()> {
         let is_known = catalog.tiers.require_meter(event.meter).is_ok();
-        if !is_known || event.id.is_some() || event.cost.to_number() > LARGEST_COST {
+        // What is used in windows is counted under the customer's lock.
+        if !is_known
+            || catalog.tiers.has_windows(event.meter)
+            || event.id.is_some()
+            || event.cost.to_number() > LARGEST_COST
+        {
             return None;
         }
         let anchor = *known.get(&event.customer_id)?;
@@ -125,8 +130,8 @@ impl Additions {
     }
 
     fn settle(&mut self, part: &LeasePart) {
-        let LeasePart { holder, customer_id, meter, period_start, units } = part;
-        *self.settled.entry((customer_id.clone(), *meter, *period_start, holder.clone())).or_default() += units;
+        let LeasePart { holder, customer_id, quota, period_start, units } = part;
+        *self.settled.entry((customer_id.clone(), *quota, *period_start, holder.clone())).or_default() += units;
     }
 
     /// They are in the order in which everybody writes these tables.
@@ -182,11 +187,11 @@ impl Additions {
         if self.settled.is_empty() {
             return Vec::new();
         }
-        let (mut customers, mut meters, mut starts, mut holders, mut units) =
+        let (mut customers, mut quotas, mut starts, mut holders, mut units) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for ((customer_id, meter, start, holder), settled) in &self.settled {
+        for ((customer_id, quota, start, holder), settled) in &self.settled {
             customers.push(customer_id.as_str().to_owned());
-            meters.push(meter.as_str().to_owned());
+            quotas.push(quota.name().into_owned());
             starts.push(columns::instant(*start));
             holders.push(holder.as_str().to_owned());
             units.push(columns::bigint(*settled));
@@ -194,7 +199,7 @@ impl Additions {
         let statement = |sql| {
             Statement::new(sql)
                 .texts(customers.clone())
-                .texts(meters.clone())
+                .texts(quotas.clone())
                 .with(starts.clone(), Type::TIMESTAMPTZ_ARRAY)
                 .texts(holders.clone())
                 .with(units.clone(), Type::INT8_ARRAY)
@@ -202,15 +207,15 @@ impl Additions {
         vec![
             statement(
                 "DELETE FROM leases
-                 USING unnest($1, $2, $3, $4, $5) AS w(customer_id, meter, period_start, holder, settled)
-                 WHERE leases.customer_id = w.customer_id AND leases.meter = w.meter
+                 USING unnest($1, $2, $3, $4, $5) AS w(customer_id, quota, period_start, holder, settled)
+                 WHERE leases.customer_id = w.customer_id AND leases.quota = w.quota
                      AND leases.period_start = w.period_start AND leases.holder = w.holder
                      AND leases.units <= w.settled",
             ),
             statement(
                 "UPDATE leases SET units = leases.units - w.settled
-                 FROM unnest($1, $2, $3, $4, $5) AS w(customer_id, meter, period_start, holder, settled)
-                 WHERE leases.customer_id = w.customer_id AND leases.meter = w.meter
+                 FROM unnest($1, $2, $3, $4, $5) AS w(customer_id, quota, period_start, holder, settled)
+                 WHERE leases.customer_id = w.customer_id AND leases.quota = w.quota
                      AND leases.period_start = w.period_start AND leases.holder = w.holder
                      AND leases.units > w.settled",
             ),

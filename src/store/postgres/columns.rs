@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
 use super::error::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Subscription, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Quota, Subscription, Timestamp};
 use crate::store::group::{Tally, Used};
 use crate::store::{StripeEvent, StripeEventRow};
 use crate::{Code, Error};
@@ -115,6 +115,11 @@ pub fn money(row: &Row, column: usize) -> Result<Money> {
 pub fn used(row: &Row) -> Result<Used> {
     let tally = Tally { events: count(row, 2)?, units: count(row, 3)?, cost: money(row, 4)? };
     Ok(Used { at: timestamp(row, 0)?, meter: meter(row, 1)?, tally })
+}
+
+pub fn quota(row: &Row, column: usize) -> Result<Quota> {
+    let name: &str = row.try_get(column)?;
+    name.parse().map_err(|_| damaged(format!("{name:?} is no quota")))
 }
 
 pub fn meter(row: &Row, column: usize) -> Result<Meter> {

@@ -11,9 +11,9 @@ use super::error::Result;
 use super::event_ids;
 use super::transaction::{HeldLease, Transaction};
 use super::wanted::Wanted;
-use crate::domain::{CustomerId, HolderId, Meter};
+use crate::domain::{CustomerId, HolderId, Quota};
 use crate::store::Lease;
-use crate::store::group::Tally;
+use crate::store::group::{Tally, window_usage_from_stored};
 
 impl Transaction<'_> {
     /// Locks the customers and reads what is wanted.
@@ -50,6 +50,9 @@ impl Transaction<'_> {
         self.keys.extend(wanted.keys.iter().map(|id| (id.clone(), None)));
         self.counters.extend(wanted.counters.iter().map(|key| (key.clone(), Tally::default())));
         self.leases.extend(wanted.accounts.iter().map(|key| (key.clone(), Vec::new())));
+        for id in &wanted.windows {
+            self.windows.entry(id.clone()).or_default();
+        }
         self.recalls.extend(wanted.accounts.iter().map(|key| (key.clone(), false)));
         self.ids.extend(wanted.ids.iter().map(|key| (key.clone(), None)));
         self.positions.extend(wanted.journals.iter().map(|holder| (holder.clone(), 0)));
@@ -70,7 +73,12 @@ impl Transaction<'_> {
             }
             Part::Balances => self.take_balance(row)?,
             Part::Recalls => {
-                self.recalls.insert((CustomerId::from_stored(row.try_get(0)?), columns::meter(row, 1)?), true);
+                self.recalls.insert((CustomerId::from_stored(row.try_get(0)?), columns::quota(row, 1)?), true);
+            }
+            Part::Windows => {
+                let (customer_id, quota) = (CustomerId::from_stored(row.try_get(0)?), columns::quota(row, 1)?);
+                let usage = window_usage_from_stored(columns::timestamp(row, 2)?, row.try_get(3)?)?;
+                self.windows.entry(customer_id).or_default().insert(quota, usage);
             }
             Part::Ids => {
                 let (key, fingerprint): (&[u8], &[u8]) = (row.try_get(1)?, row.try_get(2)?);
@@ -86,18 +94,19 @@ impl Transaction<'_> {
 
     /// A counter, or a lease.
     fn take_balance(&mut self, row: &Row) -> Result<()> {
-        let (customer_id, meter) = (CustomerId::from_stored(row.try_get(0)?), columns::meter(row, 1)?);
+        let (customer_id, quota) = (CustomerId::from_stored(row.try_get(0)?), columns::quota(row, 1)?);
         let (period_start, units) = (columns::timestamp(row, 2)?, columns::count(row, 3)?);
         let holder: Option<String> = row.try_get(5)?;
         match holder {
             None => {
                 let tally = Tally { events: 0, units, cost: columns::money(row, 4)? };
-                self.counters.insert((customer_id, period_start, meter), tally);
+                let counter = quota.meter().map(|meter| (customer_id, period_start, meter));
+                self.counters.extend(counter.map(|counter| (counter, tally)));
             }
             Some(holder) => {
                 let lease = Lease { holder: HolderId::from_stored(holder), period_start, units };
                 let held = HeldLease { lease, period_end: columns::timestamp(row, 6)? };
-                self.leases.entry((customer_id, meter)).or_default().push(held);
+                self.leases.entry((customer_id, quota)).or_default().push(held);
             }
         }
         Ok(())
@@ -112,6 +121,7 @@ enum Part {
     Keys,
     Balances,
     Recalls,
+    Windows,
     Ids,
     Journals,
 }
@@ -125,16 +135,17 @@ impl Part {
             Part::Keys => !wanted.keys.is_empty(),
             Part::Balances => !wanted.counters.is_empty() || !wanted.accounts.is_empty(),
             Part::Recalls => !wanted.accounts.is_empty(),
+            Part::Windows => !wanted.windows.is_empty(),
             Part::Ids => !wanted.ids.is_empty(),
             Part::Journals => !wanted.journals.is_empty(),
         };
         use Part::*;
-        [Locks, Customers, Keys, Balances, Recalls, Ids, Journals].into_iter().filter(is_wanted).collect()
+        [Locks, Customers, Keys, Balances, Recalls, Windows, Ids, Journals].into_iter().filter(is_wanted).collect()
     }
 
     fn statement(self, wanted: &Wanted) -> Statement {
         let accounts = || -> (Vec<String>, Vec<String>) {
-            let pair = |(id, meter): &(CustomerId, Meter)| (id.as_str().to_owned(), meter.as_str().to_owned());
+            let pair = |(id, quota): &(CustomerId, Quota)| (id.as_str().to_owned(), quota.name().into_owned());
             wanted.accounts.iter().map(pair).unzip()
         };
         match self {
@@ -155,7 +166,7 @@ impl Part {
                     starts.push(columns::instant(*start));
                     meters.push(meter.as_str().to_owned());
                 }
-                let (account_customers, account_meters) = accounts();
+                let (account_customers, account_quotas) = accounts();
                 // One statement, so that both are of one moment: what others record meanwhile moves from one to the other.
                 Statement::new(
                     "SELECT customer_id, meter, period_start, units, trim_scale(cost)::text, NULL::text,
@@ -164,23 +175,27 @@ impl Part {
                      JOIN unnest($1, $2, $3) AS w(customer_id, period_start, meter)
                          USING (customer_id, period_start, meter)
                      UNION ALL
-                     SELECT customer_id, meter, period_start, units, NULL, holder, period_end
-                     FROM leases JOIN unnest($4, $5) AS w(customer_id, meter) USING (customer_id, meter)",
+                     SELECT customer_id, quota, period_start, units, NULL, holder, period_end
+                     FROM leases JOIN unnest($4, $5) AS w(customer_id, quota) USING (customer_id, quota)",
                 )
                 .texts(customers)
                 .with(starts, Type::TIMESTAMPTZ_ARRAY)
                 .texts(meters)
                 .texts(account_customers)
-                .texts(account_meters)
+                .texts(account_quotas)
             }
             Part::Recalls => {
-                let (customers, meters) = accounts();
+                let (customers, quotas) = accounts();
                 Statement::new(
-                    "SELECT customer_id, meter FROM lease_recalls
-                     JOIN unnest($1, $2) AS w(customer_id, meter) USING (customer_id, meter)",
+                    "SELECT customer_id, quota FROM lease_recalls
+                     JOIN unnest($1, $2) AS w(customer_id, quota) USING (customer_id, quota)",
                 )
                 .texts(customers)
-                .texts(meters)
+                .texts(quotas)
+            }
+            Part::Windows => {
+                Statement::new("SELECT customer_id, quota, since, usage FROM window_usage WHERE customer_id = ANY($1)")
+                    .texts(names(&wanted.windows))
             }
             Part::Ids => {
                 let pair = |(id, key): &(CustomerId, event_ids::Key)| (id.as_str().to_owned(), key.to_vec());

@@ -12,7 +12,7 @@ use self::writer::Writer;
 use super::versions::KnownVersions;
 use super::{Catalog, Change, Committed, Counter, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor};
 use crate::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Period, Quota, Timestamp};
 
 mod append;
 mod columns;
@@ -34,6 +34,7 @@ mod stripe_events;
 mod tls;
 mod transaction;
 mod wanted;
+mod windows;
 mod write;
 mod writer;
 
@@ -182,11 +183,11 @@ impl Store for PostgresStore {
         self.at(read::takeover_position_of(&self.database, file))
     }
 
-    fn leases(&self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
-        self.at(read::leases(&self.database, customer_id, meter, period))
+    fn leases(&self, customer_id: &CustomerId, quota: Quota, period: Period) -> Result<Vec<Lease>> {
+        self.at(read::leases(&self.database, customer_id, quota, period))
     }
 
-    fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>> {
+    fn recalls(&self) -> Result<Vec<(CustomerId, Quota)>> {
         let recalls = self.at(read::recalls(&self.database))?;
         self.announcements.learn_recalls(!recalls.is_empty());
         Ok(recalls)

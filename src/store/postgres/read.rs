@@ -10,7 +10,7 @@ use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::database::{Database, Purpose, Statement};
 use super::error::Result;
 use crate::domain::{
-    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Period, Plans, Tier,
+    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Period, Plans, Quota, Tier,
     TierTable, Timestamp,
 };
 use crate::store::{Catalog, Counter, Lease, UsageRow, Visitor, versions};
@@ -231,13 +231,13 @@ pub fn store_id(database: &Database) -> Result<String> {
     Ok(rows.first().ok_or_else(|| missing("the store's id"))?.try_get(0)?)
 }
 
-pub fn leases(database: &Database, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
+pub fn leases(database: &Database, customer_id: &CustomerId, quota: Quota, period: Period) -> Result<Vec<Lease>> {
     let statement = Statement::new(
         "SELECT holder, period_start, units FROM leases
-         WHERE customer_id = $1 AND meter = $2 AND period_start < $3 AND period_end > $4",
+         WHERE customer_id = $1 AND quota = $2 AND period_start < $3 AND period_end > $4",
     )
     .text(customer_id.as_str())
-    .text(meter.as_str())
+    .text(quota.name())
     .with(columns::instant(period.end), Type::TIMESTAMPTZ)
     .with(columns::instant(period.start), Type::TIMESTAMPTZ);
     let lease = |row: &Row| {
@@ -250,9 +250,9 @@ pub fn leases(database: &Database, customer_id: &CustomerId, meter: Meter, perio
     ask(database, statement)?.iter().map(lease).collect()
 }
 
-pub fn recalls(database: &Database) -> Result<Vec<(CustomerId, Meter)>> {
-    let rows = ask(database, Statement::new("SELECT customer_id, meter FROM lease_recalls"))?;
-    rows.iter().map(|row| Ok((CustomerId::from_stored(row.try_get(0)?), columns::meter(row, 1)?))).collect()
+pub fn recalls(database: &Database) -> Result<Vec<(CustomerId, Quota)>> {
+    let rows = ask(database, Statement::new("SELECT customer_id, quota FROM lease_recalls"))?;
+    rows.iter().map(|row| Ok((CustomerId::from_stored(row.try_get(0)?), columns::quota(row, 1)?))).collect()
 }
 
 /// Those of this home whom their own process has not kept alive lately. He who asks is kept alive by that.

@@ -14,14 +14,14 @@ use super::wanted::Wanted;
 use super::write;
 use super::{outbox, read, stripe_events};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
-    Recipient, Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
+    Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
 use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
-/// Customer, meter, start of the period, holder.
-pub type LeaseKey = (CustomerId, Meter, Timestamp, HolderId);
+/// Customer, quota, start of the period, holder.
+pub type LeaseKey = (CustomerId, Quota, Timestamp, HolderId);
 
 pub struct Transaction<'d> {
     pub(super) session: Session<'d>,
@@ -29,8 +29,10 @@ pub struct Transaction<'d> {
     pub(super) customers: HashMap<CustomerId, Option<Customer>>,
     pub(super) keys: HashMap<String, Option<ApiKey>>,
     pub(super) counters: HashMap<CounterKey, Tally>,
-    pub(super) leases: HashMap<(CustomerId, Meter), Vec<HeldLease>>,
-    pub(super) recalls: HashMap<(CustomerId, Meter), bool>,
+    pub(super) leases: HashMap<(CustomerId, Quota), Vec<HeldLease>>,
+    pub(super) recalls: HashMap<(CustomerId, Quota), bool>,
+    /// All of those customers who are in it.
+    pub(super) windows: HashMap<CustomerId, BTreeMap<Quota, WindowUsage>>,
     pub(super) ids: HashMap<(CustomerId, Key), Option<Fingerprint>>,
     pub(super) positions: HashMap<HolderId, u64>,
     pub(super) unwritten: Unwritten,
@@ -56,7 +58,10 @@ pub struct Unwritten {
     pub events: Vec<CountedEvent>,
     pub deltas: Deltas,
     pub leases: BTreeSet<LeaseKey>,
-    pub recalls: BTreeMap<(CustomerId, Meter), bool>,
+    pub recalls: BTreeMap<(CustomerId, Quota), bool>,
+    /// Whose usage of windows is to be forgotten, before any of it is written.
+    pub forgotten_windows: BTreeSet<CustomerId>,
+    pub windows: BTreeSet<(CustomerId, Quota)>,
     pub positions: BTreeMap<HolderId, u64>,
     pub revised: bool,
 }
@@ -78,6 +83,7 @@ impl<'d> Transaction<'d> {
             counters: HashMap::new(),
             leases: HashMap::new(),
             recalls: HashMap::new(),
+            windows: HashMap::new(),
             ids: HashMap::new(),
             positions: HashMap::new(),
             unwritten: Unwritten::default(),
@@ -101,8 +107,8 @@ impl<'d> Transaction<'d> {
         self.load(&wanted)
     }
 
-    fn account(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<(CustomerId, Meter)> {
-        let key = (customer_id.clone(), meter);
+    fn account(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<(CustomerId, Quota)> {
+        let key = (customer_id.clone(), quota);
         self.require(
             |known| known.leases.contains_key(&key),
             |wanted| {
@@ -201,6 +207,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn used_within(&mut self, customer_id: &CustomerId, span: Period) -> Result<Vec<Used>> {
+        self.write()?;
         let statement = Statement::new(
             "SELECT timestamp, meter, 1::bigint, units, trim_scale(cost)::text FROM events
              WHERE customer_id = $1 AND timestamp >= $2 AND timestamp < $3",
@@ -267,7 +274,7 @@ impl Tables for Transaction<'_> {
 
     fn spent(&mut self, customer_id: &CustomerId, period: Period) -> Result<Money> {
         let mut spent = Money::ZERO;
-        for meter in Meter::BUILT_IN {
+        for meter in self.catalog.tiers.meters() {
             spent = spent.checked_add(self.counter(&(customer_id.clone(), period.start, meter))?.cost)?;
         }
         Ok(spent)
@@ -314,26 +321,25 @@ impl Tables for Transaction<'_> {
         Ok(self.unwritten.deltas.add(event, Some(recipient), rule, now)?)
     }
 
-    fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
-        let key = self.account(customer_id, meter)?;
+    fn leases(&mut self, customer_id: &CustomerId, quota: Quota, span: Period) -> Result<Vec<Lease>> {
+        let key = self.account(customer_id, quota)?;
         let leases = self.leases.get(&key).into_iter().flatten();
-        let overlapping = leases.filter(|held| {
-            held.lease.units > 0 && held.lease.period_start < period.end && held.period_end > period.start
-        });
+        let overlapping = leases
+            .filter(|held| held.lease.units > 0 && held.lease.period_start < span.end && held.period_end > span.start);
         Ok(overlapping.map(|held| held.lease.clone()).collect())
     }
 
     /// The lock of the customer is held, so that what is used and leased is known for certain: nobody else can set
     /// anything aside before this is written.
-    fn set_aside(&mut self, part: &LeasePart, period_end: Timestamp, limit: u64) -> Result<bool> {
-        let LeasePart { holder, customer_id, meter, period_start, units } = part;
-        let period = Period { start: *period_start, end: period_end };
-        let used = self.used(customer_id, *meter, period)?;
-        let leased: u64 = self.leases(customer_id, *meter, period)?.iter().map(|lease| lease.units).sum();
-        if used.saturating_add(leased).saturating_add(*units) > limit {
+    fn set_aside(&mut self, part: &LeasePart, frame: Frame, standing: Standing) -> Result<bool> {
+        let LeasePart { holder, customer_id, quota, period_start, units } = part;
+        let period_end = frame.period.end;
+        let leased: u64 = self.leases(customer_id, *quota, frame.span)?.iter().map(|lease| lease.units).sum();
+        let spoken_for = Standing { used: standing.used.saturating_add(leased), ..standing };
+        if !spoken_for.has_room_for(*units) {
             return Ok(false);
         }
-        let leases = self.leases.entry((customer_id.clone(), *meter)).or_default();
+        let leases = self.leases.entry((customer_id.clone(), *quota)).or_default();
         let place = |held: &&mut HeldLease| held.lease.holder == *holder && held.lease.period_start == *period_start;
         match leases.iter_mut().find(place) {
             Some(held) => {
@@ -345,15 +351,15 @@ impl Tables for Transaction<'_> {
                 leases.push(HeldLease { lease, period_end });
             }
         }
-        self.unwritten.leases.insert((customer_id.clone(), *meter, *period_start, holder.clone()));
+        self.unwritten.leases.insert((customer_id.clone(), *quota, *period_start, holder.clone()));
         // Whoever has a lease has a row among the journals, by which he is found.
         self.unwritten.positions.entry(holder.clone()).or_default();
         Ok(true)
     }
 
     fn settle(&mut self, part: &LeasePart) -> Result<()> {
-        let LeasePart { holder, customer_id, meter, period_start, units } = part;
-        let key = self.account(customer_id, *meter)?;
+        let LeasePart { holder, customer_id, quota, period_start, units } = part;
+        let key = self.account(customer_id, *quota)?;
         let leases = self.leases.entry(key).or_default();
         let place = |held: &&mut HeldLease| held.lease.holder == *holder && held.lease.period_start == *period_start;
         let held = leases.iter_mut().find(place);
@@ -371,7 +377,7 @@ impl Tables for Transaction<'_> {
         }
         if let Some(held) = held {
             held.lease.units = before.saturating_sub(*units);
-            self.unwritten.leases.insert((customer_id.clone(), *meter, *period_start, holder.clone()));
+            self.unwritten.leases.insert((customer_id.clone(), *quota, *period_start, holder.clone()));
         }
         Ok(())
     }
@@ -385,28 +391,60 @@ impl Tables for Transaction<'_> {
         let recalls = Statement::new(
             "DELETE FROM lease_recalls WHERE NOT EXISTS (
                  SELECT 1 FROM leases
-                 WHERE leases.customer_id = lease_recalls.customer_id AND leases.meter = lease_recalls.meter
-             ) RETURNING customer_id, meter",
+                 WHERE leases.customer_id = lease_recalls.customer_id AND leases.quota = lease_recalls.quota
+             ) RETURNING customer_id, quota",
         );
         let leases = Statement::new("DELETE FROM leases WHERE holder = $1").text(holder.as_str());
         let mut answers = self.session.run(&[leases, recalls])?;
         for row in answers.pop().unwrap_or_default() {
-            let key = (CustomerId::from_stored(row.try_get(0)?), columns::meter(&row, 1)?);
+            let key = (CustomerId::from_stored(row.try_get(0)?), columns::quota(&row, 1)?);
             self.recalls.insert(key, false);
         }
         Ok(())
     }
 
-    fn is_recalled(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<bool> {
-        let key = self.account(customer_id, meter)?;
+    fn is_recalled(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<bool> {
+        let key = self.account(customer_id, quota)?;
         Ok(self.recalls.get(&key).copied().unwrap_or_default())
     }
 
-    fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<()> {
-        let key = (customer_id.clone(), meter);
+    fn set_recalled(&mut self, customer_id: &CustomerId, quota: Quota, recalled: bool) -> Result<()> {
+        let key = (customer_id.clone(), quota);
         self.recalls.insert(key.clone(), recalled);
         self.recalls_anew |= recalled;
         self.unwritten.recalls.insert(key, recalled);
+        Ok(())
+    }
+
+    fn window_usage(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<Option<WindowUsage>> {
+        self.require(
+            |known| known.windows.contains_key(customer_id),
+            |wanted| {
+                wanted.customers.insert(customer_id.clone());
+                wanted.windows.insert(customer_id.clone());
+            },
+        )?;
+        Ok(self.windows.get(customer_id).and_then(|windows| windows.get(&quota)).cloned())
+    }
+
+    fn set_window_usage(&mut self, customer_id: &CustomerId, quota: Quota, usage: WindowUsage) {
+        self.unwritten.windows.insert((customer_id.clone(), quota));
+        self.windows.entry(customer_id.clone()).or_default().insert(quota, usage);
+    }
+
+    fn forget_window_usage(&mut self, customer_id: Option<&CustomerId>) -> Result<()> {
+        match customer_id {
+            Some(id) => {
+                self.unwritten.windows.retain(|(other, _)| other != id);
+                self.unwritten.forgotten_windows.insert(id.clone());
+                self.windows.insert(id.clone(), BTreeMap::new());
+            }
+            None => {
+                self.unwritten.windows.clear();
+                self.windows.clear();
+                self.session.run_one(Statement::new("DELETE FROM window_usage"))?;
+            }
+        }
         Ok(())
     }
 

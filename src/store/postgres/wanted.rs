@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::event_ids::{self, Key};
-use crate::domain::{CustomerId, HolderId, Meter, Period, TimeZone, Timestamp, UsageEvent, billing_period};
-use crate::store::{Change, LeasePart};
+use crate::domain::{CustomerId, HolderId, Meter, Period, Quota, Timestamp, UsageEvent, billing_period};
+use crate::store::{Catalog, Change, LeasePart, LeaseRequest};
 
 #[derive(Debug, Default)]
 pub struct Wanted {
@@ -13,14 +13,16 @@ pub struct Wanted {
     pub keys: BTreeSet<String>,
     pub counters: BTreeSet<(CustomerId, Timestamp, Meter)>,
     /// Whose leases and recalls.
-    pub accounts: BTreeSet<(CustomerId, Meter)>,
+    pub accounts: BTreeSet<(CustomerId, Quota)>,
+    /// Whose usage of windows.
+    pub windows: BTreeSet<CustomerId>,
     pub ids: BTreeSet<(CustomerId, Key)>,
     pub journals: BTreeSet<HolderId>,
 }
 
-/// When the billing periods of customers begin.
+/// What is known before anything is read: what there is to be used, and when the billing periods of customers begin.
 pub struct Calendar<'c> {
-    pub zone: TimeZone,
+    pub catalog: &'c Catalog,
     pub anchors: &'c Anchors,
 }
 
@@ -30,7 +32,7 @@ pub type Anchors = HashMap<CustomerId, Option<Timestamp>>;
 impl Calendar<'_> {
     /// Of a customer who is not known it is a guess.
     fn period(&self, customer_id: &CustomerId, at: Timestamp) -> Period {
-        billing_period(self.anchors.get(customer_id).copied().flatten(), at, self.zone)
+        billing_period(self.anchors.get(customer_id).copied().flatten(), at, self.catalog.time_zone)
     }
 }
 
@@ -47,25 +49,28 @@ impl Wanted {
                 self.add_event(&charge.event, calendar);
                 if let Some(admission) = &charge.admission {
                     self.keys.extend(admission.key_id.clone());
-                    // What is spent on the others counts where the customer has a spend cap.
-                    let UsageEvent { customer_id, timestamp, .. } = &charge.event;
-                    Meter::BUILT_IN
-                        .into_iter()
-                        .for_each(|meter| self.add_counter(customer_id, meter, *timestamp, calendar));
-                    self.accounts.insert((charge.event.customer_id.clone(), charge.event.meter));
+                    let UsageEvent { customer_id, timestamp, meter, .. } = &charge.event;
+                    self.accounts.insert((customer_id.clone(), Quota::Period(*meter)));
+                    self.add_spending(customer_id, *timestamp, calendar);
                 }
-                self.add_part(charge.paid.as_ref());
+                charge.paid.iter().for_each(|part| self.add_part(part));
             }
             Change::Record(record) => {
                 self.add_event(&record.event, calendar);
-                self.add_part(record.paid.as_ref());
+                record.paid.iter().for_each(|part| self.add_part(part));
                 self.journals.insert(record.holder.clone());
             }
             Change::Lease(request) => {
-                self.add_counter(&request.customer_id, request.meter, request.now, calendar);
-                self.accounts.insert((request.customer_id.clone(), request.meter));
+                let LeaseRequest { customer_id, quota, now, .. } = request;
+                self.customers.insert(customer_id.clone());
+                self.accounts.insert((customer_id.clone(), *quota));
+                match quota {
+                    Quota::Period(meter) => self.add_counter(customer_id, *meter, *now, calendar),
+                    Quota::Window(..) => drop(self.windows.insert(customer_id.clone())),
+                    Quota::Spend => self.add_spending(customer_id, *now, calendar),
+                }
             }
-            Change::Release(part) => self.add_part(Some(part)),
+            Change::Release(part) => self.add_part(part),
             Change::UpsertCustomer { id, .. } => self.customers.extend([id.clone()]),
             Change::CreateKey { key, .. } => self.customers.extend([key.customer_id.clone()]),
             Change::RevokeKey { id, .. } | Change::RotateKey { id, .. } => self.keys.extend([id.clone()]),
@@ -87,6 +92,9 @@ impl Wanted {
 
     fn add_event(&mut self, event: &UsageEvent, calendar: &Calendar<'_>) {
         self.add_counter(&event.customer_id, event.meter, event.timestamp, calendar);
+        if calendar.catalog.tiers.has_windows(event.meter) {
+            self.windows.insert(event.customer_id.clone());
+        }
         self.ids.extend(event.id.as_ref().map(|id| (event.customer_id.clone(), event_ids::key(id))));
     }
 
@@ -96,9 +104,15 @@ impl Wanted {
         self.counters.insert((customer_id.clone(), period.start, meter));
     }
 
-    fn add_part(&mut self, part: Option<&LeasePart>) {
-        let Some(part) = part else { return };
+    /// What is spent on every meter counts where the customer has a spend cap. It is read together with the leases of it.
+    fn add_spending(&mut self, customer_id: &CustomerId, at: Timestamp, calendar: &Calendar<'_>) {
+        let meters = calendar.catalog.tiers.meters();
+        meters.into_iter().for_each(|meter| self.add_counter(customer_id, meter, at, calendar));
+        self.accounts.insert((customer_id.clone(), Quota::Spend));
+    }
+
+    fn add_part(&mut self, part: &LeasePart) {
         self.customers.insert(part.customer_id.clone());
-        self.accounts.insert((part.customer_id.clone(), part.meter));
+        self.accounts.insert((part.customer_id.clone(), part.quota));
     }
 }

@@ -8,9 +8,9 @@ use super::columns;
 use super::database::Statement;
 use super::error::Result;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
-use super::{event_ids, outbox};
+use super::{event_ids, outbox, windows};
 use crate::domain::{
-    CatalogVersions, Customer, CustomerId, HolderId, Meter, Period, SubscriptionStatus, TierTable, TimeZone,
+    CatalogVersions, Customer, CustomerId, HolderId, Period, Quota, SubscriptionStatus, TierTable, TimeZone,
 };
 use crate::store::group::{CounterKey, RollupKey, Tally};
 use crate::store::versions;
@@ -32,6 +32,8 @@ impl Transaction<'_> {
         let unwritten = std::mem::replace(&mut self.unwritten, Unwritten { revised, ..Unwritten::default() });
         let customers = unwritten.customers.iter().filter_map(|id| self.customers.get(id)?.as_ref());
         let leases = self.lease_statements(&unwritten.leases);
+        let forgotten = windows::forget_statement(&unwritten.forgotten_windows);
+        let windows = windows::usage_statement(&unwritten.windows, &self.windows);
         [customer_statement(customers), counter_statement(&unwritten.counters), rollup_statement(&unwritten.rollups)]
             .into_iter()
             .flatten()
@@ -39,6 +41,8 @@ impl Transaction<'_> {
             .chain(outbox::delta_statement(&unwritten.deltas))
             .chain(leases)
             .chain(recall_statements(&unwritten.recalls))
+            .chain(forgotten)
+            .chain(windows)
             .chain(position_statement(&unwritten.positions))
             .collect()
     }
@@ -46,15 +50,15 @@ impl Transaction<'_> {
     fn lease_statements(&self, changed: &BTreeSet<LeaseKey>) -> Vec<Statement> {
         let (mut kept, mut ended) = (LeaseColumns::default(), LeaseColumns::default());
         for key in changed {
-            let (customer_id, meter, period_start, holder) = key;
-            let leases = self.leases.get(&(customer_id.clone(), *meter)).into_iter().flatten();
+            let (customer_id, quota, period_start, holder) = key;
+            let leases = self.leases.get(&(customer_id.clone(), *quota)).into_iter().flatten();
             let held = leases
                 .into_iter()
                 .find(|held| held.lease.holder == *holder && held.lease.period_start == *period_start);
             let units = held.map_or(0, |held| held.lease.units);
             let columns = if units > 0 { &mut kept } else { &mut ended };
             columns.customers.push(customer_id.as_str().to_owned());
-            columns.meters.push(meter.as_str().to_owned());
+            columns.quotas.push(quota.name().into_owned());
             columns.starts.push(columns::instant(*period_start));
             columns.holders.push(holder.as_str().to_owned());
             columns.ends.extend(held.map(|held| columns::instant(held.period_end)));
@@ -64,13 +68,13 @@ impl Transaction<'_> {
         if !kept.units.is_empty() {
             statements.push(
                 Statement::new(
-                    "INSERT INTO leases (customer_id, meter, period_start, holder, period_end, units)
+                    "INSERT INTO leases (customer_id, quota, period_start, holder, period_end, units)
                      SELECT * FROM unnest($1, $2, $3, $4, $5, $6)
-                     ON CONFLICT (customer_id, meter, period_start, holder)
+                     ON CONFLICT (customer_id, quota, period_start, holder)
                      DO UPDATE SET units = excluded.units, period_end = excluded.period_end",
                 )
                 .texts(kept.customers)
-                .texts(kept.meters)
+                .texts(kept.quotas)
                 .with(kept.starts, Type::TIMESTAMPTZ_ARRAY)
                 .texts(kept.holders)
                 .with(kept.ends, Type::TIMESTAMPTZ_ARRAY)
@@ -80,12 +84,12 @@ impl Transaction<'_> {
         if !ended.units.is_empty() {
             statements.push(
                 Statement::new(
-                    "DELETE FROM leases USING unnest($1, $2, $3, $4) AS w(customer_id, meter, period_start, holder)
-                     WHERE leases.customer_id = w.customer_id AND leases.meter = w.meter
+                    "DELETE FROM leases USING unnest($1, $2, $3, $4) AS w(customer_id, quota, period_start, holder)
+                     WHERE leases.customer_id = w.customer_id AND leases.quota = w.quota
                          AND leases.period_start = w.period_start AND leases.holder = w.holder",
                 )
                 .texts(ended.customers)
-                .texts(ended.meters)
+                .texts(ended.quotas)
                 .with(ended.starts, Type::TIMESTAMPTZ_ARRAY)
                 .texts(ended.holders),
             );
@@ -180,7 +184,7 @@ pub fn version_statement(versions: &CatalogVersions) -> Statement {
 #[derive(Default)]
 struct LeaseColumns {
     customers: Vec<String>,
-    meters: Vec<String>,
+    quotas: Vec<String>,
     starts: Vec<chrono::DateTime<chrono::Utc>>,
     holders: Vec<String>,
     ends: Vec<chrono::DateTime<chrono::Utc>>,
@@ -353,23 +357,23 @@ pub fn event_statements(recorded: &[CountedEvent]) -> Vec<Statement> {
     statements
 }
 
-fn recall_statements(changed: &BTreeMap<(CustomerId, Meter), bool>) -> Vec<Statement> {
+fn recall_statements(changed: &BTreeMap<(CustomerId, Quota), bool>) -> Vec<Statement> {
     let statement = |recalled: bool, sql: &'static str| {
-        let (customers, meters): (Vec<_>, Vec<_>) = changed
+        let (customers, quotas): (Vec<_>, Vec<_>) = changed
             .iter()
             .filter(|(_, is_recalled)| **is_recalled == recalled)
-            .map(|((customer_id, meter), _)| (customer_id.as_str().to_owned(), meter.as_str().to_owned()))
+            .map(|((customer_id, quota), _)| (customer_id.as_str().to_owned(), quota.name().into_owned()))
             .unzip();
-        (!customers.is_empty()).then(|| Statement::new(sql).texts(customers).texts(meters))
+        (!customers.is_empty()).then(|| Statement::new(sql).texts(customers).texts(quotas))
     };
     let raise = statement(
         true,
-        "INSERT INTO lease_recalls (customer_id, meter) SELECT * FROM unnest($1, $2) ON CONFLICT DO NOTHING",
+        "INSERT INTO lease_recalls (customer_id, quota) SELECT * FROM unnest($1, $2) ON CONFLICT DO NOTHING",
     );
     let lower = statement(
         false,
-        "DELETE FROM lease_recalls USING unnest($1, $2) AS w(customer_id, meter)
-         WHERE lease_recalls.customer_id = w.customer_id AND lease_recalls.meter = w.meter",
+        "DELETE FROM lease_recalls USING unnest($1, $2) AS w(customer_id, quota)
+         WHERE lease_recalls.customer_id = w.customer_id AND lease_recalls.quota = w.quota",
     );
     raise.into_iter().chain(lower).collect()
 }

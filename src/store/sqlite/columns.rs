@@ -5,7 +5,7 @@ use std::str::FromStr;
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Subscription, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Quota, Subscription, Timestamp};
 use crate::store::group::{Tally, Used};
 use crate::store::{StripeEvent, StripeEventRow};
 
@@ -98,6 +98,10 @@ pub fn money(row: &Row<'_>, column: usize) -> rusqlite::Result<Money> {
 pub fn used(row: &Row<'_>) -> rusqlite::Result<Used> {
     let tally = Tally { events: row.get(2)?, units: row.get(3)?, cost: money(row, 4)? };
     Ok(Used { at: timestamp(row, 0)?, meter: meter(row, 1)?, tally })
+}
+
+pub fn quota(row: &Row<'_>, column: usize) -> rusqlite::Result<Quota> {
+    parsed(row, column)
 }
 
 pub fn meter(row: &Row<'_>, column: usize) -> rusqlite::Result<Meter> {

@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::columns;
 use super::error::Result;
-use crate::domain::{CustomerId, HolderId, Meter, Period, Timestamp};
+use crate::domain::{CustomerId, Frame, HolderId, Period, Quota, Standing, Timestamp};
 use crate::store::{Lease, LeasePart};
 
-/// Customer, meter, start of the period, holder.
-type LeaseKey = (CustomerId, Meter, Timestamp, HolderId);
+/// Customer, quota, start of the period, holder.
+type LeaseKey = (CustomerId, Quota, Timestamp, HolderId);
 
 /// What leaves leases in this group.
 #[derive(Default)]
@@ -20,8 +20,8 @@ pub struct Settlements(HashMap<LeaseKey, u64>);
 
 impl Settlements {
     pub fn add(&mut self, part: &LeasePart) {
-        let LeasePart { holder, customer_id, meter, period_start, units } = part;
-        *self.0.entry((customer_id.clone(), *meter, *period_start, holder.clone())).or_default() += units;
+        let LeasePart { holder, customer_id, quota, period_start, units } = part;
+        *self.0.entry((customer_id.clone(), *quota, *period_start, holder.clone())).or_default() += units;
     }
 
     pub fn write(&mut self, connection: &Connection) -> Result<()> {
@@ -30,30 +30,30 @@ impl Settlements {
         }
         let mut lower = connection.prepare_cached(
             "UPDATE leases SET units = units - :units
-             WHERE customer_id = :customer_id AND meter = :meter AND period_start = :period_start AND holder = :holder
+             WHERE customer_id = :customer_id AND quota = :quota AND period_start = :period_start AND holder = :holder
                  AND units > :units",
         )?;
         let mut end = connection.prepare_cached(
             "DELETE FROM leases
-             WHERE customer_id = ? AND meter = ? AND period_start = ? AND holder = ?
+             WHERE customer_id = ? AND quota = ? AND period_start = ? AND holder = ?
              RETURNING units",
         )?;
-        for ((customer_id, meter, period_start, holder), units) in self.0.drain() {
-            let (customer_id, meter, holder) = (customer_id.as_str(), meter.as_str(), holder.as_str());
+        for ((customer_id, quota, period_start, holder), units) in self.0.drain() {
+            let (customer_id, quota, holder) = (customer_id.as_str(), quota.name(), holder.as_str());
             let period_start = period_start.as_millis();
             let is_some_left = lower.execute(named_params! {
                 ":units": units,
                 ":customer_id": customer_id,
-                ":meter": meter,
+                ":quota": quota,
                 ":period_start": period_start,
                 ":holder": holder,
             })?;
             if is_some_left == 0 {
-                let key = params![customer_id, meter, period_start, holder];
+                let key = params![customer_id, quota, period_start, holder];
                 let last: Option<u64> = end.query_row(key, |row| row.get(0)).optional()?;
                 if last.unwrap_or(0) < units {
                     // It has happened, so it counts; but the limit may have been passed by what is missing.
-                    tracing::warn!(customer_id, meter, holder, units, ?last, "a lease did not hold what it paid for");
+                    tracing::warn!(customer_id, %quota, holder, units, ?last, "a lease did not hold what it paid for");
                 }
             }
         }
@@ -69,25 +69,25 @@ pub fn end_all(connection: &Connection, holder: &HolderId) -> Result<()> {
         .prepare_cached(
             "DELETE FROM lease_recalls WHERE NOT EXISTS (
                  SELECT 1 FROM leases
-                 WHERE leases.customer_id = lease_recalls.customer_id AND leases.meter = lease_recalls.meter
+                 WHERE leases.customer_id = lease_recalls.customer_id AND leases.quota = lease_recalls.quota
              )",
         )?
         .execute([])?;
     Ok(())
 }
 
-pub fn is_recalled(connection: &Connection, customer_id: &CustomerId, meter: Meter) -> Result<bool> {
-    let mut statement = connection.prepare_cached("SELECT 1 FROM lease_recalls WHERE customer_id = ? AND meter = ?")?;
-    Ok(statement.exists([customer_id.as_str(), meter.as_str()])?)
+pub fn is_recalled(connection: &Connection, customer_id: &CustomerId, quota: Quota) -> Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM lease_recalls WHERE customer_id = ? AND quota = ?")?;
+    Ok(statement.exists(params![customer_id.as_str(), quota.name()])?)
 }
 
-pub fn set_recalled(connection: &Connection, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<()> {
+pub fn set_recalled(connection: &Connection, customer_id: &CustomerId, quota: Quota, recalled: bool) -> Result<()> {
     let sql = if recalled {
-        "INSERT OR IGNORE INTO lease_recalls (customer_id, meter) VALUES (?, ?)"
+        "INSERT OR IGNORE INTO lease_recalls (customer_id, quota) VALUES (?, ?)"
     } else {
-        "DELETE FROM lease_recalls WHERE customer_id = ? AND meter = ?"
+        "DELETE FROM lease_recalls WHERE customer_id = ? AND quota = ?"
     };
-    connection.prepare_cached(sql)?.execute([customer_id.as_str(), meter.as_str()])?;
+    connection.prepare_cached(sql)?.execute(params![customer_id.as_str(), quota.name()])?;
     Ok(())
 }
 
@@ -109,32 +109,29 @@ pub fn write_positions(connection: &Connection, positions: &mut HashMap<HolderId
 }
 
 /// The one statement that makes leases larger.
-pub fn set_aside(
-    connection: &Connection,
-    part: &LeasePart,
-    period_end: Timestamp,
-    limit: u64,
-    used: u64,
-) -> Result<bool> {
+pub fn set_aside(connection: &Connection, part: &LeasePart, frame: Frame, standing: Standing) -> Result<bool> {
+    let Some(limit) = standing.limit else { return Ok(false) };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO leases (customer_id, meter, period_start, holder, period_end, units)
-         SELECT :customer_id, :meter, :period_start, :holder, :period_end, :units
+        "INSERT INTO leases (customer_id, quota, period_start, holder, period_end, units)
+         SELECT :customer_id, :quota, :period_start, :holder, :period_end, :units
          WHERE :used + :units + (
              SELECT coalesce(sum(units), 0) FROM leases
-             WHERE customer_id = :customer_id AND meter = :meter
-                 AND period_start < :period_end AND period_end > :period_start
+             WHERE customer_id = :customer_id AND quota = :quota
+                 AND period_start < :span_end AND period_end > :span_start
          ) <= :limit
          ON CONFLICT DO UPDATE SET units = units + excluded.units, period_end = max(period_end, excluded.period_end)",
     )?;
     let changed = statement.execute(named_params! {
         ":customer_id": part.customer_id.as_str(),
-        ":meter": part.meter.as_str(),
+        ":quota": part.quota.name(),
         ":period_start": part.period_start.as_millis(),
         ":holder": part.holder.as_str(),
-        ":period_end": period_end.as_millis(),
+        ":period_end": frame.period.end.as_millis(),
         ":units": part.units,
-        ":used": used,
+        ":used": standing.used,
         ":limit": limit,
+        ":span_start": frame.span.start.as_millis(),
+        ":span_end": frame.span.end.as_millis(),
     })?;
     Ok(changed > 0)
 }
@@ -142,15 +139,15 @@ pub fn set_aside(
 pub fn overlapping(
     connection: &Connection,
     customer_id: &CustomerId,
-    meter: Meter,
-    period: Period,
+    quota: Quota,
+    span: Period,
 ) -> Result<Vec<Lease>> {
     let mut statement = connection.prepare_cached(
         "SELECT holder, period_start, units FROM leases
-         WHERE customer_id = ? AND meter = ? AND period_start < ? AND period_end > ?",
+         WHERE customer_id = ? AND quota = ? AND period_start < ? AND period_end > ?",
     )?;
     let rows = statement.query_map(
-        params![customer_id.as_str(), meter.as_str(), period.end.as_millis(), period.start.as_millis()],
+        params![customer_id.as_str(), quota.name(), span.end.as_millis(), span.start.as_millis()],
         |row| {
             Ok(Lease {
                 holder: HolderId::from_stored(row.get(0)?),
@@ -162,9 +159,9 @@ pub fn overlapping(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-pub fn recalls(connection: &Connection) -> Result<Vec<(CustomerId, Meter)>> {
-    let mut statement = connection.prepare_cached("SELECT customer_id, meter FROM lease_recalls")?;
-    let rows = statement.query_map([], |row| Ok((CustomerId::from_stored(row.get(0)?), columns::meter(row, 1)?)))?;
+pub fn recalls(connection: &Connection) -> Result<Vec<(CustomerId, Quota)>> {
+    let mut statement = connection.prepare_cached("SELECT customer_id, quota FROM lease_recalls")?;
+    let rows = statement.query_map([], |row| Ok((CustomerId::from_stored(row.get(0)?), columns::quota(row, 1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

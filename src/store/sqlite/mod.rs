@@ -16,7 +16,7 @@ use super::{
     Catalog, Change, Committed, Counter, Durability, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
 };
 use crate::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Period, Quota, Timestamp};
 
 mod columns;
 mod connection;
@@ -32,6 +32,7 @@ mod read;
 mod stripe_events;
 mod tallies;
 mod transaction;
+mod windows;
 
 pub use export::{Export, Mark};
 
@@ -181,11 +182,11 @@ impl Store for SqliteStore {
         self.read(|connection| read::takeover_position(connection, file))
     }
 
-    fn leases(&self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
-        self.read(|connection| leases::overlapping(connection, customer_id, meter, period))
+    fn leases(&self, customer_id: &CustomerId, quota: Quota, period: Period) -> Result<Vec<Lease>> {
+        self.read(|connection| leases::overlapping(connection, customer_id, quota, period))
     }
 
-    fn recalls(&self) -> Result<Vec<(CustomerId, Meter)>> {
+    fn recalls(&self) -> Result<Vec<(CustomerId, Quota)>> {
         self.read(leases::recalls)
     }
 

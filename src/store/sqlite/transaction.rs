@@ -11,8 +11,9 @@ use super::leases::{self, Settlements};
 use super::memory::Memory;
 use super::{outbox, read, stripe_events};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
-    Recipient, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
+    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
+    Quota, Recipient, Standing, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
+    WindowUsage,
 };
 use crate::store::group::{Counted, CounterKey, Deltas, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow, versions};
@@ -43,6 +44,7 @@ impl<'c> Transaction<'c> {
     /// Writes what was kept in memory. What it returns is true once the transaction is committed.
     pub fn finish(mut self) -> Result<Memory> {
         self.memory.tallies.write(self.connection)?;
+        self.memory.windows.write(self.connection)?;
         self.settlements.write(self.connection)?;
         outbox::write_deltas(self.connection, &self.deltas)?;
         leases::write_positions(self.connection, &mut self.positions)?;
@@ -264,7 +266,7 @@ impl Tables for Transaction<'_> {
 
     fn spent(&mut self, customer_id: &CustomerId, period: Period) -> Result<Money> {
         let mut spent = Money::ZERO;
-        for meter in Meter::BUILT_IN {
+        for meter in self.memory.catalog.tiers.meters() {
             let key = (customer_id.clone(), period.start, meter);
             spent = spent.checked_add(self.memory.tallies.counter(self.connection, &key)?.cost)?;
         }
@@ -317,15 +319,13 @@ impl Tables for Transaction<'_> {
         Ok(self.deltas.add(event, Some(recipient), rule, now)?)
     }
 
-    fn leases(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<Vec<Lease>> {
+    fn leases(&mut self, customer_id: &CustomerId, quota: Quota, span: Period) -> Result<Vec<Lease>> {
         self.settlements.write(self.connection)?;
-        leases::overlapping(self.connection, customer_id, meter, period)
+        leases::overlapping(self.connection, customer_id, quota, span)
     }
 
-    fn set_aside(&mut self, part: &LeasePart, period_end: Timestamp, limit: u64) -> Result<bool> {
-        let key = (part.customer_id.clone(), part.period_start, part.meter);
-        let used = self.memory.tallies.counter(self.connection, &key)?.units;
-        leases::set_aside(self.connection, part, period_end, limit, used)
+    fn set_aside(&mut self, part: &LeasePart, frame: Frame, standing: Standing) -> Result<bool> {
+        leases::set_aside(self.connection, part, frame, standing)
     }
 
     fn settle(&mut self, part: &LeasePart) -> Result<()> {
@@ -338,12 +338,24 @@ impl Tables for Transaction<'_> {
         leases::end_all(self.connection, holder)
     }
 
-    fn is_recalled(&mut self, customer_id: &CustomerId, meter: Meter) -> Result<bool> {
-        leases::is_recalled(self.connection, customer_id, meter)
+    fn is_recalled(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<bool> {
+        leases::is_recalled(self.connection, customer_id, quota)
     }
 
-    fn set_recalled(&mut self, customer_id: &CustomerId, meter: Meter, recalled: bool) -> Result<()> {
-        leases::set_recalled(self.connection, customer_id, meter, recalled)
+    fn set_recalled(&mut self, customer_id: &CustomerId, quota: Quota, recalled: bool) -> Result<()> {
+        leases::set_recalled(self.connection, customer_id, quota, recalled)
+    }
+
+    fn window_usage(&mut self, customer_id: &CustomerId, quota: Quota) -> Result<Option<WindowUsage>> {
+        self.memory.windows.usage(self.connection, customer_id, quota)
+    }
+
+    fn set_window_usage(&mut self, customer_id: &CustomerId, quota: Quota, usage: WindowUsage) {
+        self.memory.windows.set(customer_id, quota, usage);
+    }
+
+    fn forget_window_usage(&mut self, customer_id: Option<&CustomerId>) -> Result<()> {
+        self.memory.windows.forget(self.connection, customer_id)
     }
 
     fn journal_position(&mut self, holder: &HolderId) -> Result<u64> {

@@ -54,7 +54,7 @@ pub fn a_key_is_refused_from_the_instant_it_expires(place: &dyn Fixture) {
         let charge = Charge {
             event: event("ann"),
             admission: Some(admission.clone()),
-            paid: None,
+            paid: Vec::new(),
             now: now().plus_millis(millis),
         };
         assert_eq!(verdict(&*store, Change::Charge(charge)), expected, "after {millis} ms");

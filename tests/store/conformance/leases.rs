@@ -2,7 +2,7 @@
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::lease::Wish;
-use weighbridge::domain::{Meter, Refusal, Standing, UsageEvent};
+use weighbridge::domain::{Meter, Quota, Refusal, Standing, UsageEvent};
 use weighbridge::store::Verdict::{self, Duplicate, Recorded, Refused};
 use weighbridge::store::{Change, LeasePart, LeaseRequest, Store};
 
@@ -61,7 +61,10 @@ pub fn without_a_limit_nothing_is_set_aside(place: &dyn Fixture) {
     set_limit(&*store, None);
     let answer = leased(&*store, urgent("one", 5));
     assert_eq!((answer.granted, answer.standing.limit), (0, None));
-    let data = LeaseRequest { meter: Meter::DATA_ACCESS, ..request("one", Wish { needed: 5, wanted: 5 }, true) };
+    let data = LeaseRequest {
+        quota: Quota::Period(Meter::DATA_ACCESS),
+        ..request("one", Wish { needed: 5, wanted: 5 }, true)
+    };
     assert_eq!(granted(&*store, Change::Lease(data)), 0);
     assert_eq!((set_aside(&*store), store.recalls().unwrap()), (0, vec![]));
 }
@@ -124,11 +127,11 @@ pub fn customers_and_meters_are_leased_apart(place: &dyn Fixture) {
         LeaseRequest { customer_id: customer_id("bob"), ..request("one", Wish { needed: 9, wanted: 9 }, true) };
     assert_eq!(granted(&*store, Change::Lease(of_bob.clone())), 9);
     assert_eq!(granted(&*store, urgent("one", 10)), 10);
-    let executions = LeaseRequest { meter: Meter::AGENT_EXECUTION, ..of_bob };
+    let executions = LeaseRequest { quota: Quota::Period(Meter::AGENT_EXECUTION), ..of_bob };
     assert_eq!(leased(&*store, Change::Lease(executions)).standing.limit, None);
     commit(&*store, &[release("one", 10)]);
     assert_eq!(set_aside(&*store), 0);
-    assert_eq!(store.leases(&customer_id("bob"), Meter::API_REQUEST, march()).unwrap()[0].units, 9);
+    assert_eq!(store.leases(&customer_id("bob"), Quota::Period(Meter::API_REQUEST), march()).unwrap()[0].units, 9);
 }
 
 pub fn a_charge_that_a_lease_pays_for_passes_at_the_limit(place: &dyn Fixture) {

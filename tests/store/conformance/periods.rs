@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::lease::Wish;
-use weighbridge::domain::{Meter, Timestamp, UsageEvent};
+use weighbridge::domain::{Meter, Quota, Timestamp, UsageEvent};
 use weighbridge::store::{Applied, Change, LeaseRequest, Leased, Store, Verdict};
 
 use crate::conformance::Fixture;
@@ -32,7 +32,7 @@ fn lease(store: &dyn Store, name: &str, now: &str, wanted: u64) -> Leased {
     let request = LeaseRequest {
         holder: holder(name),
         customer_id: customer_id("ann"),
-        meter: Meter::API_REQUEST,
+        quota: Quota::Period(Meter::API_REQUEST),
         now: at(now),
         wish: Wish { needed: 1, wanted },
         urgent: true,

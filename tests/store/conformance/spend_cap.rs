@@ -1,11 +1,13 @@
 //! Spend caps: money to the last digit, and not one digit more.
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
-use weighbridge::domain::{Meter, Refusal, Spending, UsageEvent};
+use weighbridge::domain::lease::Wish;
+use weighbridge::domain::{Meter, Quota, Refusal, Spending, UsageEvent};
 use weighbridge::store::Verdict::{self, Duplicate, Recorded, Refused};
-use weighbridge::store::{Change, Store};
+use weighbridge::store::{Change, Charge, LeasePart, LeaseRequest, Store};
 
 use super::Fixture;
+use crate::support::leases::{holder, leased, march, return_leases};
 use crate::support::*;
 
 fn set_cap(cap: Option<&str>) -> Change {
@@ -106,4 +108,40 @@ pub fn a_period_has_a_cap_of_its_own(place: &dyn Fixture) {
     assert_eq!(verdict(&*store, admit(costing("1"))), Recorded);
     assert_eq!(verdict(&*store, admit(april.clone())), Recorded);
     assert_eq!(verdict(&*store, admit(april)), exceeded("1", "1", "1"));
+}
+
+pub fn leases_of_money_leave_room_for_nobody_else(place: &dyn Fixture) {
+    let store = with_cap(place, "1");
+    let wish = Wish { needed: 600_000_000, wanted: 600_000_000 };
+    let (holder, customer_id, quota) = (holder("one"), customer_id("ann"), Quota::Spend);
+    let request = LeaseRequest {
+        holder: holder.clone(),
+        customer_id: customer_id.clone(),
+        quota,
+        now: now(),
+        wish,
+        urgent: true,
+    };
+    assert_eq!(leased(&*store, Change::Lease(request.clone())).granted, 600_000_000);
+    // Of another meter, too.
+    let of_tokens = UsageEvent { meter: Meter::DATA_ACCESS, ..costing("0.3") };
+    assert_eq!(
+        verdicts(&*store, &[admit(of_tokens), admit(costing("0.100000000001"))]),
+        [Recorded, exceeded("1", "0.3", "0.100000000001")]
+    );
+    assert_eq!(verdict(&*store, admit(costing("0.1"))), Recorded);
+    let part = LeasePart { holder, customer_id, quota, period_start: march().start, units: 250_000_000 };
+    let paid = |cost: &str| {
+        let charge =
+            Charge { event: costing(cost), admission: Some(Default::default()), paid: vec![part.clone()], now: now() };
+        verdict(&*store, Change::Charge(charge))
+    };
+    assert_eq!(paid("0.250000000001"), exceeded("1", "0.4", "0.250000000001"), "there is no room for the rest");
+    assert_eq!(paid("0.25"), Recorded);
+    assert_eq!(leased(&*store, Change::Lease(request)).granted, 0);
+    assert!(apply(&*store, return_leases("one")).is_ok());
+    assert_eq!(
+        verdicts(&*store, &[admit(costing("0.35")), admit(costing("0.000000000001"))]),
+        [Recorded, exceeded("1", "1", "0.000000000001")]
+    );
 }

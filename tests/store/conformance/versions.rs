@@ -1,11 +1,9 @@
 //! The versions of a catalog: they never change, and customers stay on theirs.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use weighbridge::Code;
 use weighbridge::domain::customer::{CustomerPatch, Patch};
-use weighbridge::domain::{Catalog, CatalogVersions, Meter, Refusal, Requirements};
+use weighbridge::domain::{Meter, Refusal, Requirements};
 use weighbridge::store::Verdict::{Recorded, Refused};
 use weighbridge::store::{Admission, Change, Store};
 
@@ -29,15 +27,6 @@ fn version(name: &str, requests: u64) -> Value {
             },
         ],
     })
-}
-
-fn versions(catalogs: &[Value]) -> Arc<CatalogVersions> {
-    let catalogs = catalogs.iter().map(|catalog| Catalog::parse(&catalog.to_string()).unwrap());
-    Arc::new(CatalogVersions::new(catalogs.collect()).unwrap())
-}
-
-fn offer(catalogs: &[Value]) -> Change {
-    Change::Offer(versions(catalogs))
 }
 
 fn names(store: &dyn Store) -> Vec<String> {

@@ -6,7 +6,7 @@ use jiff::ToSpan;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use weighbridge::domain::customer::Patch;
-use weighbridge::domain::{CustomerId, HolderId, Meter, Period, Refusal, Timestamp, UsageEvent};
+use weighbridge::domain::{CustomerId, HolderId, Meter, Period, Quota, Refusal, Timestamp, UsageEvent};
 use weighbridge::store::{
     Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Leased, Outcome, Record, RecordStatus, Store, Verdict,
 };
@@ -14,7 +14,7 @@ use weighbridge::store::{
 use super::world::KEYS;
 use crate::support::customer_id;
 
-pub type Key = (CustomerId, Meter);
+pub type Key = (CustomerId, Quota);
 pub type Checked<T = ()> = Result<T, TestCaseError>;
 type LeaseKey = (Key, Timestamp, HolderId);
 
@@ -58,14 +58,14 @@ fn anchored(anchor: Timestamp, at: Timestamp) -> Period {
 }
 
 fn key_of(event: &UsageEvent) -> Key {
-    (event.customer_id.clone(), event.meter)
+    (event.customer_id.clone(), Quota::Period(event.meter))
 }
 
 impl Oracle {
     pub fn limit(&self, key: &Key) -> Option<u64> {
         match self.tiers.get(&key.0) {
             Some(tier) => self.limits[tier],
-            None if key.1 == Meter::API_REQUEST => Some(1_000),
+            None if key.1 == Quota::Period(Meter::API_REQUEST) => Some(1_000),
             None => Some(50),
         }
     }
@@ -126,7 +126,7 @@ impl Oracle {
         match (change, applied) {
             (Change::Lease(request), Applied::Leased(leased)) => {
                 self.lend(request, leased)?;
-                let key = ((request.customer_id.clone(), request.meter), leased.period.start, request.holder.clone());
+                let key = ((request.customer_id.clone(), request.quota), leased.period.start, request.holder.clone());
                 let reaches_further = self.leases.get(&key).is_some_and(|(end, _)| *end > leased.period.end);
                 reaching = reaches_further.then_some((leased.period, leased.granted));
             }
@@ -176,7 +176,7 @@ impl Oracle {
     }
 
     fn lend(&mut self, request: &LeaseRequest, leased: &Leased) -> Checked {
-        let key = (request.customer_id.clone(), request.meter);
+        let key = (request.customer_id.clone(), request.quota);
         let period = self.period(&key.0, request.now);
         let overlapping = self.overlapping(&key, period);
         let taken: u64 = overlapping.values().sum();
@@ -210,7 +210,7 @@ impl Oracle {
 
     /// A lease pays for what it holds and never for more.
     fn settle(&mut self, part: &LeasePart) -> Checked {
-        let key = ((part.customer_id.clone(), part.meter), part.period_start, part.holder.clone());
+        let key = ((part.customer_id.clone(), part.quota), part.period_start, part.holder.clone());
         let lease = self.leases.get_mut(&key).filter(|(_, units)| *units >= part.units);
         let Some((_, units)) = lease else {
             return Err(TestCaseError::fail(format!("{part:?} was not leased")));
@@ -246,7 +246,7 @@ impl Oracle {
         let expected = match self.seen(event) {
             Some(true) => "duplicate",
             Some(false) => "conflict",
-            None if admission.is_some() && paid.is_none() && !fits => "limit",
+            None if admission.is_some() && paid.is_empty() && !fits => "limit",
             None => "recorded",
         };
         let found = match &charged.verdict {
@@ -261,7 +261,7 @@ impl Oracle {
             return Ok(0);
         }
         self.count(event);
-        if let Some(part) = paid {
+        for part in paid {
             self.settle(part)?;
         }
         Ok(if admission.is_none() { event.units.get() } else { 0 })
@@ -274,7 +274,7 @@ impl Oracle {
             return Ok((RecordStatus::Replayed, 0));
         }
         *position = record.sequence;
-        if let Some(part) = &record.paid {
+        for part in &record.paid {
             self.settle(part)?;
         }
         let status = match self.seen(&record.event) {
@@ -285,19 +285,20 @@ impl Oracle {
                 RecordStatus::Counted
             }
         };
-        Ok((status, record.paid.as_ref().map_or(0, |part| part.units)))
+        Ok((status, record.paid.iter().map(|part| part.units).sum()))
     }
 
     /// Whether a store holds what it should.
     pub fn agrees(&self, store: &dyn Store) -> Checked {
         for (customer, meter) in KEYS {
-            let key = (customer_id(customer), meter);
+            let quota = Quota::Period(meter);
+            let key = (customer_id(customer), quota);
             let periods: BTreeSet<_> = super::world::instants().map(|at| self.period(&key.0, at)).collect();
             for period in periods {
                 let counters = store.counters(&key.0, period.start).expect("counters");
                 let used = counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units);
                 prop_assert_eq!(used, self.used(&key, period), "{:?} {:?}", &key, period);
-                let leases = store.leases(&key.0, meter, period).expect("leases");
+                let leases = store.leases(&key.0, quota, period).expect("leases");
                 let found = leases.into_iter().map(|lease| ((lease.holder, lease.period_start), lease.units)).collect();
                 prop_assert_eq!(self.overlapping(&key, period), found, "{:?} {:?}", &key, period);
             }

@@ -43,7 +43,7 @@ pub struct Entry {
 impl Journal {
     pub fn record(&self, holder: &HolderId, place: usize, now: Timestamp) -> Change {
         let Entry { event, paid, .. } = &self.entries[place];
-        let (event, paid) = (event.clone(), paid.clone());
+        let (event, paid) = (event.clone(), paid.iter().cloned().collect());
         Change::Record(Record { holder: holder.clone(), sequence: place as u64 + 1, event, paid, now })
     }
 }
@@ -63,12 +63,12 @@ impl Process {
     }
 
     pub fn request(&self, key: &Key, now: Timestamp, wish: Wish, urgent: bool) -> LeaseRequest {
-        LeaseRequest { holder: self.holder.clone(), customer_id: key.0.clone(), meter: key.1, now, wish, urgent }
+        LeaseRequest { holder: self.holder.clone(), customer_id: key.0.clone(), quota: key.1, now, wish, urgent }
     }
 
     pub fn part(&self, (key, period): &(Key, Period), units: u64) -> LeasePart {
-        let (customer_id, meter) = key.clone();
-        LeasePart { holder: self.holder.clone(), customer_id, meter, period_start: period.start, units }
+        let (customer_id, quota) = key.clone();
+        LeasePart { holder: self.holder.clone(), customer_id, quota, period_start: period.start, units }
     }
 
     /// Learns another limit, and says what is to be given back.
@@ -98,7 +98,7 @@ impl Process {
     pub fn has(&self, key: &Key, start: Timestamp) -> u64 {
         let free = self.allowances.iter().filter(|((of, period), _)| of == key && period.start == start);
         let unrecorded = self.journal.entries[self.journal.recorded..].iter().filter_map(|entry| entry.paid.as_ref());
-        let unrecorded = unrecorded.filter(|part| (&part.customer_id, part.meter) == (&key.0, key.1));
+        let unrecorded = unrecorded.filter(|part| (&part.customer_id, part.quota) == (&key.0, key.1));
         let unrecorded = unrecorded.filter(|part| part.period_start == start);
         free.map(|(_, allowance)| allowance.free()).sum::<u64>() + unrecorded.map(|part| part.units).sum::<u64>()
     }

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::lease::Wish;
-use weighbridge::domain::{EventId, HolderId, Meter, Period, Tier, TierTable, Timestamp, UsageEvent, billing_period};
+use weighbridge::domain::{
+    EventId, HolderId, Meter, Period, Quota, Tier, TierTable, Timestamp, UsageEvent, billing_period,
+};
 use weighbridge::store::{Admission, Applied, Change, Charge, Outcome, Store, Verdict};
 
 use super::oracle::{Checked, Key, Oracle};
@@ -23,7 +25,7 @@ pub fn instants() -> impl Iterator<Item = Timestamp> {
 }
 
 fn key(number: usize) -> Key {
-    (customer_id(KEYS[number].0), KEYS[number].1)
+    (customer_id(KEYS[number].0), Quota::Period(KEYS[number].1))
 }
 
 pub struct World<'p> {
@@ -139,7 +141,7 @@ impl<'p> World<'p> {
             Step::Charge { key: number, units, id, is_fact } => {
                 let event = self.event(number, units, id);
                 let admission = (!is_fact).then(Admission::default);
-                self.charge(None, Charge { event, admission, paid: None, now: self.now }).map(drop)
+                self.charge(None, Charge { event, admission, paid: Vec::new(), now: self.now }).map(drop)
             }
             Step::SetTier { key: number, tier } => self.configure(set_tier(KEYS[number].0, tier)),
             Step::SetLimits { small, large } => self.set_limits(small, large),
@@ -196,12 +198,12 @@ impl<'p> World<'p> {
     /// Its endpoint is its name. One with an id is the same each time, most often.
     fn event(&mut self, number: usize, count: u32, id: Option<u8>) -> UsageEvent {
         self.events += 1;
-        let (customer_id, meter) = key(number);
+        let customer_id = customer_id(KEYS[number].0);
         let name = id.map_or_else(|| format!("event-{}", self.events), |id| format!("id-{id}"));
         let usual = |id: u8| if count > 5 { count } else { u32::from(id) + 1 };
         UsageEvent {
             customer_id,
-            meter,
+            meter: KEYS[number].1,
             id: id.map(|_| EventId::new(name.clone()).expect("an event's id")),
             units: units(id.map_or(count, usual)),
             endpoint: Some(name),
@@ -235,7 +237,7 @@ impl<'p> World<'p> {
 
     /// Takes units for an event from what is leased, or asks for what is missing. Answers from where, and what pays.
     fn take(&mut self, process: &mut Process, event: &UsageEvent, hold: bool) -> Checked<Option<Taken>> {
-        let key = (event.customer_id.clone(), event.meter);
+        let key = (event.customer_id.clone(), Quota::Period(event.meter));
         let units = event.units.get();
         let mut period = billing_period(process.anchors.get(&key.0).copied(), self.now, process.zone);
         for is_last in [false, true] {
@@ -272,7 +274,7 @@ impl<'p> World<'p> {
             Some((allowance, paid)) => {
                 let (units, leased) = (event.units.get(), paid.as_ref().map_or(0, |part| part.units));
                 let admission = Some(Admission::default());
-                let charge = Charge { event, admission, paid, now: self.now };
+                let charge = Charge { event, admission, paid: paid.into_iter().collect(), now: self.now };
                 let (verdict, used) = self.charge(Some(process), charge)?;
                 let allowance = process.allowances.get_mut(&allowance).expect("an allowance");
                 match verdict {
@@ -283,10 +285,10 @@ impl<'p> World<'p> {
             }
             None if is_journaled => Ok(()),
             None => {
-                let returns = process.give_back(&(event.customer_id.clone(), event.meter));
+                let returns = process.give_back(&(event.customer_id.clone(), Quota::Period(event.meter)));
                 self.commit(&*process.store, &returns)?;
                 let admission = Some(Admission::default());
-                self.charge(Some(process), Charge { event, admission, paid: None, now: self.now }).map(drop)
+                self.charge(Some(process), Charge { event, admission, paid: Vec::new(), now: self.now }).map(drop)
             }
         }
     }

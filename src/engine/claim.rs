@@ -1,0 +1,170 @@
+//! What an event takes of its customer's quotas: of all of them, or of none.
+//!
+//! The units of its meter in the billing period come first: with them the customer is known, and what else he has only so
+//! much of.
+
+use std::sync::Arc;
+
+use super::Engine;
+use super::admission::{Admitted, Candidate, Intent, Next, Passage};
+use super::holds::Held;
+use super::ledger::{Answer, Purpose, Taken, Terms, Want};
+use crate::Result;
+use crate::domain::{Customer, Meter, Money, Plans, Quota, Refusal, Spending};
+use crate::store::{LeasePart, Verdict};
+
+/// What has been taken so far.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub first: Taken,
+    further: Vec<(Want, Taken)>,
+    /// The spend cap is judged by the store.
+    pub is_unpriced: bool,
+}
+
+impl From<Taken> for Claim {
+    fn from(first: Taken) -> Self {
+        Self { first, further: Vec::new(), is_unpriced: false }
+    }
+}
+
+impl Claim {
+    pub fn add(&mut self, want: Want, taken: Taken) {
+        self.further.push((want, taken));
+    }
+
+    /// What leases pay for.
+    pub fn paid(&self) -> Vec<LeasePart> {
+        let further = self.further.iter().map(|(_, taken)| taken);
+        [&self.first].into_iter().chain(further).filter_map(|taken| taken.paid.clone()).collect()
+    }
+
+    pub fn held(&self) -> Vec<Held> {
+        let held = |(want, taken): &(Want, Taken)| Held {
+            quota: want.key.1,
+            period_start: taken.period.start,
+            amount: want.units,
+        };
+        self.further.iter().map(held).collect()
+    }
+
+    fn has(&self, quota: Quota) -> bool {
+        self.further.iter().any(|(want, _)| want.key.1 == quota)
+    }
+}
+
+impl Candidate {
+    /// Of its meter in the billing period.
+    pub fn want(&self) -> Want {
+        let (units, _) = self.size();
+        self.want_of(Quota::Period(self.event.meter), units)
+    }
+
+    /// How many units, and what they cost.
+    fn size(&self) -> (u64, Money) {
+        match self.intent {
+            Intent::Record => (self.event.units.get(), self.event.cost),
+            // What passes every number passes every cap.
+            Intent::Hold { units, unit_price } => (units, unit_price.checked_mul(units).unwrap_or(Money::MAX)),
+        }
+    }
+
+    fn want_of(&self, quota: Quota, units: u64) -> Want {
+        let purpose = match self.intent {
+            Intent::Record => Purpose::Spend,
+            Intent::Hold { .. } => Purpose::Hold,
+        };
+        Want { key: (self.event.customer_id.clone(), quota), units, purpose, now: self.event.timestamp }
+    }
+
+    /// Of what else the customer has only so much.
+    fn further_wants(&self, plans: &Plans, customer: &Customer) -> Vec<(Want, u64)> {
+        let (units, cost) = self.size();
+        let money = customer.spend_cap.and_then(|_| Some((Quota::Spend, plans.limit_on(customer, Quota::Spend)?)));
+        let all = plans.windows(customer, self.event.meter).chain(money);
+        let wants = all.map(|(quota, limit)| (self.want_of(quota, quota.amount(units, cost)), limit));
+        wants.filter(|(want, _)| want.units > 0).collect()
+    }
+}
+
+/// All that an event of a meter may take of.
+pub fn quotas(plans: &Plans, customer: &Customer, meter: Meter) -> Vec<Quota> {
+    let windows = plans.windows(customer, meter).map(|(quota, _)| quota);
+    [Quota::Period(meter), Quota::Spend].into_iter().chain(windows).collect()
+}
+
+impl Engine {
+    /// Goes on with the quotas of which nothing is taken yet.
+    pub(super) fn take_further(self: &Arc<Self>, candidate: Candidate, mut claim: Claim) -> Next {
+        let customer = Arc::clone(&claim.first.terms.customer);
+        let plans = &self.shared.catalog().tiers;
+        for (want, limit) in candidate.further_wants(plans, &customer) {
+            let quota = want.key.1;
+            if claim.has(quota) {
+                continue;
+            }
+            let terms = Terms { limit: Some(limit), ..claim.first.terms.clone() };
+            match self.take(&want, Some(terms)) {
+                Some(Answer::Taken(taken)) => claim.add(want, taken),
+                Some(Answer::Full(..)) | None if candidate.may_be_known() => {
+                    self.give_up(&candidate, &claim);
+                    return Next::ChargeUnpaid(candidate);
+                }
+                Some(Answer::Full(..)) if candidate.is_for_the_store_to_judge(quota, &customer) => {
+                    claim.is_unpriced = true;
+                }
+                Some(answer) => return Next::Answer(self.refused(&candidate, &claim, quota, answer)),
+                None => return Next::Wait(candidate, Some(claim), want),
+            }
+        }
+        self.spend(candidate, claim)
+    }
+
+    /// What it means for an event that another quota has nothing for it.
+    pub(super) fn refused(
+        &self,
+        candidate: &Candidate,
+        claim: &Claim,
+        quota: Quota,
+        answer: Answer,
+    ) -> Result<Passage> {
+        self.give_up(candidate, claim);
+        let Answer::Full(terms, full, period) = answer else { return answer.refused() };
+        let Taken { standing, period: billing_period, .. } = claim.first;
+        let (_, cost) = candidate.size();
+        let (refusal, standing, period) = match (quota, terms.customer.spend_cap) {
+            (Quota::Spend, Some(cap)) => {
+                let first = candidate.want();
+                let known = self.shared.ledger().known(&first.key, billing_period.start);
+                let standing = known.map_or(standing, |allowance| allowance.standing());
+                let refusal = Refusal::SpendCapExceeded { spending: Spending::of(cap, full), cost };
+                (refusal, standing, billing_period)
+            }
+            _ => (Refusal::LimitExceeded(full), full, period),
+        };
+        let verdict = Verdict::Refused(refusal);
+        Ok(Passage::Admitted(Admitted { verdict, customer: terms.customer, standing, period, hold: None }))
+    }
+
+    /// Takes nothing after all.
+    pub(super) fn give_up(&self, candidate: &Candidate, claim: &Claim) {
+        let mut ledger = self.shared.ledger();
+        ledger.untake(&candidate.want(), &claim.first);
+        for (want, taken) in &claim.further {
+            ledger.untake(want, taken);
+        }
+    }
+}
+
+impl Candidate {
+    /// Whoever sends an id again is let through at the limit too, so only the store can refuse him.
+    pub fn may_be_known(&self) -> bool {
+        self.event.id.is_some() && self.intent == Intent::Record && !self.is_new
+    }
+
+    /// Leases of money are rounded; the store looks at the last digit.
+    fn is_for_the_store_to_judge(&self, quota: Quota, customer: &Customer) -> bool {
+        let may_be_rounded = |cap| Spending::may_be_rounded(cap, self.event.cost);
+        quota == Quota::Spend && self.intent == Intent::Record && customer.spend_cap.is_some_and(may_be_rounded)
+    }
+}
