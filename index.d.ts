@@ -1807,10 +1807,18 @@ export interface Explanation {
     /** Features that the route requires. */
     required: string[]
   }
-  /** Where the customer stands on the meter of requests. */
+  /**
+   * Where the customer stands on the meter of requests: in the billing period, or in the shorter window into which the request
+   * does not fit.
+   */
   quota: {
     eventType: string
-    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+    /** `period`: the billing period; `day`; `hour`; `60s`: the last 60 seconds. */
+    window: string
+    /**
+     * `[periodStart, periodEnd)` in milliseconds since the epoch; of a window that slides the step of it that holds this
+     * instant.
+     */
     periodStart: number
     periodEnd: number
     /** `null` without a limit. */
@@ -1948,246 +1956,6 @@ export interface BillingResponse extends ServerResponse {
 export type Next = (error?: any) => void
 /** A handler for `app.use` of Express 4 or 5. */
 export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
-interface Logger {
-  error(error: unknown): void
-}
-/** How a middleware behaves. Every function may also return a promise. */
-export interface MiddlewareOptions {
-  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
-  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
-  units?(req: BillingRequest): number | Promise<number>
-  /**
-   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
-   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
-   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
-   */
-  billOn?: 'request' | 'success'
-  /**
-   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
-   * default, then they are answered 500. See {@link Billing.on} for how to notice.
-   */
-  passOnStoreError?: boolean
-  /**
-   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
-   * goes to Express's error handlers.
-   */
-  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
-  /**
-   * Values by which a request's price may differ, such as `{ model: 'gpt-4' }`: see `CatalogPrice.dimensions`. They are kept
-   * with its event, as metadata. `method`, `userAgent` and `request` are there already.
-   */
-  dimensions?(req: BillingRequest): Record<string, string> | Promise<Record<string, string>>
-  /** The price list of this middleware, in the place of the engine's and of the catalog's prices. */
-  pricing?: PricingOptions
-  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
-  unpriced?: 'pass' | 'refuse'
-  /**
-   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
-   * is then charged once. The key stands for one request: with another method, URL or user agent, or another body where
-   * `express.json()` or the like comes before this middleware, it is answered 422. A body that is parsed later is not
-   * compared: turn this off where clients could then reuse one key for many requests that each cost you something.
-   */
-  idempotencyKey?: boolean
-  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
-  standardHeaders?: boolean
-  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
-  legacyHeaders?: boolean
-  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
-  problemDetails?: boolean
-  /** Where on the request the quota is left: `billing` by default. */
-  requestPropertyName?: string
-  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
-  logger?: Logger
-  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
-  caseSensitive?: boolean
-  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
-  strict?: boolean
-}
-/** How a Stripe webhook behaves. Everything has a default. */
-export interface StripeWebhookOptions {
-  /** The webhook's secret, or several while it is rolled, in the place of the `webhookSecret` of the Billing. */
-  secret?: string | string[]
-  /** How far the time of a signature may be from ours, in seconds, earlier or later: 300 by default. */
-  toleranceSeconds?: number
-  /**
-   * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
-   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time, and thin events
-   * say nothing.
-   */
-  retrieve?: boolean
-  /** Where failures of Weighbridge itself are reported: `console` by default. */
-  logger?: Logger
-}
-/** How a usage handler finds out who asks. */
-export interface UsageHandlerOptions {
-  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
-  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
-  /** Where failures of Weighbridge itself are reported: `console` by default. */
-  logger?: Logger
-}
-/** How to open a {@link Billing}. Everything has a default. */
-export interface BillingOptions {
-  /**
-   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
-   * opening: by default `logs/usage` below the working directory. It is made on first use.
-   */
-  dir?: string
-  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
-  path?: string
-  /**
-   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
-   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
-   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
-   * and `sslrootcert` mean what they mean to
-   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
-   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
-   * journals stay on this machine, in `dir`.
-   */
-  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
-  /** With a PostgreSQL database: how it is used. */
-  postgres?: PostgresOptions
-  /**
-   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
-   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
-   * longer listed stays for the customers who have it, below the listed ones.
-   */
-  tiers?: SubscriptionTier[]
-  /**
-   * In the place of `tiers`: a catalog, or its versions, the oldest first. It belongs to the store as tiers do. Customers stay
-   * on the version that they signed up to: see {@link CustomerUpdate.catalogVersion}. A version never changes: to say
-   * otherwise, add another one. Versions that are no longer given stay, below the given ones. See docs/catalog.md.
-   */
-  catalog?: Catalog | readonly Catalog[]
-  /** The price list of this process: by default the catalog's prices, or {@link endpointPricing} where there is none. */
-  pricing?: PricingOptions
-  /**
-   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
-   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
-   */
-  timeZone?: string
-  /**
-   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
-   * `'journal'` the journal is synced to the disk about once a second, in the background.
-   */
-  durability?: 'journal' | 'commit'
-  /**
-   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
-   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
-   */
-  storeDeadlineMs?: number
-  /**
-   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
-   * `[50, 80, 100]`. `[]` tells of none.
-   */
-  thresholds?: number[]
-  /**
-   * For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment, read when they are
-   * needed; with `exportUsage` the key is read at once.
-   */
-  stripe?: BillingStripeOptions
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
-  clock?: Clock
-}
-/**
- * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
- *
- * ```ts
- * const billing = new Billing()
- * app.use('/api', billing.middleware())
- * app.get('/usage', billing.usageHandler())
- * ```
- *
- * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
- *
- * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
- * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
- */
-export declare class Billing {
-  #private
-  /** Recording and asking. */
-  readonly usage: UsageTracker
-  /** API keys. */
-  readonly keys: ApiKeys
-  /** Customers. */
-  readonly customers: Customers
-  /** Stripe, with this Billing's tiers. */
-  readonly stripe: BillingStripe
-  constructor(options?: BillingOptions)
-  /** The database file; with PostgreSQL the directory of the journals. */
-  get path(): string
-  /**
-   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
-   * is no need to wait for it: everything else waits by itself.
-   *
-   * @throws BillingError a `store_*` code that says why the store cannot be opened.
-   */
-  ready(): Promise<TakeoverReport>
-  /**
-   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
-   * where the tier is too low, a feature is missing or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
-   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
-   */
-  middleware(options?: MiddlewareOptions): BillingHandler
-  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
-  usageHandler(options?: UsageHandlerOptions): BillingHandler
-  /**
-   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
-   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
-   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
-   * often and in which order it is delivered. What each event does: docs/webhooks.md.
-   *
-   * ```ts
-   * app.post('/webhooks/stripe', billing.stripeWebhook())
-   * ```
-   *
-   * @throws BillingError `invalid_argument` for bad options.
-   */
-  stripeWebhook(options?: StripeWebhookOptions): BillingHandler
-  /**
-   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
-   */
-  stripeEvent(id: string): Promise<StripeEventRecord | null>
-  /**
-   * Listens for what happens by itself: see {@link BillingEvents}.
-   *
-   * ```ts
-   * billing.on('degraded', ({ code, message }) => alert(code, message))
-   * billing.on('recovered', () => calm())
-   * ```
-   */
-  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /** Listens no more. */
-  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
-  /**
-   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
-   * Prices are those of this Billing; a middleware may have its own.
-   *
-   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
-   */
-  explain(question: Question): Promise<Explanation>
-  /**
-   * Resolves when every event that was handed over before is in the store. It has no deadline: where PostgreSQL is away and
-   * it is not known whether a group was committed, that is awaited, and `close()` ends it.
-   *
-   * @throws BillingError `closed`, or a `store_*` code: what was admitted is in the journal, and is tried again.
-   */
-  flush(): Promise<void>
-  /**
-   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. A PostgreSQL server that
-   * is away is waited for some seconds; then what was admitted stays in the journal, and whoever opens the store next in
-   * this `dir` records it, once. Calling it again is harmless.
-   *
-   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
-   */
-  close(options?: { timeoutMs?: number }): Promise<void>
-}
 /**
  * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or
  * an offset, such as `'2026-01-31T00:00:00Z'`.
@@ -2341,6 +2109,542 @@ export type CreditChange =
  * @see https://openmeter.io/docs/billing/entitlements/grant
  */
 export declare function creditBalance(question: CreditQuestion): CreditBalance
+/** A half-open span of time: it holds its start and not its end. */
+export interface PeriodInput {
+  start: InstantInput
+  end: InstantInput
+}
+interface Terms {
+  /** The price list by which usage is priced, whatever it cost when it was recorded. */
+  catalog: Catalog
+  /** For which part of the billing period the tier is due, where that is not all of it: to the second, as Stripe prorates. */
+  held?: PeriodInput
+  /** Money that is taken off, in this order, each as far as something is due: decimals from 0. */
+  credits?: readonly DecimalInput[]
+  /** How `payable` is rounded: `half_away_from_zero` by default. */
+  rounding?: RoundingMode
+}
+/** Whose invoice, and of when. */
+export interface InvoiceQuestion extends Terms {
+  customerId: string
+  /** An instant in the billing period: by default now. */
+  at?: InstantInput
+  /** The tier in the catalog: by default the one with the id of the customer's own. */
+  tierId?: string
+}
+/** What {@link previewInvoice} is asked. */
+export interface InvoiceTerms extends Terms {
+  /** The tier in the catalog. */
+  tierId: string
+  /** In any order: what has one price is added up before it is priced. */
+  usage: readonly UsageInput[]
+  /** The billing period of which the tier was `held` for a part. */
+  period?: PeriodInput
+}
+/** Some usage: an event, or many that are alike. */
+export interface UsageInput {
+  meter: string
+  /** The request's method: by default `GET`. */
+  method?: string
+  /** The request's full path. Without one only prices without a route apply. */
+  path?: string
+  /** Metadata of the usage: `{ model: 'gpt-4' }`. */
+  dimensions?: Readonly<Record<string, string>>
+  /** From 0, not necessarily whole. */
+  quantity: DecimalInput
+  /** In how many events it came: 1 by default. */
+  events?: DecimalInput
+}
+/**
+ * What a billing period comes to. Amounts are decimal strings in the currency's major unit, exact but for shares of the base
+ * amount and the minimum (which are rounded to the currency's minor unit) and `payable`.
+ */
+export interface Invoice {
+  catalog: {
+    id: string
+    version: string
+  }
+  tierId: string
+  /** In capitals. */
+  currency: string
+  /** What was used, with the price that applies. */
+  usage: UsageByPrice[]
+  /** For each meter of the catalog: `used` is `included` + `overage`. */
+  meters: MeterTotals[]
+  /** The base amount; for each meter included units and usage by price; what is missing to the minimum. */
+  lines: InvoiceLine[]
+  /** One for each credit that was given. */
+  credits: {
+    amount: string
+    applied: string
+  }[]
+  /** The sum of the lines. */
+  subtotal: string
+  /** The subtotal less what credits take off: never negative, and not rounded. */
+  total: string
+  /** The total, rounded once to what can be paid, with all decimal places of the minor unit. */
+  payable: string
+}
+/** What was used of a meter at a price. */
+export interface UsageByPrice {
+  meter: string
+  /** The price's id in the catalog; `null` where none applies. */
+  price: string | null
+  quantity: string
+  events: string
+}
+/** What was used of a meter in all. */
+export interface MeterTotals {
+  meter: string
+  used: string
+  /** Units that the tier's base amount pays for. */
+  included: string
+  /** Those above. */
+  overage: string
+}
+/** A part of an invoice: `amount` is `units` × `unitAmount` + `flatAmount`, to the last digit. */
+export interface InvoiceLine extends QuoteLine {
+  type: 'base' | 'included' | 'usage' | 'unpriced' | 'minimum'
+  /** `null` of the base amount and the minimum. */
+  meter: string | null
+  /** The price's id in the catalog, where the line is of `usage`. */
+  price: string | null
+}
+/** A customer's billing period, out of what is recorded. */
+export interface InvoicePreview extends Invoice {
+  customerId: string
+  /** The billing period, in milliseconds since the epoch. */
+  period: Period
+  /** Usage of meters that the catalog does not name: it costs nothing. */
+  unknownMeters: UsageByPrice[]
+  /** How many events were recorded in the period. */
+  events: number
+  /**
+   * Events that only their metadata could price, and that the store has dropped (`postgres.retentionMonths`): they are not in
+   * the invoice. 0 for all that is kept.
+   */
+  missingEvents: number
+  /**
+   * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It differs from
+   * `subtotal` where the catalog is another price list than the middleware's, and by all that no single event has: base
+   * amount, included units, tiers and packages that only the whole period's quantity reaches, and the minimum.
+   */
+  recordedCost: string
+}
+/** Invoices, calculated and not issued. */
+export declare class Invoices {
+  #private
+  /**
+   * What a customer's billing period comes to by a catalog, out of what is recorded, as it is now: asked again after the next
+   * event, it has that too. Nothing is changed. `null` for a customer never seen.
+   *
+   * The price of an event is that of its event type as the meter, its endpoint as the path, the text `method` of its metadata
+   * as the method (without one `GET`), and the texts in its metadata as dimensions.
+   *
+   * @throws CatalogError where the catalog is none; BillingError `unknown_tier` where it has neither `tierId` nor the
+   * customer's own tier; `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  preview(question: InvoiceQuestion): Promise<InvoicePreview | null>
+}
+/**
+ * The same for usage that is given: a pure function, for anyone to check us. The same usage comes to the same invoice, in
+ * whatever order and however it is divided.
+ *
+ * @throws CatalogError where the catalog is none; BillingError `unknown_tier`, `invalid_argument` with the place of the mistake.
+ */
+export declare function previewInvoice(question: InvoiceTerms): Invoice
+interface Logger {
+  error(error: unknown): void
+}
+/** How a middleware behaves. Every function may also return a promise. */
+export interface MiddlewareOptions {
+  /** Requests for which it returns true go on unseen: no key needed, nothing counted. */
+  skip?(req: BillingRequest, res: BillingResponse): boolean | Promise<boolean>
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** How many units a request takes: a whole number from 1, which is the default. Its price is multiplied by them. */
+  units?(req: BillingRequest): number | Promise<number>
+  /**
+   * When a request is counted: before it goes on (`'request'`, the default), or when its response was finished with a
+   * status below 400 (`'success'`): until then its units are held, and a response that fails, or that the client breaks
+   * off, costs nothing. Either way `req.billing` can hold and settle what is only known later.
+   */
+  billOn?: 'request' | 'success'
+  /**
+   * Whether requests pass uncounted while the store is away and what is leased to this process does not suffice: off by
+   * default, then they are answered 500. See {@link Billing.on} for how to notice.
+   */
+  passOnStoreError?: boolean
+  /**
+   * Answers a request that is not let through, in the place of the built-in answer; headers are set already. What it throws
+   * goes to Express's error handlers.
+   */
+  handler?(req: BillingRequest, res: BillingResponse, next: Next, refusal: Refusal): void | Promise<void>
+  /**
+   * Values by which a request's price may differ, such as `{ model: 'gpt-4' }`: see `CatalogPrice.dimensions`. They are kept
+   * with its event, as metadata. `method`, `userAgent` and `request` are there already.
+   */
+  dimensions?(req: BillingRequest): Record<string, string> | Promise<Record<string, string>>
+  /** The price list of this middleware, in the place of the engine's and of the catalog's prices. */
+  pricing?: PricingOptions
+  /** What becomes of a path without a price: it passes unbilled (the default), or it is answered 403. */
+  unpriced?: 'pass' | 'refuse'
+  /**
+   * Whether a request with an `Idempotency-Key` header that was counted before passes uncounted: on by default. A retry
+   * is then charged once. The key stands for one request: with another method, URL or user agent, or another body where
+   * `express.json()` or the like comes before this middleware, it is answered 422. A body that is parsed later is not
+   * compared: turn this off where clients could then reuse one key for many requests that each cost you something.
+   */
+  idempotencyKey?: boolean
+  /** `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10): on by default. */
+  standardHeaders?: boolean
+  /** `X-RateLimit-Limit`, `-Remaining` and `-Reset`: off by default. */
+  legacyHeaders?: boolean
+  /** Refusals as `application/problem+json` (RFC 9457) in the place of the seed's bodies: off by default. */
+  problemDetails?: boolean
+  /** Where on the request the quota is left: `billing` by default. */
+  requestPropertyName?: string
+  /** Where failures of Weighbridge itself are reported, once per outage: `console` by default. */
+  logger?: Logger
+  /** Whether paths that differ in case differ in price. By default as the app's `case sensitive routing` says. */
+  caseSensitive?: boolean
+  /** Whether a slash at the end makes another path. By default as the app's `strict routing` says. */
+  strict?: boolean
+}
+/**
+ * A catalog, and who would be in which of its tiers. The first of these that says something counts: `customers`, `tiers`, a
+ * tier with the id of the one that the customer has, `tierId`. A customer of whom none does is told of as unassigned.
+ */
+export interface SimulationPlan {
+  catalog: Catalog
+  /** Tiers of the catalog by customer: `{ 'customer-1': 'pro' }`. */
+  customers?: Readonly<Record<string, string>>
+  /** Tiers of the catalog by the tier that a customer has now: `{ starter: 'free' }`. */
+  tiers?: Readonly<Record<string, string>>
+  /** For all others. */
+  tierId?: string
+}
+/** What is to be simulated. */
+export interface SimulationQuestion extends SimulationPlan {
+  /** The first instant. */
+  from: InstantInput
+  /** The first instant after it. A billing period that is cut counts with its share of base amount and minimum. */
+  to: InstantInput
+  /** Another catalog to compare with. Left out, it is compared with what each event cost when it was recorded. */
+  baseline?: SimulationPlan
+  /** How many customers are listed: by default 1,000. Sums have them all. */
+  limit?: number
+}
+/** What a catalog would have brought. Amounts are decimal strings, exact, in the currency's major unit. */
+export interface Simulation {
+  /** In capitals. */
+  currency: string
+  /** Of the customers who have a tier. */
+  events: number
+  /** Those of them for which the catalog has no price: they cost nothing. */
+  unpricedEvents: number
+  /** Events that only their metadata could price, and that the store has dropped: they are in no sum. */
+  missingEvents: number
+  /** What the customers paid; `null` where nothing is known of it. */
+  oldTotal: string | null
+  newTotal: string
+  /** The new total less the old one. */
+  difference: string | null
+  /** Who would pay less, and how much less. */
+  winners: {
+    customers: number
+    amount: string
+  }
+  /** Who would pay more, and how much more. */
+  losers: {
+    customers: number
+    amount: string
+  }
+  customerCount: number
+  /** Those for whom most would change first. */
+  customers: SimulatedCustomer[]
+  unassignedCount: number
+  /** Customers who have no tier in the catalog or the baseline, by id. They are in no sum. */
+  unassigned: UnassignedCustomer[]
+}
+/** What a customer would have paid. */
+export interface SimulatedCustomer {
+  customerId: string
+  /** His tier in the catalog. */
+  tierId: string
+  /** In how many billing periods he used something: only these are counted. */
+  periods: number
+  events: number
+  oldTotal: string | null
+  newTotal: string
+  /** Negative where he would pay less. */
+  difference: string | null
+}
+/** A customer of whom nobody has said in which tier he would be. */
+export interface UnassignedCustomer {
+  customerId: string
+  /** The tier that he has. */
+  tier: string | null
+  /** Where he has none. */
+  lacking: 'catalog' | 'baseline'
+  events: number
+  recordedCost: string
+}
+/** How a Stripe webhook behaves. Everything has a default. */
+export interface StripeWebhookOptions {
+  /** The webhook's secret, or several while it is rolled, in the place of the `webhookSecret` of the Billing. */
+  secret?: string | string[]
+  /** How far the time of a signature may be from ours, in seconds, earlier or later: 300 by default. */
+  toleranceSeconds?: number
+  /**
+   * Whether the subscription that an event is about is asked for, so that what counts is how it is now: by default where
+   * there is a secret key of Stripe's. Without, what counts is the latest of the events by their own time, and thin events
+   * say nothing.
+   */
+  retrieve?: boolean
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** How a usage handler finds out who asks. */
+export interface UsageHandlerOptions {
+  /** Where the API key is. By default in `Authorization: Bearer …`. What is no string is no key: 401. */
+  keyGenerator?(req: BillingRequest): string | null | undefined | Promise<string | null | undefined>
+  /** Where failures of Weighbridge itself are reported: `console` by default. */
+  logger?: Logger
+}
+/** How to open a {@link Billing}. Everything has a default. */
+export interface BillingOptions {
+  /**
+   * The directory of the database, and of files that the seed's code left behind, which are taken over on the first
+   * opening: by default `logs/usage` below the working directory. It is made on first use.
+   */
+  dir?: string
+  /** The database file itself, in the place of `weighbridge.db` in `dir`. */
+  path?: string
+  /**
+   * Which store: `'sqlite'` (the default), one file that the processes of one machine share; or the URL of a PostgreSQL
+   * database, version 13 or later, such as `postgres://user:password@host:5432/database?sslmode=verify-full`, that any
+   * number of machines share. Several hosts may be given, separated by commas: the one that can be written to is used. `sslmode`
+   * and `sslrootcert` mean what they mean to
+   * [PostgreSQL's own tools](https://www.postgresql.org/docs/current/libpq-ssl.html): `prefer` is the default, and only
+   * `verify-ca` and `verify-full` check certificates, against those of the system where no `sslrootcert` is given. The
+   * journals stay on this machine, in `dir`.
+   */
+  store?: 'sqlite' | `postgres://${string}` | `postgresql://${string}` | (string & {})
+  /** With a PostgreSQL database: how it is used. */
+  postgres?: PostgresOptions
+  /**
+   * The tiers, from the lowest to the highest. They belong to the store: given, they replace the store's for every process
+   * on it; left out, those that the store has apply, or {@link subscriptionTiers} where it has none. A tier that is no
+   * longer listed stays for the customers who have it, below the listed ones.
+   */
+  tiers?: SubscriptionTier[]
+  /**
+   * In the place of `tiers`: a catalog, or its versions, the oldest first. It belongs to the store as tiers do. Customers stay
+   * on the version that they signed up to: see {@link CustomerUpdate.catalogVersion}. A version never changes: to say
+   * otherwise, add another one. Versions that are no longer given stay, below the given ones. See docs/catalog.md.
+   */
+  catalog?: Catalog | readonly Catalog[]
+  /** The price list of this process: by default the catalog's prices, or {@link endpointPricing} where there is none. */
+  pricing?: PricingOptions
+  /**
+   * The IANA name of the time zone in which months, days and hours begin, such as `Europe/Berlin`. It belongs to the
+   * store like the tiers; a new store has `UTC`. Another one counts all past events into its periods anew.
+   */
+  timeZone?: string
+  /**
+   * What an admitted request survives: `'journal'` (the default) the death of the process, `'commit'` a power cut too. With
+   * `'journal'` the journal is synced to the disk about once a second, in the background.
+   */
+  durability?: 'journal' | 'commit'
+  /**
+   * How long a request waits for the store where what is leased to this process does not suffice, in milliseconds: 50 by
+   * default. Then it is answered as `passOnStoreError` says. While the store is being opened requests wait for it.
+   */
+  storeDeadlineMs?: number
+  /**
+   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
+   * `[50, 80, 100]`. `[]` tells of none.
+   */
+  thresholds?: number[]
+  /**
+   * For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment, read when they are
+   * needed; with `exportUsage` the key is read at once.
+   */
+  stripe?: BillingStripeOptions
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock wherever something is decided by it: see {@link ManualClock}. */
+  clock?: Clock
+}
+/**
+ * Billing for an Express app: API keys, limits, prices and durable usage in the app's own process.
+ *
+ * ```ts
+ * const billing = new Billing()
+ * app.use('/api', billing.middleware())
+ * app.get('/usage', billing.usageHandler())
+ * ```
+ *
+ * Any number of Billings may share a directory, in one process or in several: limits are exact over all of them.
+ *
+ * @throws BillingError `invalid_argument` or `invalid_catalog` for bad options, `native_load_failed`. What is wrong with
+ * the store itself is told by {@link Billing.ready} and every later call: the constructor does not wait for it.
+ */
+export declare class Billing {
+  #private
+  /** Recording and asking. */
+  readonly usage: UsageTracker
+  /** API keys. */
+  readonly keys: ApiKeys
+  /** Customers. */
+  readonly customers: Customers
+  /** What billing periods come to. */
+  readonly invoices: Invoices
+  /** Stripe, with this Billing's tiers. */
+  readonly stripe: BillingStripe
+  constructor(options?: BillingOptions)
+  /** The database file; with PostgreSQL the directory of the journals. */
+  get path(): string
+  /**
+   * Resolves when the store is open and files of the seed's code have been taken over, with a report of the latter. There
+   * is no need to wait for it: everything else waits by itself.
+   *
+   * @throws BillingError a `store_*` code that says why the store cannot be opened.
+   */
+  ready(): Promise<TakeoverReport>
+  /**
+   * An Express handler that lets a request through, counted and priced, or answers it: 401 without a valid API key, 403
+   * where the tier is too low, a feature is missing or the customer suspended, 429 over the limit, 500 where Weighbridge cannot decide. A path
+   * without a price passes unbilled. What is counted is durable before `next()` runs: see `durability`.
+   */
+  middleware(options?: MiddlewareOptions): BillingHandler
+  /** An Express handler that tells a caller his own usage, limits, and when they reset. Asking costs nothing. */
+  usageHandler(options?: UsageHandlerOptions): BillingHandler
+  /**
+   * An Express handler for Stripe's webhooks, before `express.json()` or with the raw body kept. It verifies the signature,
+   * makes tier, suspension and period of the customer what his subscription says, and answers 200 only when that is
+   * stored: 400 for a bad signature, 500 where Stripe should send the event again. Each event takes effect once, however
+   * often and in which order it is delivered. What each event does: docs/webhooks.md.
+   *
+   * ```ts
+   * app.post('/webhooks/stripe', billing.stripeWebhook())
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options.
+   */
+  stripeWebhook(options?: StripeWebhookOptions): BillingHandler
+  /**
+   * What is remembered of an event that Stripe has delivered within the last 90 days; `null` of one that was not.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  stripeEvent(id: string): Promise<StripeEventRecord | null>
+  /**
+   * Listens for what happens by itself: see {@link BillingEvents}.
+   *
+   * ```ts
+   * billing.on('degraded', ({ code, message }) => alert(code, message))
+   * billing.on('recovered', () => calm())
+   * ```
+   */
+  on<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /** Listens no more. */
+  off<Name extends keyof BillingEvents>(name: Name, listener: (...event: BillingEvents[Name]) => void): this
+  /**
+   * What would become of a request and why, without making it: key, tier, price, limit, leases, period. It changes nothing.
+   * Prices are those of this Billing; a middleware may have its own.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  explain(question: Question): Promise<Explanation>
+  /**
+   * What customers would have paid by another catalog for what is recorded: totals, winners and losers. It reads, and changes
+   * nothing. Customers have the tiers and billing periods that they have now. See docs/simulation.md.
+   *
+   * @throws CatalogError where a catalog is none; BillingError `unknown_tier` where it lacks a tier that is named;
+   * `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  simulate(question: SimulationQuestion): Promise<Simulation>
+  /**
+   * Resolves when every event that was handed over before is in the store. It has no deadline: where PostgreSQL is away and
+   * it is not known whether a group was committed, that is awaited, and `close()` ends it.
+   *
+   * @throws BillingError `closed`, or a `store_*` code: what was admitted is in the journal, and is tried again.
+   */
+  flush(): Promise<void>
+  /**
+   * Finishes what was asked for before, refuses everything after (`closed`), and closes the store. A PostgreSQL server that
+   * is away is waited for some seconds; then what was admitted stays in the journal, and whoever opens the store next in
+   * this `dir` records it, once. Calling it again is harmless.
+   *
+   * @throws BillingError `close_timeout` after `timeoutMs` milliseconds; closing then goes on in the background.
+   */
+  close(options?: { timeoutMs?: number }): Promise<void>
+}
+/** A catalog, and which of its tiers the customers of a log would have: what `customers` says, or else `tierId`. */
+export type AccessLogPlan = Omit<SimulationPlan, 'tiers'>
+/** Which log, and what it is to be billed by. */
+export interface AccessLogQuestion extends AccessLogPlan {
+  /** The log: a text, or one that gzip has compressed. It is read from its beginning to its end, a piece at a time. */
+  file: string
+  /**
+   * How its lines are written: `'common'`, `'combined'` (more fields may follow the user agent) or `'json'`. Left out, each line
+   * is read by its looks.
+   */
+  format?: 'common' | 'combined' | 'json'
+  /**
+   * By what requests are told apart: `'user'`, the authenticated user, without one the address (the default); `'address'`; or a
+   * field of JSON lines.
+   */
+  customer?: 'user' | 'address' | (string & {})
+  /**
+   * Which requests are billed: all but those that were answered 401, 402, 403 or 429 (`'request'`, the default), or of these
+   * only those with a status below 400 (`'success'`).
+   */
+  billOn?: 'request' | 'success'
+  /** The IANA time zone of the calendar months that are billed: by default `UTC`. */
+  timeZone?: string
+  /** The first instant that counts: by default all do. A month that is cut counts with its share of base amount and minimum. */
+  from?: InstantInput
+  /** The first instant after it. */
+  to?: InstantInput
+  /** Another catalog to compare with. Without one nothing is known of what was paid. */
+  baseline?: AccessLogPlan
+  /** How many customers are listed: by default 1,000. Sums have them all. */
+  limit?: number
+}
+/** What a catalog would have brought for the requests of a log. `missingEvents` is always 0. */
+export interface AccessLogSimulation extends Simulation {
+  /** All lines that are not empty. */
+  lines: number
+  /** Requests that are not billed, by what they were answered. */
+  unbilledLines: number
+  /** Lines that tell of no request. They are passed over. */
+  badLines: number
+  /** The first five of them. */
+  firstBadLines: BadLine[]
+}
+/** A line that tells of no request. */
+export interface BadLine {
+  /** Its number, from 1. */
+  line: number
+  /** Why, for people: `has no date such as …`. */
+  reason: string
+  /** Its beginning. */
+  text: string
+}
+/**
+ * What the requests of an access log would cost by a catalog: each is one unit of the meter `api_request` (JSON lines may say
+ * otherwise), at the price of its method and path, for the calendar month in which it was made. See docs/simulation.md for what
+ * is read of a line.
+ *
+ * Needs no Billing and no store. What is held in memory grows with customers and prices, not with the log.
+ *
+ * @throws CatalogError where a catalog is none; BillingError `unknown_tier` where it lacks a tier that is named;
+ * `invalid_argument` for bad options, and where the file cannot be read.
+ */
+export declare function simulateAccessLog(question: AccessLogQuestion): Promise<AccessLogSimulation>
 /**
  * Makes a middleware over the default engine in `logs/usage/`, which opens with the first request. That one has no `flush()`
  * and no `close()`: what it admits is in its journal, is recorded within a second or so, and where the process ends before

@@ -369,9 +369,9 @@ describe('what is no catalog', () => {
     }
   })
 
-  /** With a limit that is not held yet. */
+  /** With a soft limit of which nobody is told. */
   function hourly(): Catalog {
-    const limits = [{ meter: 'api_request', per: 'hour' as const, units: 1 }]
+    const limits = [{ meter: 'api_request', per: 'hour' as const, units: 1, soft: true }]
     return { ...catalog(), tiers: [{ id: 'free', limits }, { id: 'professional' }] }
   }
 })

@@ -32,6 +32,7 @@ describe('explain() by key', () => {
       price: { endpoint: '/api/execute', pricePerRequest: '0.1', cost: '0.1', requiredTier: null },
       quota: {
         eventType: 'api_request',
+        window: 'period',
         periodStart,
         periodEnd,
         limit,

@@ -53,10 +53,18 @@ export interface Explanation {
     /** Features that the route requires. */
     required: string[]
   }
-  /** Where the customer stands on the meter of requests. */
+  /**
+   * Where the customer stands on the meter of requests: in the billing period, or in the shorter window into which the request
+   * does not fit.
+   */
   quota: {
     eventType: string
-    /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+    /** `period`: the billing period; `day`; `hour`; `60s`: the last 60 seconds. */
+    window: string
+    /**
+     * `[periodStart, periodEnd)` in milliseconds since the epoch; of a window that slides the step of it that holds this
+     * instant.
+     */
     periodStart: number
     periodEnd: number
     /** `null` without a limit. */
@@ -135,12 +143,17 @@ function reason(output: ExplanationOutput, question: Question): string {
     case 'unpriced':
       return `${method} ${path} has no price.`
     case 'usage_limit_exceeded':
-      return `${units} more would pass the limit: ${quota?.used} of ${quota?.limit} are used${quota?.heldHere ? `, ${quota.heldHere} are held` : ''}.`
+      return `${units} more would pass the limit${within(quota?.window)}: ${quota?.used} of ${quota?.limit} are used${quota?.heldHere ? `, ${quota.heldHere} are held` : ''}.`
     case 'spend_cap_exceeded':
       return `It costs ${price?.cost}, which would pass the spend cap: ${spending?.spent} of ${spending?.cap} are spent.`
     default:
       return `${costs(price)}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
   }
+}
+
+function within(window: string | undefined): string {
+  if (window === undefined || window === 'period') return ''
+  return window === 'day' || window === 'hour' ? ` of the ${window}` : ` of ${window}`
 }
 
 function costs(price: ExplanationOutput['price']): string {

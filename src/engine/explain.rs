@@ -11,8 +11,8 @@ use crate::Result;
 use crate::domain::catalog::{self, Resolution};
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Requirements, Spending, Standing,
-    Timestamp, Units, api_key, decide_access,
+    Allowance, ApiKey, Customer, CustomerId, Frame, KeyHash, Meter, Money, Period, Quota, Refusal, Requirements,
+    Spending, Standing, Timestamp, Units, api_key, decide_access,
 };
 use crate::store::{Catalog, Lease, Store};
 
@@ -53,7 +53,8 @@ pub struct Explanation {
     pub required: Requirements,
     /// What the customer's catalog says, where the store has one.
     pub entitlements: Option<Entitlements>,
-    pub quota: Option<Quota>,
+    /// That of the billing period; or, where the request does not fit a shorter window, that of the window.
+    pub quota: Option<QuotaFound>,
     /// Where the customer has a spend cap.
     pub spending: Option<Spending>,
 }
@@ -81,8 +82,8 @@ pub struct Entitlements {
 }
 
 #[derive(Debug, Clone)]
-pub struct Quota {
-    pub meter: Meter,
+pub struct QuotaFound {
+    pub quota: Quota,
     pub period: Period,
     /// As the store has it: all that was admitted here is in it.
     pub standing: Standing,
@@ -94,7 +95,7 @@ pub struct Quota {
     pub leased_elsewhere: u64,
 }
 
-impl Quota {
+impl QuotaFound {
     /// Where the customer stands while what is held here lasts.
     pub fn with_holds(&self) -> Standing {
         Standing { used: self.standing.used + self.held_here, ..self.standing }
@@ -150,13 +151,18 @@ impl Gate {
         });
         let key = explanation.key.as_ref().map(|key| (key, question.now));
         let access = decide_access(key, &customer, plans, &offer.required).err();
-        let quota = self.engine.quota(store, catalog, &customer, question.now)?;
+        let windows = plans.windows(&customer, Meter::API_REQUEST).map(|(quota, _)| quota);
+        let all = [Quota::Period(Meter::API_REQUEST)].into_iter().chain(windows);
+        let all = all.map(|quota| self.engine.quota(store, catalog, &customer, quota, question.now));
+        let all = all.collect::<Result<Vec<_>>>()?;
         // What others have leased and do not use comes back within a moment, so it does not count here.
-        let standing = quota.with_holds();
-        let full = (!standing.admits(question.units)).then_some(Refusal::LimitExceeded(standing));
+        let full = all.iter().find(|quota| !quota.with_holds().admits(question.units)).cloned();
         if let Some(cap) = customer.spend_cap {
-            explanation.spending = Some(Spending { cap, spent: usage::spent(store, &customer.id, quota.period)? });
+            let period = customer.billing_period(question.now, catalog.time_zone);
+            explanation.spending = Some(Spending { cap, spent: usage::spent(store, &customer.id, period)? });
         }
+        let quota = full.clone().or_else(|| all.into_iter().next());
+        let full = full.map(|quota| Refusal::LimitExceeded(quota.with_holds()));
         // What only the whole period tells costs nothing at the request.
         let cost = explanation.price.as_ref().and_then(|price| price.cost).unwrap_or_default();
         let spent = explanation.spending.filter(|spending| !spending.admits(cost));
@@ -169,7 +175,7 @@ impl Gate {
         };
         explanation.is_counted = offer.counted.is_some();
         explanation.required = offer.required;
-        explanation.quota = Some(quota);
+        explanation.quota = quota;
         explanation.customer = Some(customer);
         Ok(explanation)
     }
@@ -189,18 +195,26 @@ impl PriceFound {
 }
 
 impl Engine {
-    fn quota(&self, store: &dyn Store, catalog: &Catalog, customer: &Customer, now: Timestamp) -> Result<Quota> {
-        let meter = Meter::API_REQUEST;
-        let period = customer.billing_period(now, catalog.time_zone);
-        let used = usage::used(store, &customer.id, meter, period)?;
-        let leases = store.leases(&customer.id, crate::domain::Quota::Period(meter), period)?;
+    fn quota(
+        &self,
+        store: &dyn Store,
+        catalog: &Catalog,
+        customer: &Customer,
+        quota: Quota,
+        now: Timestamp,
+    ) -> Result<QuotaFound> {
+        let Frame { period, span } = quota.frame(customer, now, catalog.time_zone);
+        let used = match quota {
+            Quota::Period(meter) => usage::used(store, &customer.id, meter, period)?,
+            _ => usage::used_within(store, &customer.id, quota.meter(), span)?,
+        };
+        let leases = store.leases(&customer.id, quota, span)?;
         let elsewhere = leases.iter().filter(|lease| lease.holder != self.holder);
         let leased_elsewhere = elsewhere.map(|Lease { units, .. }| units).sum();
-        let key = (customer.id.clone(), crate::domain::Quota::Period(meter));
-        let known = self.shared.ledger().known(&key, period.start);
+        let known = self.shared.ledger().known(&(customer.id.clone(), quota), period.start);
         let leased_here = known.as_ref().map_or(0, Allowance::free);
         let held_here = known.as_ref().map_or(0, Allowance::held);
-        let standing = Standing { limit: catalog.tiers.limit(Some(customer), meter), used };
-        Ok(Quota { meter, period, standing, held_here, leased_here, leased_elsewhere })
+        let standing = Standing { limit: catalog.tiers.limit_on(customer, quota), used };
+        Ok(QuotaFound { quota, period, standing, held_here, leased_here, leased_elsewhere })
     }
 }

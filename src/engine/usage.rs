@@ -65,6 +65,18 @@ pub fn used(store: &dyn Store, id: &CustomerId, meter: Meter, period: Period) ->
     Ok(counters.iter().find(|counter| counter.meter == meter).map_or(0, |counter| counter.units))
 }
 
+/// The same in a span that is no billing period, event by event.
+pub fn used_within(store: &dyn Store, id: &CustomerId, meter: Option<Meter>, span: Period) -> Result<u64> {
+    let mut used = 0;
+    store.events(Some(id), span, &mut |row| {
+        if Some(row.meter) == meter {
+            used += row.units;
+        }
+        Ok(())
+    })?;
+    Ok(used)
+}
+
 /// What to report.
 #[derive(Debug, Clone)]
 pub struct Query {

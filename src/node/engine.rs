@@ -147,7 +147,8 @@ impl NativeEngine {
         let engine = Arc::clone(&self.engine);
         let consume = move |event, reply| {
             let conditions = Admission::default();
-            let candidate = Candidate { event, conditions, terms: None, intent: Intent::Record, now, deadline: None };
+            let intent = Intent::Record;
+            let candidate = Candidate { event, conditions, terms: None, intent, now, deadline: None, is_new: false };
             engine.consume(candidate, reply);
         };
         if cost.is_some() {

@@ -4,10 +4,10 @@ use napi::Either;
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
-use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Spending, Standing, Timestamp};
+use crate::domain::{ApiKey, Customer, Meter, Period, Quota, Refusal, Spending, Standing, Timestamp};
 use crate::engine::Report;
 use crate::engine::admission::{Admitted, Passage};
-use crate::engine::explain::{Explanation, PriceFound, Quota};
+use crate::engine::explain::{Explanation, PriceFound, QuotaFound};
 use crate::engine::health::Notice;
 use crate::engine::holds::HoldId;
 use crate::engine::replay::ReplayReport;
@@ -357,6 +357,7 @@ pub struct PriceOutput {
 #[napi(object, object_from_js = false)]
 pub struct QuotaOutput {
     pub event_type: String,
+    pub window: String,
     pub period_start: f64,
     pub period_end: f64,
     #[napi(ts_type = "number | null")]
@@ -423,16 +424,18 @@ impl From<PriceFound> for PriceOutput {
     }
 }
 
-impl From<Quota> for QuotaOutput {
-    fn from(quota: Quota) -> Self {
-        let Quota { meter, period, standing, held_here, leased_here, leased_elsewhere } = quota;
+impl From<QuotaFound> for QuotaOutput {
+    fn from(found: QuotaFound) -> Self {
+        let QuotaFound { quota, period, standing, held_here, leased_here, leased_elsewhere } = found;
+        let window = if let Quota::Window(_, window) = quota { window.name() } else { "period".to_owned() };
         Self {
-            event_type: meter.as_str().to_owned(),
+            event_type: quota.meter().map_or("", Meter::as_str).to_owned(),
+            window,
             period_start: millis(period.start),
             period_end: millis(period.end),
             limit: nullable(standing.limit.map(units)),
             used: units(standing.used),
-            remaining: nullable(quota.with_holds().remaining().map(units)),
+            remaining: nullable(found.with_holds().remaining().map(units)),
             held_here: units(held_here),
             leased_here: units(leased_here),
             leased_elsewhere: units(leased_elsewhere),
