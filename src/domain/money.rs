@@ -14,7 +14,7 @@ use crate::{Code, Error, Result};
 pub const MAX_DECIMAL_PLACES: u32 = 12;
 const MAX_AMOUNT: i64 = 1_000_000_000_000;
 
-/// A non-negative amount, or a sum of such amounts, exact to the last digit.
+/// A non-negative amount, exact to the last digit; or a sum or a difference of such amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
 
@@ -70,6 +70,12 @@ impl Money {
         Ok(Self(amount.abs()))
     }
 
+    /// What a price comes to. It may be negative, and must fit 28 digits.
+    pub fn from_decimal(amount: &super::Decimal) -> Result<Self> {
+        let amount = Decimal::from_str_exact(&amount.to_string());
+        amount.map(|amount| Self(amount.normalize())).map_err(|_| overflow())
+    }
+
     /// For totals that [`Money`]'s `Display` wrote, such as a database column.
     pub fn from_stored(text: &str) -> Result<Self> {
         Decimal::from_str_exact(text)
@@ -88,10 +94,7 @@ impl Money {
 
     /// `Decimal` lowers the scale, rounding, where the digits do not fit: that is an overflow here.
     fn exact(result: Option<Decimal>, scale: u32) -> Result<Self> {
-        result
-            .filter(|sum| sum.scale() >= scale || sum.is_zero())
-            .map(|sum| Self(sum.normalize()))
-            .ok_or_else(|| Error::new(Code::AmountOverflow, "the sum of these amounts does not fit 28 digits"))
+        result.filter(|sum| sum.scale() >= scale || sum.is_zero()).map(|sum| Self(sum.normalize())).ok_or_else(overflow)
     }
 
     /// The nearest float, for the seed's `number` fields. Nothing is computed from it.
@@ -99,6 +102,10 @@ impl Money {
         // Cannot fail: a plain decimal is always a float literal. `Decimal::to_f64` is not correctly rounded.
         self.0.to_string().parse().unwrap_or(f64::NAN)
     }
+}
+
+fn overflow() -> Error {
+    Error::new(Code::AmountOverflow, "the sum of these amounts does not fit 28 digits")
 }
 
 impl fmt::Display for Money {

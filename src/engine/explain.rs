@@ -179,7 +179,7 @@ impl PriceFound {
     fn new(counted: Counted, resolution: Option<Resolution<'_>>, units: Units) -> Result<Self> {
         let price_per_request = match counted.cost {
             Cost::PerUnit(amount) => Some(amount),
-            Cost::Unpriced | Cost::ByPeriod => None,
+            Cost::Unpriced | Cost::ByPeriod(_) => None,
         };
         let cost = price_per_request.map(|amount| amount.checked_mul(units.get())).transpose()?;
         let id = resolution.as_ref().and_then(|resolution| resolution.price).map(|price| price.id.clone());

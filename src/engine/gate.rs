@@ -221,6 +221,7 @@ fn candidate(
         meter: Meter::API_REQUEST,
         units,
         cost: unit_price.checked_mul(units.get())?,
+        cost_basis: counted.cost.basis(),
         timestamp: request.now,
         subscription_id: None,
         endpoint: counted.endpoint,

@@ -8,7 +8,7 @@ pub mod postgres;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::{
-    ApiKey, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp, Units, UsageEvent,
+    ApiKey, CostBasis, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp, Units, UsageEvent,
 };
 use weighbridge::store::{Admission, Applied, Change, Charge, Charged, Counter, Outcome, Store, UsageRow, Verdict};
 
@@ -60,6 +60,7 @@ pub fn event(customer: &str) -> UsageEvent {
         meter: Meter::API_REQUEST,
         units: Units::ONE,
         cost: Money::ZERO,
+        cost_basis: CostBasis::Caller,
         timestamp: now(),
         subscription_id: None,
         endpoint: None,

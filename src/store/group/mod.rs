@@ -4,7 +4,7 @@
 //! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
-use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Spending, Standing, decide_access};
+use crate::domain::{ApiKey, Customer, Meter, Money, Period, Refusal, Spending, Standing, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
@@ -14,12 +14,14 @@ mod deltas;
 mod export;
 mod leases;
 mod periods;
+mod rating;
 mod stripe_events;
 mod tables;
 mod tally;
 
 pub use deltas::Deltas;
 pub use periods::Used;
+pub use rating::RatedEvent;
 pub use tables::{Counted, Tables};
 pub use tally::{CounterKey, RollupKey, Tally, rollup_key};
 
@@ -91,11 +93,22 @@ impl<T: Tables> Group<T> {
         let period = self.period_of(&customer, event.timestamp);
         let mut standing = self.standing(&customer, event.meter, period)?;
 
-        let verdict = self.judge(charge, &customer, standing, period)?;
+        let mut verdict = self.judge(charge, &customer, standing, period)?;
         if verdict == Verdict::Recorded {
-            if let Err(error) = self.tables.record(event, &customer, period, charge.now)? {
+            let event = match self.rate(event, &customer, period)? {
+                Ok(event) => event,
+                Err(error) => return Ok(Err(error)),
+            };
+            if charge.admission.is_some()
+                && let Some(refusal) = self.judge_cost(event.cost, &customer, period)?
+            {
+                verdict = Verdict::Refused(refusal);
+                return Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })));
+            }
+            if let Err(error) = self.tables.record(&event, &customer, period, charge.now)? {
                 return Ok(Err(error));
             }
+            self.add_quantity(&event, period)?;
             if is_new {
                 self.tables.put_customer(&customer)?;
             }
@@ -124,10 +137,15 @@ impl<T: Tables> Group<T> {
                 Some(true) => RecordStatus::Duplicate,
                 Some(false) => RecordStatus::Conflict,
                 None => {
-                    if let Err(error) = self.tables.record(event, &customer, period, *now)? {
+                    let event = match self.rate(event, &customer, period)? {
+                        Ok(event) => event,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    if let Err(error) = self.tables.record(&event, &customer, period, *now)? {
                         return Ok(Err(error));
                     }
-                    self.enqueue(event, &customer, *now)?;
+                    self.add_quantity(&event, period)?;
+                    self.enqueue(&event, &customer, *now)?;
                     if is_new {
                         self.tables.put_customer(&customer)?;
                     }
@@ -173,13 +191,13 @@ impl<T: Tables> Group<T> {
                 return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
             }
         }
-        if let (Some(_), Some(cap)) = (admission, customer.spend_cap) {
-            let spending = Spending { cap, spent: self.tables.spent(&event.customer_id, period)? };
-            if !spending.admits(event.cost) {
-                return Ok(Verdict::Refused(Refusal::SpendCapExceeded { spending, cost: event.cost }));
-            }
-        }
         Ok(Verdict::Recorded)
+    }
+
+    fn judge_cost(&mut self, cost: Money, customer: &Customer, period: Period) -> Result<Option<Refusal>, T::Error> {
+        let Some(cap) = customer.spend_cap else { return Ok(None) };
+        let spending = Spending { cap, spent: self.tables.spent(&customer.id, period)? };
+        Ok((!spending.admits(cost)).then_some(Refusal::SpendCapExceeded { spending, cost }))
     }
 
     fn standing(&mut self, customer: &Customer, meter: Meter, period: Period) -> Result<Standing, T::Error> {

@@ -9,8 +9,10 @@ use super::columns::{self, customer_columns, key_columns};
 use super::database::Statement;
 use super::error::Result;
 use super::event_ids;
+use super::quantities;
 use super::transaction::{HeldLease, Transaction};
 use super::wanted::Wanted;
+use crate::domain::invoice::Quantities;
 use crate::domain::{CustomerId, HolderId, Meter};
 use crate::store::Lease;
 use crate::store::group::Tally;
@@ -49,6 +51,7 @@ impl Transaction<'_> {
         }
         self.keys.extend(wanted.keys.iter().map(|id| (id.clone(), None)));
         self.counters.extend(wanted.counters.iter().map(|key| (key.clone(), Tally::default())));
+        self.quantities.extend(wanted.quantities.iter().map(|key| (key.clone(), Quantities::new())));
         self.leases.extend(wanted.accounts.iter().map(|key| (key.clone(), Vec::new())));
         self.recalls.extend(wanted.accounts.iter().map(|key| (key.clone(), false)));
         self.ids.extend(wanted.ids.iter().map(|key| (key.clone(), None)));
@@ -69,6 +72,10 @@ impl Transaction<'_> {
                 self.keys.insert(key.id.clone(), Some(key));
             }
             Part::Balances => self.take_balance(row)?,
+            Part::Quantities => {
+                let (key, price, quantity) = quantities::found(row)?;
+                self.quantities.entry(key).or_default().insert(price, quantity);
+            }
             Part::Recalls => {
                 self.recalls.insert((CustomerId::from_stored(row.try_get(0)?), columns::meter(row, 1)?), true);
             }
@@ -111,6 +118,7 @@ enum Part {
     Customers,
     Keys,
     Balances,
+    Quantities,
     Recalls,
     Ids,
     Journals,
@@ -124,12 +132,13 @@ impl Part {
             Part::Locks | Part::Customers => true,
             Part::Keys => !wanted.keys.is_empty(),
             Part::Balances => !wanted.counters.is_empty() || !wanted.accounts.is_empty(),
+            Part::Quantities => !wanted.quantities.is_empty(),
             Part::Recalls => !wanted.accounts.is_empty(),
             Part::Ids => !wanted.ids.is_empty(),
             Part::Journals => !wanted.journals.is_empty(),
         };
         use Part::*;
-        [Locks, Customers, Keys, Balances, Recalls, Ids, Journals].into_iter().filter(is_wanted).collect()
+        [Locks, Customers, Keys, Balances, Quantities, Recalls, Ids, Journals].into_iter().filter(is_wanted).collect()
     }
 
     fn statement(self, wanted: &Wanted) -> Statement {
@@ -173,6 +182,7 @@ impl Part {
                 .texts(account_customers)
                 .texts(account_meters)
             }
+            Part::Quantities => quantities::find_statement(&wanted.quantities),
             Part::Recalls => {
                 let (customers, meters) = accounts();
                 Statement::new(

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::error::Result;
 use super::event_ids::EventIds;
+use super::quantities::KnownQuantities;
 use super::read;
 use super::tallies::Tallies;
 use crate::domain::{ApiKey, CatalogVersions, Customer, CustomerId};
@@ -26,6 +27,7 @@ pub struct Memory {
     customers: HashMap<CustomerId, Customer>,
     keys: HashMap<String, ApiKey>,
     pub tallies: Tallies,
+    pub quantities: KnownQuantities,
     pub event_ids: EventIds,
 }
 
@@ -43,6 +45,7 @@ impl Memory {
             customers: HashMap::new(),
             keys: HashMap::new(),
             tallies: Tallies::default(),
+            quantities: KnownQuantities::default(),
             event_ids,
         })
     }
@@ -62,7 +65,7 @@ impl Memory {
     }
 
     fn len(&self) -> usize {
-        self.customers.len() + self.keys.len() + self.tallies.len()
+        self.customers.len() + self.keys.len() + self.tallies.len() + self.quantities.len()
     }
 
     pub fn customer(&mut self, connection: &Connection, id: &CustomerId) -> Result<Option<Customer>> {

@@ -16,6 +16,7 @@ use super::{
     Catalog, Change, Committed, Counter, Durability, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
 };
 use crate::Result;
+use crate::domain::invoice::Quantities;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
 mod columns;
@@ -28,6 +29,7 @@ mod leases;
 mod memory;
 mod migrate;
 mod outbox;
+mod quantities;
 mod read;
 mod stripe_events;
 mod tallies;
@@ -151,6 +153,10 @@ impl Store for SqliteStore {
 
     fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>> {
         self.read(|connection| read::counters(connection, customer_id.as_str(), period_start))
+    }
+
+    fn quantities(&self, customer_id: &CustomerId, period_start: Timestamp, meter: Meter) -> Result<Quantities> {
+        self.read(|connection| quantities::read(connection, customer_id, period_start, meter.as_str()))
     }
 
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {
