@@ -13,9 +13,9 @@ use super::journal::Entry;
 use super::ledger::{Answer, Basis, Purpose, Resume, Taken, Terms, Waiter, Want};
 use super::owed::Owed;
 use super::recorder::closed;
-use super::usage;
 use super::{Engine, Reply};
-use crate::domain::{Customer, Money, Period, Refusal, Spending, Standing, Timestamp, UsageEvent};
+use super::{rating, usage};
+use crate::domain::{CostBasis, Customer, Money, Period, Refusal, Spending, Standing, Timestamp, UsageEvent};
 use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict};
 use crate::{Code, Error, Result};
 
@@ -430,14 +430,22 @@ impl Engine {
         let Intent::Hold { units, unit_price } = candidate.intent else { return };
         let owed = self.owed_until(candidate.deadline, caller);
         let key = (candidate.event.customer_id.clone(), candidate.event.meter);
-        let (customer_id, period) = (key.0.clone(), taken.period);
+        let (customer, meter, period) = (Arc::clone(&taken.terms.customer), key.1, taken.period);
+        let cost_basis = candidate.event.cost_basis.clone();
         let engine = Arc::clone(self);
         self.read(
-            move |store, _| usage::spent(store, &customer_id, period),
-            Box::new(move |spent| {
-                let judged = spent.and_then(|spent| {
-                    let (spending, cost) = (Spending { cap, spent }, unit_price.checked_mul(units)?);
-                    Ok(if spending.admits(cost) { None } else { Some(Refusal::SpendCapExceeded { spending, cost }) })
+            move |store, catalog| {
+                let cost = match &cost_basis {
+                    CostBasis::Period(price) => {
+                        rating::cost_now(store, &catalog.tiers, &customer, (meter, period), price, units)?
+                    }
+                    CostBasis::Caller | CostBasis::UnitPrice => unit_price.checked_mul(units)?,
+                };
+                Ok((Spending { cap, spent: usage::spent(store, &customer.id, period)? }, cost))
+            },
+            Box::new(move |found: Result<(Spending, Money)>| {
+                let judged = found.map(|(spending, cost)| {
+                    (!spending.admits(cost)).then_some(Refusal::SpendCapExceeded { spending, cost })
                 });
                 let caller = owed.take();
                 let mut standing = taken.standing;

@@ -69,9 +69,14 @@ pub fn delete_statement(customer_id: &CustomerId) -> Statement {
     Statement::new("DELETE FROM period_quantities WHERE customer_id = $1").text(customer_id.as_str())
 }
 
+/// Of a customer who has none the events are not searched.
 pub fn rated_events(customer_id: &CustomerId) -> Statement {
-    Statement::new("SELECT timestamp, meter, price, units FROM events WHERE customer_id = $1 AND price IS NOT NULL")
-        .text(customer_id.as_str())
+    Statement::new(
+        "SELECT timestamp, meter, price, units FROM events
+         WHERE customer_id = $1 AND price IS NOT NULL
+             AND (SELECT EXISTS (SELECT 1 FROM period_quantities WHERE customer_id = $1))",
+    )
+    .text(customer_id.as_str())
 }
 
 pub fn rated_event(row: &Row) -> Result<RatedEvent> {
