@@ -136,12 +136,12 @@ describe.each(stores)('a catalog in %s', (_, place) => {
     expect(await billed(billing, 'free')).toEqual([
       [undefined, 2, '0.501'],
       ['/api/analyze/:kind', 1, '0.05'],
-      ['/api/batch', 1, '0'],
+      ['/api/batch', 1, '5'],
     ])
     expect(await billed(billing, 'professional')).toEqual([
       [undefined, 2, '0.501'],
       ['/api/analyze/:kind', 1, '0.04'],
-      ['/api/batch', 1, '0'],
+      ['/api/batch', 1, '5'],
     ])
   })
 
@@ -312,8 +312,8 @@ describe.each(stores)('a catalog in %s', (_, place) => {
     ).toMatchObject({ price: { id: 'large', endpoint: null, cost: '0.5' } })
     expect(await billing.explain({ customerId: 'free', method: 'GET', path: '/api/batch' })).toMatchObject({
       allowed: true,
-      price: { id: 'batch', cost: null, pricePerRequest: null },
-      reason: expect.stringContaining('What it costs (batch) the whole period tells'),
+      price: { id: 'batch', cost: '5', pricePerRequest: null },
+      reason: expect.stringContaining('It costs 5'),
     })
     expect(await billing.explain({ customerId: 'free', method: 'GET', path: '/api/export' })).toMatchObject({
       allowed: false,

@@ -35,10 +35,10 @@ export interface Explanation {
   price: {
     /** As the price list or the catalog writes it; `null` for a price of the catalog that is for all usage. */
     endpoint: string | null
-    /** A decimal in the currency's major unit, for each unit; `null` where only the usage of the whole period tells. */
+    /** A decimal in the currency's major unit, for each unit; `null` where it depends on what else is used in the period. */
     pricePerRequest: string | null
-    /** A decimal: what all units cost; `null` where only the usage of the whole period tells. */
-    cost: string | null
+    /** A decimal: what all units would cost now. With tiers, packages or included units, after what is used in the period. */
+    cost: string
     requiredTier: string | null
     /** The id of a price of the catalog; left out where a price list says what it costs. */
     id?: string
@@ -113,7 +113,7 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
         : {
             endpoint: price.endpoint ?? null,
             pricePerRequest: price.pricePerRequest ?? null,
-            cost: price.cost ?? null,
+            cost: price.cost,
             requiredTier: requiredTier ?? null,
             ...(price.id !== undefined && { id: price.id, because: price.because }),
           },
@@ -157,6 +157,5 @@ function within(window: string | undefined): string {
 }
 
 function costs(price: ExplanationOutput['price']): string {
-  if (price === undefined) return 'It has no price'
-  return price.cost === undefined ? `What it costs (${price.id}) the whole period tells` : `It costs ${price.cost}`
+  return price === undefined ? 'It has no price' : `It costs ${price.cost}`
 }

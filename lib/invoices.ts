@@ -126,9 +126,9 @@ export interface InvoicePreview extends Invoice {
    */
   missingEvents: number
   /**
-   * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It differs from
-   * `subtotal` where the catalog is another price list than the middleware's, and by all that no single event has: base
-   * amount, included units, tiers and packages that only the whole period's quantity reaches, and the minimum.
+   * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It is the sum of
+   * the lines of `usage`, to the last digit, where they were priced by this catalog and the customer has kept his tier. It
+   * differs where a caller has said what an event costs, or a price list of the middleware's own.
    */
   recordedCost: string
 }

@@ -31,8 +31,8 @@ export interface UsageEvent {
   /**
    * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
    * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
-   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now; 0 where only the
-   * usage of a whole period tells.
+   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now, after what he has
+   * used in the billing period; sent again with its `id` it is the same event, whatever it would cost then.
    */
   cost?: number | string
   /** An object that JSON can hold, at most 16 KiB of it. */

@@ -133,6 +133,7 @@ function sizes(totals: MigrationTotals): [string, number][] {
     ['events', totals.events],
     ['event ids', totals.eventIds],
     ['period counters', totals.counters],
+    ['quantities under prices', totals.quantities],
     ['hourly rollups', totals.rollups],
     ['subscriptions', totals.subscriptions],
     ['Stripe events', totals.stripeEvents],

@@ -33,13 +33,44 @@ impl EventId {
     }
 }
 
+/// Who says what an event costs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CostBasis {
+    /// Whoever tells of it.
+    #[default]
+    Caller,
+    /// A price list or a catalog, which has a price for each unit.
+    UnitPrice,
+    /// A price of a catalog, by what is used in the billing period. The cost is 0 until the event is counted.
+    Period(PriceId),
+}
+
+/// A price in a version of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceId {
+    pub version: String,
+    pub id: String,
+}
+
+impl CostBasis {
+    /// The id of the price by which the event is rated when it is counted.
+    pub fn price(&self) -> Option<&str> {
+        match self {
+            CostBasis::Period(price) => Some(&price.id),
+            CostBasis::Caller | CostBasis::UnitPrice => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageEvent {
     pub customer_id: CustomerId,
     pub id: Option<EventId>,
     pub meter: Meter,
     pub units: Units,
+    /// Below 0 only where a volume price makes all that was used before cheaper.
     pub cost: Money,
+    pub cost_basis: CostBasis,
     /// When it happened: this decides the period that it counts in.
     pub timestamp: Timestamp,
     pub subscription_id: Option<String>,
@@ -74,15 +105,26 @@ impl UsageEvent {
         if is_object { Ok(()) } else { Err(Error::invalid("`metadata` must be an object that JSON can hold")) }
     }
 
-    /// What makes two events with one id the same event. The timestamp is left out: a retry happens later.
+    /// What makes two events with one id the same event. The timestamp is left out, for a retry happens later; and the cost
+    /// unless the caller has said it, for prices may have changed until then.
     pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint_with((self.cost_basis == CostBasis::Caller).then_some(self.cost))
+    }
+
+    /// Those that the event may be remembered by. Costs were a part of all of them before they were left out.
+    pub fn fingerprints(&self) -> impl Iterator<Item = [u8; 32]> {
+        let with_cost = (self.cost_basis != CostBasis::Caller).then(|| self.fingerprint_with(Some(self.cost)));
+        std::iter::once(self.fingerprint()).chain(with_cost)
+    }
+
+    fn fingerprint_with(&self, cost: Option<Money>) -> [u8; 32] {
         let mut hash = Sha256::new();
         let units = self.units.get().to_string();
-        let cost = self.cost.to_string();
+        let cost = cost.map(|cost| cost.to_string());
         let fields = [
             Some(self.meter.as_str()),
             Some(&units),
-            Some(&cost),
+            cost.as_deref(),
             self.subscription_id.as_deref(),
             self.endpoint.as_deref(),
             self.agent_type.as_deref(),

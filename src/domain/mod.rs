@@ -48,7 +48,7 @@ pub use currency::Currency;
 pub use customer::{Customer, CustomerId};
 pub use cycle::{BillingCycle, Interval, billing_period};
 pub use decimal::{Decimal, Rounding};
-pub use event::{EventId, UsageEvent};
+pub use event::{CostBasis, EventId, PriceId, UsageEvent};
 pub use invoice::Invoice;
 pub use lease::{Allowance, HolderId};
 pub use meter::Meter;

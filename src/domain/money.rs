@@ -15,7 +15,7 @@ use crate::{Code, Error, Result};
 pub const MAX_DECIMAL_PLACES: u32 = 12;
 const MAX_AMOUNT: i64 = 1_000_000_000_000;
 
-/// A non-negative amount, or a sum of such amounts, exact to the last digit.
+/// A non-negative amount, exact to the last digit; or a sum or a difference of such amounts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Money(Decimal);
 
@@ -72,6 +72,12 @@ impl Money {
         Ok(Self(amount.abs()))
     }
 
+    /// What a price comes to. It may be negative, and must fit 28 digits.
+    pub fn from_decimal(amount: &super::Decimal) -> Result<Self> {
+        let amount = Decimal::from_str_exact(&amount.to_string());
+        amount.map(|amount| Self(amount.normalize())).map_err(|_| overflow())
+    }
+
     /// For totals that [`Money`]'s `Display` wrote, such as a database column.
     pub fn from_stored(text: &str) -> Result<Self> {
         Decimal::from_str_exact(text)
@@ -90,18 +96,15 @@ impl Money {
 
     /// `Decimal` lowers the scale, rounding, where the digits do not fit: that is an overflow here.
     fn exact(result: Option<Decimal>, scale: u32) -> Result<Self> {
-        result
-            .filter(|sum| sum.scale() >= scale || sum.is_zero())
-            .map(|sum| Self(sum.normalize()))
-            .ok_or_else(|| Error::new(Code::AmountOverflow, "the sum of these amounts does not fit 28 digits"))
+        result.filter(|sum| sum.scale() >= scale || sum.is_zero()).map(|sum| Self(sum.normalize())).ok_or_else(overflow)
     }
 
     /// As many as add up, with others of them, below what a database's integer holds.
     pub const MOST_BILLIONTHS: u64 = (i64::MAX / 4) as u64;
 
-    /// The amount in billionths, rounded down and up; at most [`Money::MOST_BILLIONTHS`].
+    /// The amount in billionths, rounded down and up; from 0 to [`Money::MOST_BILLIONTHS`].
     pub fn billionths(self) -> (u64, u64) {
-        let scaled = self.0.checked_mul(Decimal::from(1_000_000_000u64)).unwrap_or(Decimal::MAX);
+        let scaled = self.0.max(Decimal::ZERO).checked_mul(Decimal::from(1_000_000_000u64)).unwrap_or(Decimal::MAX);
         let whole = |amount: Decimal| amount.to_u64().unwrap_or(u64::MAX).min(Self::MOST_BILLIONTHS);
         (whole(scaled.floor()), whole(scaled.ceil()))
     }
@@ -115,6 +118,10 @@ impl Money {
         // Cannot fail: a plain decimal is always a float literal. `Decimal::to_f64` is not correctly rounded.
         self.0.to_string().parse().unwrap_or(f64::NAN)
     }
+}
+
+fn overflow() -> Error {
+    Error::new(Code::AmountOverflow, "the sum of these amounts does not fit 28 digits")
 }
 
 impl fmt::Display for Money {

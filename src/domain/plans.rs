@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::catalog::{CatalogTier, CatalogVersions};
-use super::{Catalog, Customer, Meter, Money, Quota, Spending, TierTable};
-use crate::{Error, Result};
+use super::invoice::{Quantities, cost_of_event};
+use super::{Catalog, Customer, Meter, Money, PriceId, Quota, Spending, TierTable};
+use crate::{Code, Error, Result};
 
 /// All that says what a customer may use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,6 +58,28 @@ impl Plans {
     /// The customer's tier, where it is one of his catalog's.
     pub fn tier_of(&self, customer: &Customer) -> Option<&CatalogTier> {
         self.catalog_of(customer)?.tier(customer.tier_id.as_deref()?)
+    }
+
+    /// What an event of a customer's costs at a price, after what he has used of its meter in the billing period.
+    ///
+    /// Errors: `invalid_catalog` where there is no such price, `amount_overflow`.
+    pub fn cost_of_event(
+        &self,
+        customer: &Customer,
+        price: &PriceId,
+        before: &Quantities,
+        units: u64,
+    ) -> Result<Money> {
+        let found = self.catalog.as_ref().and_then(|versions| {
+            let catalog = versions.of_customer(Some(&price.version)).ok()?;
+            Some((catalog, catalog.price(&price.id)?))
+        });
+        let (catalog, found) = found.ok_or_else(|| {
+            let message = format!("the version {:?} of the catalog has no price {:?}", price.version, price.id);
+            Error::new(Code::InvalidCatalog, message)
+        })?;
+        let tier = customer.tier_id.as_deref().and_then(|id| catalog.tier(id));
+        cost_of_event(catalog, tier, found, before, units)
     }
 
     /// Gives a customer whose tier has changed, or who has none of a version yet, the latest version; and takes away the

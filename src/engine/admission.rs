@@ -12,13 +12,15 @@ use super::holds::{Hold, HoldId};
 use super::journal::Entry;
 use super::ledger::{Answer, Basis, Resume, Taken, Terms, Waiter, Want};
 use super::owed::Owed;
+use super::rating;
 use super::recorder::closed;
 use super::{Engine, Reply};
-use crate::domain::{Customer, Money, Period, Quota, Refusal, Standing, Timestamp, UsageEvent};
+use crate::domain::{CostBasis, Customer, Money, Period, Quota, Refusal, Standing, Timestamp, UsageEvent};
 use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict, paid_of};
 use crate::{Code, Error, Result};
 
 /// An event that asks to be admitted.
+#[derive(Clone)]
 pub struct Candidate {
     pub event: UsageEvent,
     /// What is checked again where the store decides.
@@ -31,6 +33,8 @@ pub struct Candidate {
     pub deadline: Option<Instant>,
     /// The store does not know its id.
     pub is_new: bool,
+    /// What it costs by the usage of the period, where that was found out: others may change it until it is counted.
+    pub known_cost: Option<Money>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,8 @@ pub(super) enum Next {
     ChargeUnpaid(Candidate),
     /// For what is wanted, with what was taken before.
     Wait(Candidate, Option<Claim>, Want),
+    /// To be held, once it is known what it would cost the customer to whom this belonged.
+    Rate(Candidate, Taken),
 }
 
 impl Engine {
@@ -148,6 +154,7 @@ impl Engine {
             Next::ChargePaid(candidate, claim) => self.charge_paid(candidate, claim, caller),
             Next::ChargeUnpaid(candidate) => self.charge_unpaid(candidate, caller),
             Next::Wait(candidate, claim, want) => self.wait(candidate, claim, want, caller),
+            Next::Rate(candidate, taken) => self.rate(candidate, taken, caller),
         }
     }
 
@@ -167,7 +174,9 @@ impl Engine {
     /// All that is wanted is taken.
     pub(super) fn spend(&self, candidate: Candidate, claim: Claim) -> Next {
         match candidate.intent {
-            Intent::Record if candidate.event.id.is_some() || claim.is_unpriced => Next::ChargePaid(candidate, claim),
+            Intent::Record if candidate.event.id.is_some() || claim.leaves_cap_to_store => {
+                Next::ChargePaid(candidate, claim)
+            }
             Intent::Record => Next::Write(candidate, claim),
             Intent::Hold { units, unit_price } => Next::Answer(Ok(self.hold(candidate, &claim, units, unit_price))),
         }
@@ -337,9 +346,9 @@ impl Engine {
 
     /// Lets the store judge and count an event that leases pay for.
     fn charge_paid<C: Caller>(self: &Arc<Self>, candidate: Candidate, claim: Claim, caller: C) {
-        let Candidate { event, conditions, now, deadline, .. } = candidate;
+        let Candidate { event, conditions, now, deadline, .. } = candidate.clone();
         let admitted = Admitted::from(&claim.first);
-        let (paid, period, is_unpriced) = (claim.paid(), claim.first.period, claim.is_unpriced);
+        let (paid, period, leaves_cap_to_store) = (claim.paid(), claim.first.period, claim.leaves_cap_to_store);
         let units = event.units.get();
         let key = (event.customer_id.clone(), Quota::Period(event.meter));
         let leased = paid_of(&paid, key.1);
@@ -360,16 +369,26 @@ impl Engine {
                 }
                 let known = ledger.known(&key, charged.period.start).map(|allowance| allowance.standing());
                 drop(ledger);
-                if let Some(caller) = caller {
-                    let admitted = Admitted::from(charged);
-                    let standing = known.unwrap_or(admitted.standing);
-                    caller.answer(Ok(Passage::Admitted(Admitted { standing, ..admitted })));
+                let Some(caller) = caller else { return };
+                match charged.verdict {
+                    // Others may hold what is missing.
+                    Verdict::Refused(Refusal::SpendCapExceeded { cost, .. })
+                        if leaves_cap_to_store && candidate.known_cost.is_none() =>
+                    {
+                        let again = Candidate { known_cost: Some(cost), is_new: true, ..candidate };
+                        engine.answer_later(engine.next(again), caller);
+                    }
+                    _ => {
+                        let admitted = Admitted::from(charged);
+                        let standing = known.unwrap_or(admitted.standing);
+                        caller.answer(Ok(Passage::Admitted(Admitted { standing, ..admitted })));
+                    }
                 }
             }
             Err(error) => match caller {
                 // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
                 // whether it has room.
-                Some(caller) if error.code.is_outage() && !is_unpriced => {
+                Some(caller) if error.code.is_outage() && !leaves_cap_to_store => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
                     let paid = if engine.is_closed() { Vec::new() } else { paid };
@@ -420,6 +439,32 @@ impl Engine {
             }
         };
         self.charge(charge, deadline, caller, finish);
+    }
+
+    /// Asks what a request that is to be held would cost, and goes on with that.
+    fn rate<C: Caller>(self: &Arc<Self>, candidate: Candidate, taken: Taken, caller: C) {
+        let (CostBasis::Period(price), Intent::Hold { units, .. }) = (&candidate.event.cost_basis, candidate.intent)
+        else {
+            return;
+        };
+        let (price, meter) = (price.clone(), candidate.event.meter);
+        let owed = self.owed_until(candidate.deadline, caller);
+        let engine = Arc::clone(self);
+        self.read(
+            move |store, catalog| {
+                let (customer, period) = (&taken.terms.customer, taken.period);
+                rating::cost_now(store, &catalog.tiers, customer, (meter, period), &price, units)
+            },
+            Box::new(move |cost| {
+                let Some(caller) = owed.take() else { return };
+                match cost {
+                    Ok(cost) => {
+                        engine.answer_later(engine.next(Candidate { known_cost: Some(cost), ..candidate }), caller);
+                    }
+                    Err(error) => caller.answer(Err(error)),
+                }
+            }),
+        );
     }
 
     /// What is free of the quotas that a candidate would take of is the store's to count.

@@ -18,13 +18,13 @@ use crate::store::{LeasePart, Verdict};
 pub struct Claim {
     pub first: Taken,
     further: Vec<(Want, Taken)>,
-    /// The spend cap is judged by the store.
-    pub is_unpriced: bool,
+    /// The spend cap is judged by the store, in the transaction that counts.
+    pub leaves_cap_to_store: bool,
 }
 
 impl From<Taken> for Claim {
     fn from(first: Taken) -> Self {
-        Self { first, further: Vec::new(), is_unpriced: false }
+        Self { first, further: Vec::new(), leaves_cap_to_store: false }
     }
 }
 
@@ -60,13 +60,19 @@ impl Candidate {
         self.want_of(Quota::Period(self.event.meter), units)
     }
 
-    /// How many units, and what they cost.
+    /// How many units, and what they cost as far as it is known.
     fn size(&self) -> (u64, Money) {
-        match self.intent {
+        let (units, cost) = match self.intent {
             Intent::Record => (self.event.units.get(), self.event.cost),
             // What passes every number passes every cap.
             Intent::Hold { units, unit_price } => (units, unit_price.checked_mul(units).unwrap_or(Money::MAX)),
-        }
+        };
+        (units, self.known_cost.unwrap_or(cost))
+    }
+
+    /// Whether the period tells what it costs, and has not been asked.
+    fn is_to_be_rated(&self) -> bool {
+        self.event.cost_basis.price().is_some() && self.known_cost.is_none()
     }
 
     fn want_of(&self, quota: Quota, units: u64) -> Want {
@@ -97,6 +103,17 @@ impl Engine {
     /// Goes on with the quotas of which nothing is taken yet.
     pub(super) fn take_further(self: &Arc<Self>, candidate: Candidate, mut claim: Claim) -> Next {
         let customer = Arc::clone(&claim.first.terms.customer);
+        if customer.spend_cap.is_some() && candidate.is_to_be_rated() {
+            match candidate.intent {
+                Intent::Record => claim.leaves_cap_to_store = true,
+                // Whoever holds nothing was let through before.
+                Intent::Hold { units: 0, .. } => {}
+                Intent::Hold { .. } => {
+                    self.give_up(&candidate, &claim);
+                    return Next::Rate(candidate, claim.first);
+                }
+            }
+        }
         let plans = &self.shared.catalog().tiers;
         for (want, limit) in candidate.further_wants(plans, &customer) {
             let quota = want.key.1;
@@ -111,7 +128,7 @@ impl Engine {
                     return Next::ChargeUnpaid(candidate);
                 }
                 Some(Answer::Full(..)) if candidate.is_for_the_store_to_judge(quota, &customer) => {
-                    claim.is_unpriced = true;
+                    claim.leaves_cap_to_store = true;
                 }
                 Some(answer) => return Next::Answer(self.refused(&candidate, &claim, quota, answer)),
                 None => return Next::Wait(candidate, Some(claim), want),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::gate::Gate;
 use super::pricing::{Cost, Counted};
+use super::rating;
 use super::usage;
 use super::{Engine, Reply};
 use crate::Result;
@@ -63,10 +64,10 @@ pub struct Explanation {
 pub struct PriceFound {
     /// As the price list writes it; `None` for a price of the catalog for all usage.
     pub endpoint: Option<String>,
-    /// `None`: only the usage of the whole period tells.
+    /// `None`: it depends on what else is used in the period.
     pub price_per_request: Option<Money>,
-    /// Of all the units.
-    pub cost: Option<Money>,
+    /// Of all the units, after what is used so far.
+    pub cost: Money,
     /// The id of a price of the catalog.
     pub id: Option<String>,
     /// For people: why this price of the catalog applies.
@@ -143,7 +144,14 @@ impl Gate {
         let offer = self.pricing.offer(plans, &customer, request, dimensions);
         if let Some(counted) = offer.counted.clone().filter(|counted| counted.cost != Cost::Unpriced) {
             let resolution = self.pricing.resolve(plans, &customer, request, dimensions);
-            explanation.price = Some(PriceFound::new(counted, resolution, *units)?);
+            let cost = match &counted.cost {
+                Cost::ByPeriod(price) => {
+                    let period = customer.billing_period(question.now, catalog.time_zone);
+                    rating::cost_now(store, plans, &customer, (Meter::API_REQUEST, period), price, units.get())?
+                }
+                cost => cost.of_unit().checked_mul(units.get())?,
+            };
+            explanation.price = Some(PriceFound::new(counted, cost, resolution));
         }
         explanation.entitlements = plans.catalog_of(&customer).map(|catalog| Entitlements {
             version: catalog.version().to_owned(),
@@ -163,8 +171,7 @@ impl Gate {
         }
         let quota = full.clone().or_else(|| all.into_iter().next());
         let full = full.map(|quota| Refusal::LimitExceeded(quota.with_holds()));
-        // What only the whole period tells costs nothing at the request.
-        let cost = explanation.price.as_ref().and_then(|price| price.cost).unwrap_or_default();
+        let cost = explanation.price.as_ref().map_or(Money::ZERO, |price| price.cost);
         let spent = explanation.spending.filter(|spending| !spending.admits(cost));
         let full = full.or(spent.map(|spending| Refusal::SpendCapExceeded { spending, cost }));
         explanation.refusal = match (access, offer.counted.is_some()) {
@@ -182,15 +189,14 @@ impl Gate {
 }
 
 impl PriceFound {
-    fn new(counted: Counted, resolution: Option<Resolution<'_>>, units: Units) -> Result<Self> {
+    fn new(counted: Counted, cost: Money, resolution: Option<Resolution<'_>>) -> Self {
         let price_per_request = match counted.cost {
             Cost::PerUnit(amount) => Some(amount),
-            Cost::Unpriced | Cost::ByPeriod => None,
+            Cost::Unpriced | Cost::ByPeriod(_) => None,
         };
-        let cost = price_per_request.map(|amount| amount.checked_mul(units.get())).transpose()?;
         let id = resolution.as_ref().and_then(|resolution| resolution.price).map(|price| price.id.clone());
         let because = resolution.map(|resolution| resolution.because).unwrap_or_default();
-        Ok(Self { endpoint: counted.endpoint, price_per_request, cost, id, because })
+        Self { endpoint: counted.endpoint, price_per_request, cost, id, because }
     }
 }
 

@@ -221,6 +221,7 @@ fn candidate(
         meter: Meter::API_REQUEST,
         units,
         cost: unit_price.checked_mul(units.get())?,
+        cost_basis: counted.cost.basis(),
         timestamp: request.now,
         subscription_id: None,
         endpoint: counted.endpoint,
@@ -228,5 +229,14 @@ fn candidate(
         metadata: metadata.ok(),
     };
     let conditions = Admission { key_id: Some(identity.key.id.clone()), required };
-    Ok(Candidate { event, conditions, terms: Some(terms), intent, now: request.now, deadline: None, is_new: false })
+    Ok(Candidate {
+        event,
+        conditions,
+        terms: Some(terms),
+        intent,
+        now: request.now,
+        deadline: None,
+        is_new: false,
+        known_cost: None,
+    })
 }

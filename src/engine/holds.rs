@@ -10,7 +10,7 @@ use super::Engine;
 use super::Reply;
 use super::ledger::{Ledger, Moment};
 use crate::Result;
-use crate::domain::{Money, Quota, Timestamp, Units, UsageEvent};
+use crate::domain::{CostBasis, Money, Quota, Timestamp, Units, UsageEvent};
 use crate::store::{Admission, Applied, Change, Charge, LeasePart, Verdict, paid_of};
 
 /// A hold that nobody has ended for so long is void: an hour.
@@ -211,9 +211,12 @@ fn event(hold: &Hold, units: u64, cost: Option<Money>, metadata: Option<String>)
         return Ok(None);
     }
     let units = Units::from_number(units as f64)?;
-    let cost = cost.map_or_else(|| hold.unit_price.checked_mul(units.get()), Ok)?;
+    let (cost, cost_basis) = match cost {
+        Some(cost) => (cost, CostBasis::Caller),
+        None => (hold.unit_price.checked_mul(units.get())?, hold.event.cost_basis.clone()),
+    };
     let metadata = metadata.or_else(|| hold.event.metadata.clone());
-    let event = UsageEvent { units, cost, metadata, ..hold.event.clone() };
+    let event = UsageEvent { units, cost, cost_basis, metadata, ..hold.event.clone() };
     event.validate()?;
     Ok(Some(event))
 }

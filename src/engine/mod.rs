@@ -50,6 +50,7 @@ pub mod migration;
 mod opening;
 mod owed;
 pub mod pricing;
+mod rating;
 mod readers;
 mod recorder;
 mod rejected;

@@ -7,7 +7,7 @@ use super::{Engine, Reply};
 use crate::Result;
 use crate::domain::catalog::{self, CatalogPrice, Overage};
 use crate::domain::price::RoutingRules;
-use crate::domain::{Catalog, Customer, Meter, Money, Plans, PriceList, Requirements, UsageEvent};
+use crate::domain::{Catalog, CostBasis, Customer, Meter, Money, Plans, PriceId, PriceList, Requirements, UsageEvent};
 
 /// Where prices are looked up.
 #[derive(Clone)]
@@ -45,16 +45,23 @@ pub enum Cost {
     /// It has no price.
     Unpriced,
     PerUnit(Money),
-    /// Only the usage of the whole period tells; the invoice does.
-    ByPeriod,
+    /// What it adds to the amount that this price asks for the whole period: said when it is counted.
+    ByPeriod(PriceId),
 }
 
 impl Cost {
-    /// As it is recorded with an event.
+    /// What is known of it before the event is counted.
     pub fn of_unit(&self) -> Money {
         match self {
             Cost::PerUnit(amount) => *amount,
-            Cost::Unpriced | Cost::ByPeriod => Money::ZERO,
+            Cost::Unpriced | Cost::ByPeriod(_) => Money::ZERO,
+        }
+    }
+
+    pub fn basis(&self) -> CostBasis {
+        match self {
+            Cost::Unpriced | Cost::PerUnit(_) => CostBasis::UnitPrice,
+            Cost::ByPeriod(price) => CostBasis::Period(price.clone()),
         }
     }
 }
@@ -107,26 +114,26 @@ impl Pricing {
 }
 
 impl Pricing {
-    /// What an event costs that did not come as a request. Its endpoint may name a method, `POST /api/execute`, and its
-    /// metadata dimensions. What has no price costs nothing.
-    pub fn cost(&self, plans: &Plans, customer: &Customer, event: &UsageEvent) -> Result<Money> {
+    /// An event that did not come as a request, with what it costs. Its endpoint may name a method, `POST /api/execute`, and
+    /// its metadata dimensions. What has no price costs nothing.
+    fn priced(&self, plans: &Plans, customer: &Customer, event: UsageEvent) -> Result<UsageEvent> {
         let endpoint = event.endpoint.as_deref();
         let request = endpoint.map(|endpoint| {
             let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
             catalog::Request { method, path, rules: RoutingRules::default() }
         });
-        let of_unit = match (self, plans.catalog_of(customer)) {
+        let cost = match (self, plans.catalog_of(customer)) {
             (Pricing::CatalogOr(_), Some(catalog)) => {
                 let dimensions = event.metadata.as_deref().map(dimensions).unwrap_or_default();
                 let counted = in_catalog(catalog, customer, request, event.meter, &dimensions);
-                counted.map_or(Money::ZERO, |counted| counted.cost.of_unit())
+                counted.map_or(Cost::Unpriced, |counted| counted.cost)
             }
             (Pricing::CatalogOr(list) | Pricing::List(list), _) => {
                 let price = request.and_then(|request| list.find(request.method, request.path, request.rules));
-                price.map_or(Money::ZERO, |price| price.price_per_request)
+                price.map_or(Cost::Unpriced, |price| Cost::PerUnit(price.price_per_request))
             }
         };
-        of_unit.checked_mul(event.units.get())
+        Ok(UsageEvent { cost: cost.of_unit().checked_mul(event.units.get())?, cost_basis: cost.basis(), ..event })
     }
 }
 
@@ -139,7 +146,7 @@ impl Engine {
                     let customer = store.customer(&event.customer_id)?;
                     let customer =
                         customer.unwrap_or_else(|| Customer::new(event.customer_id.clone(), event.timestamp));
-                    Ok(pricing.cost(&catalog.tiers, &customer, &event).map(|cost| UsageEvent { cost, ..event }))
+                    Ok(pricing.priced(&catalog.tiers, &customer, event))
                 };
                 events.into_iter().map(priced).collect()
             },
@@ -176,12 +183,11 @@ pub fn in_catalog(
 /// Units that are included are paid by the tier; which of them are, the period tells.
 fn cost(catalog: &Catalog, tier: Option<&str>, price: &CatalogPrice) -> Cost {
     let included = tier.and_then(|id| catalog.tier(id)?.included(&price.meter));
+    let by_period = || Cost::ByPeriod(PriceId { version: catalog.version().to_owned(), id: price.id.clone() });
     match price.unit_price {
         // None of them costs anything, or is charged by itself.
-        _ if included.is_some_and(|included| included.units > 0 || included.overage == Overage::Block) => {
-            Cost::ByPeriod
-        }
+        _ if included.is_some_and(|included| included.units > 0 || included.overage == Overage::Block) => by_period(),
         Some(amount) => Cost::PerUnit(amount),
-        None => Cost::ByPeriod,
+        None => by_period(),
     }
 }

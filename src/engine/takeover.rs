@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{CustomerId, Meter, Money, Timestamp, Units, UsageEvent};
+use crate::domain::{CostBasis, CustomerId, Meter, Money, Timestamp, Units, UsageEvent};
 use crate::store::{Applied, Change, Store, Takeover};
 use crate::{Code, Error, Result};
 
@@ -170,6 +170,7 @@ fn parse_event(line: &str) -> std::result::Result<UsageEvent, String> {
             meter: Meter::built_in(&seed.event_type)?,
             units: Units::ONE,
             cost: Money::from_number("cost", seed.cost)?,
+            cost_basis: CostBasis::Caller,
             timestamp: Timestamp::from_millis("timestamp", seed.timestamp)?,
             subscription_id: seed.subscription_id,
             endpoint: seed.endpoint,
@@ -291,6 +292,7 @@ fn opening_events(id: &CustomerId, summary: serde_json::Value, now: Timestamp) -
                 units: Units::from_number(count)?,
                 // The seed kept one sum for all meters: it goes to the first.
                 cost: std::mem::take(&mut cost),
+                cost_basis: CostBasis::Caller,
                 timestamp: middle.min(now.max(start)),
                 subscription_id: None,
                 endpoint: None,

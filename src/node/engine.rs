@@ -148,7 +148,16 @@ impl NativeEngine {
         let consume = move |event, reply| {
             let conditions = Admission::default();
             let intent = Intent::Record;
-            let candidate = Candidate { event, conditions, terms: None, intent, now, deadline: None, is_new: false };
+            let candidate = Candidate {
+                event,
+                conditions,
+                terms: None,
+                intent,
+                now,
+                deadline: None,
+                is_new: false,
+                known_cost: None,
+            };
             engine.consume(candidate, reply);
         };
         if cost.is_some() {

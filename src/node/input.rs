@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::outbox::{ExportRuleInput, export_rule};
 use crate::domain::customer::{CustomerPatch, Patch, validate_id};
 use crate::domain::{
-    Catalog, CatalogVersions, CustomerId, EventId, HolderId, Money, Price, PriceList, Thresholds, Tier, TierTable,
-    Timestamp, Units, UsageEvent,
+    Catalog, CatalogVersions, CostBasis, CustomerId, EventId, HolderId, Money, Price, PriceList, Thresholds, Tier,
+    TierTable, Timestamp, Units, UsageEvent,
 };
 use crate::engine::explain::{Asker, Question};
 use crate::engine::health::Listener;
@@ -303,6 +303,7 @@ impl EventInput {
             meter: self.event_type.parse()?,
             units: units(self.units)?,
             cost: cost.unwrap_or_default(),
+            cost_basis: CostBasis::Caller,
             timestamp: Timestamp::from_millis("timestamp", self.timestamp)?,
             subscription_id: self.subscription_id,
             endpoint: self.endpoint,
@@ -324,6 +325,7 @@ impl ConsumeInput {
             meter: self.event_type.parse()?,
             units: units(self.units)?,
             cost: cost.unwrap_or_default(),
+            cost_basis: CostBasis::Caller,
             timestamp: now,
             subscription_id: None,
             endpoint: self.endpoint,

@@ -56,6 +56,8 @@ pub struct MigrationTotals {
     pub units: f64,
     pub cost: String,
     pub counters: f64,
+    /// What customers used in billing periods, by price.
+    pub quantities: f64,
     pub rollups: f64,
     pub reports: f64,
     pub event_ids: f64,
@@ -131,6 +133,7 @@ impl From<Totals> for MigrationTotals {
             units: totals.units as f64,
             cost: totals.cost.to_string(),
             counters: totals.counters as f64,
+            quantities: totals.quantities as f64,
             rollups: totals.rollups as f64,
             reports: totals.reports as f64,
             event_ids: totals.event_ids as f64,

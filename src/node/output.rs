@@ -349,7 +349,7 @@ pub struct SpendingOutput {
 pub struct PriceOutput {
     pub endpoint: Option<String>,
     pub price_per_request: Option<String>,
-    pub cost: Option<String>,
+    pub cost: String,
     pub id: Option<String>,
     pub because: Vec<String>,
 }
@@ -417,7 +417,7 @@ impl From<PriceFound> for PriceOutput {
         Self {
             endpoint: price.endpoint,
             price_per_request: price.price_per_request.map(|amount| amount.to_string()),
-            cost: price.cost.map(|amount| amount.to_string()),
+            cost: price.cost.to_string(),
             id: price.id,
             because: price.because,
         }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::domain::customer::CustomerPatch;
+use crate::domain::invoice::Quantities;
 use crate::domain::lease::Wish;
 use crate::domain::repricing::RecordedUsage;
 use crate::domain::subscription::Report;
@@ -60,6 +61,9 @@ pub trait Store: Outbox + Send + Sync {
 
     /// What a customer used in the billing period that starts at an instant. Meters without usage are left out.
     fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>>;
+
+    /// What he used of a meter then, under each price that tells its amount only by the whole of it.
+    fn quantities(&self, customer_id: &CustomerId, period_start: Timestamp, meter: Meter) -> Result<Quantities>;
 
     /// Visits the hourly rollups of `[from, to)`, which must be whole UTC hours.
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;

@@ -43,7 +43,16 @@ fn candidate(units: u32, intent: Intent, at: Timestamp) -> Candidate {
     let mut event = event("ann");
     event.units = crate::support::units(units);
     event.timestamp = at;
-    Candidate { event, conditions: Admission::default(), terms: None, intent, now: at, deadline: None, is_new: false }
+    Candidate {
+        event,
+        conditions: Admission::default(),
+        terms: None,
+        intent,
+        now: at,
+        deadline: None,
+        is_new: false,
+        known_cost: None,
+    }
 }
 
 fn consume_at(engine: &Arc<Engine>, units: u32, at: Timestamp) -> Result<Admitted> {

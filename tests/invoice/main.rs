@@ -1,5 +1,6 @@
 //! Invoices, against an oracle that calculates in rational numbers.
 
+mod events;
 #[path = "../rating/oracle.rs"]
 #[expect(dead_code, reason = "the tests of prices use all of it")]
 mod oracle;

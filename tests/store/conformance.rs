@@ -15,6 +15,7 @@ pub mod limits;
 pub mod model;
 pub mod outbox;
 pub mod periods;
+pub mod rating;
 pub mod spend_cap;
 pub mod stripe_events;
 pub mod takeover;
@@ -100,6 +101,23 @@ macro_rules! store_conformance {
                 leases_of_a_window_leave_room_for_nobody_else,
                 leases_of_past_steps_count_while_the_window_does,
                 stores_on_one_place_share_a_window,
+            }
+            rating {
+                an_event_pays_the_tiers_that_it_lies_in,
+                the_event_that_begins_a_package_pays_it,
+                a_volume_price_may_give_something_back,
+                included_units_are_free_and_shared_by_the_prices_of_a_meter,
+                prices_of_one_meter_are_rated_apart,
+                customers_and_periods_are_rated_apart,
+                what_is_not_counted_is_not_rated,
+                a_journal_that_is_replayed_is_rated_once,
+                an_id_is_the_same_event_at_another_price,
+                a_cap_is_exact_within_tiers,
+                meters_of_the_catalog_spend_the_cap,
+                stores_on_one_place_rate_one_after_the_other,
+                other_periods_sort_what_was_used_under_prices,
+                a_price_of_an_older_version_rates_by_that_version,
+                the_sum_of_the_events_is_the_invoice,
             }
             access {
                 an_unknown_key_is_refused,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::{
-    ApiKey, Catalog, CatalogVersions, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp, Units,
-    UsageEvent,
+    ApiKey, Catalog, CatalogVersions, CostBasis, CustomerId, KeyHash, Meter, Money, Period, Tier, TierTable, Timestamp,
+    Units, UsageEvent,
 };
 use weighbridge::store::{Admission, Applied, Change, Charge, Charged, Counter, Outcome, Store, UsageRow, Verdict};
 
@@ -63,6 +63,7 @@ pub fn event(customer: &str) -> UsageEvent {
         meter: Meter::API_REQUEST,
         units: Units::ONE,
         cost: Money::ZERO,
+        cost_basis: CostBasis::Caller,
         timestamp: now(),
         subscription_id: None,
         endpoint: None,

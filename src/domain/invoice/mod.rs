@@ -14,6 +14,8 @@
 //! Nothing is rounded but shares of the base amount and the minimum ([`Proration::share`]) and, at the very end, what is
 //! [payable](Invoice::payable).
 
+mod event;
+mod quantity;
 mod usage;
 
 use super::catalog::{Catalog, CatalogTier};
@@ -21,6 +23,8 @@ use super::rating::Line;
 use super::{Currency, Decimal, Proration, Rounding};
 use crate::{Error, Result};
 
+pub use event::cost_of_event;
+pub use quantity::{Quantities, Quantity};
 pub use usage::PricedUsage;
 
 #[derive(Debug, Clone, PartialEq, Eq)]

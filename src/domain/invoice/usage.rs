@@ -24,35 +24,58 @@ pub(super) fn lines(catalog: &Catalog, tier: &CatalogTier, usage: &[PricedUsage]
     let sums = add_up(catalog, tier, usage)?;
     let mut lines = Vec::new();
     for meter in catalog.meters() {
-        let included = tier.included.iter().find(|included| included.meter == *meter);
-        let mut included = Decimal::from(included.map_or(0, |included| included.units));
-        let mut taken = Decimal::default();
-        let mut take = |quantity: &Decimal| {
-            let rest = quantity.saturating_sub(&included);
-            let covered = quantity - &rest;
-            included = &included - &covered;
-            taken = &taken + &covered;
-            rest
-        };
-        let mut charged = Vec::new();
-        for price in catalog.prices().iter().filter(|price| price.meter == *meter) {
-            let Some(sum) = sums.get(&(meter.as_str(), Some(price.id.as_str()))) else { continue };
-            let rest = Usage { quantity: take(&sum.quantity), events: sum.events.clone() };
+        let mut allowance = Allowance::new(tier.included(meter).map_or(0, |included| included.units));
+        let usage_of = |price: &str| sums.get(&(meter.as_str(), Some(price))).cloned();
+        let mut usage_lines = Vec::new();
+        for (price, usage) in charged(catalog, meter, &mut allowance, usage_of) {
             let item = Item::Usage { meter: meter.clone(), price: price.id.clone() };
-            let quoted = price.price.quote(&rest).lines.into_iter();
-            charged.extend(quoted.map(|line| InvoiceLine { item: item.clone(), line }));
+            let quoted = price.price.quote(&usage).lines.into_iter();
+            usage_lines.extend(quoted.map(|line| InvoiceLine { item: item.clone(), line }));
         }
         if let Some(sum) = sums.get(&(meter.as_str(), None)) {
-            let line = Line::new("Units without a price", take(&sum.quantity), &Decimal::default());
-            charged.push(InvoiceLine { item: Item::Unpriced { meter: meter.clone() }, line });
+            let line = Line::new("Units without a price", allowance.take(&sum.quantity), &Decimal::default());
+            usage_lines.push(InvoiceLine { item: Item::Unpriced { meter: meter.clone() }, line });
         }
-        if !taken.is_zero() {
-            let line = Line::new("Included units", taken, &Decimal::default());
+        if !allowance.taken.is_zero() {
+            let line = Line::new("Included units", allowance.taken, &Decimal::default());
             lines.push(InvoiceLine { item: Item::Included { meter: meter.clone() }, line });
         }
-        lines.extend(charged);
+        lines.extend(usage_lines);
     }
     Ok(lines)
+}
+
+/// What is left of a tier's included units.
+pub(super) struct Allowance {
+    left: Decimal,
+    taken: Decimal,
+}
+
+impl Allowance {
+    pub fn new(units: u64) -> Self {
+        Self { left: units.into(), taken: Decimal::default() }
+    }
+
+    /// Covers what it can, and answers with the rest.
+    fn take(&mut self, quantity: &Decimal) -> Decimal {
+        let rest = quantity.saturating_sub(&self.left);
+        let covered = quantity - &rest;
+        self.left = &self.left - &covered;
+        self.taken = &self.taken + &covered;
+        rest
+    }
+}
+
+/// What is charged at each of a meter's prices under which something was used, in the catalog's order.
+pub(super) fn charged<'c>(
+    catalog: &'c Catalog,
+    meter: &str,
+    allowance: &mut Allowance,
+    usage_of: impl Fn(&str) -> Option<Usage>,
+) -> Vec<(&'c CatalogPrice, Usage)> {
+    let prices = catalog.prices().iter().filter(|price| price.meter == *meter);
+    let used = prices.filter_map(|price| Some((price, usage_of(&price.id)?)));
+    used.map(|(price, usage)| (price, Usage { quantity: allowance.take(&usage.quantity), ..usage })).collect()
 }
 
 /// By meter and price.

@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::domain::{CustomerId, EventId, HolderId, Meter, Money, Quota, Timestamp, Units, UsageEvent};
+use crate::domain::{
+    CostBasis, CustomerId, EventId, HolderId, Meter, Money, PriceId, Quota, Timestamp, Units, UsageEvent,
+};
 use crate::store::{LeasePart, Record};
 use crate::{Error, Result};
 
@@ -33,6 +35,12 @@ struct Entry<'a> {
     units: u64,
     /// A decimal.
     cost: Text<'a>,
+    /// Nobody has said it but a price list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    listed: bool,
+    /// By which the event is rated when it is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price: Option<Price<'a>>,
     timestamp: i64,
     recorded_at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,6 +58,14 @@ struct Entry<'a> {
     /// What leases pay for of other quotas, by their names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     leases: BTreeMap<Text<'a>, Lease>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Price<'a> {
+    #[serde(borrow)]
+    version: Text<'a>,
+    #[serde(borrow)]
+    id: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,6 +99,11 @@ pub fn write(record: &Record, lines: &mut String) -> Result<()> {
         event_type: event.meter.as_str().into(),
         units: event.units.get(),
         cost: event.cost.to_string().into(),
+        listed: event.cost_basis == CostBasis::UnitPrice,
+        price: match &event.cost_basis {
+            CostBasis::Period(PriceId { version, id }) => Some(Price { version: version.into(), id: id.into() }),
+            CostBasis::Caller | CostBasis::UnitPrice => None,
+        },
         timestamp: event.timestamp.as_millis(),
         recorded_at: now.as_millis(),
         subscription_id: event.subscription_id.as_deref().map(Into::into),
@@ -121,6 +142,13 @@ fn record(entry: Entry<'_>, holder: &HolderId) -> Result<Record> {
         meter,
         units: Units::from_number(entry.units as f64)?,
         cost: Money::from_stored(&entry.cost)?,
+        cost_basis: match entry.price {
+            Some(Price { version, id }) => {
+                CostBasis::Period(PriceId { version: version.into_owned(), id: id.into_owned() })
+            }
+            None if entry.listed => CostBasis::UnitPrice,
+            None => CostBasis::Caller,
+        },
         timestamp: Timestamp::from_stored(entry.timestamp),
         subscription_id: entry.subscription_id.map(Cow::into_owned),
         endpoint: entry.endpoint.map(Cow::into_owned),
@@ -158,6 +186,11 @@ mod tests {
             meter: Meter::API_REQUEST,
             units: Units::from_stored(units as i64),
             cost: Money::from_stored("0.10").expect("an amount"),
+            cost_basis: match units % 3 {
+                0 => CostBasis::Caller,
+                1 => CostBasis::UnitPrice,
+                _ => CostBasis::Period(PriceId { version: text.to_owned(), id: text.to_owned() }),
+            },
             timestamp: Timestamp::from_stored(7),
             subscription_id: None,
             endpoint: Some(text.to_owned()),
@@ -185,6 +218,15 @@ mod tests {
             prop_assert_eq!(read.event, record.event);
             prop_assert_eq!(read.paid, record.paid);
             prop_assert_eq!(read.now, record.now);
+        }
+
+        #[test]
+        fn a_line_without_a_word_of_where_its_cost_is_from_is_read(text in any::<String>()) {
+            let caller = Record { event: UsageEvent { cost_basis: CostBasis::Caller, ..sample(&text, 3).event }, ..sample(&text, 3) };
+            let mut bytes = line(&caller);
+            bytes.pop();
+            prop_assert!(!bytes.windows(8).any(|word| word == b"\"listed\"" || word == b"\"price\":"));
+            prop_assert_eq!(read(&bytes, &caller.holder).expect("a record").event, caller.event);
         }
 
         #[test]

@@ -15,6 +15,7 @@ mod export;
 mod leases;
 mod periods;
 mod quotas;
+mod rating;
 mod stripe_events;
 mod tables;
 mod tally;
@@ -24,6 +25,7 @@ use quotas::Shortage;
 
 pub use deltas::Deltas;
 pub use periods::Used;
+pub use rating::RatedEvent;
 pub use tables::{Counted, Tables};
 pub use tally::{CounterKey, RollupKey, Tally, rollup_key};
 pub use windows::{window_usage_from_stored, window_usage_to_stored};
@@ -99,7 +101,7 @@ impl<T: Tables> Group<T> {
         let frame = self.frame(&customer, Quota::Period(event.meter), event.timestamp);
         let (mut period, mut standing) = (frame.period, self.standing(&customer, Quota::Period(event.meter), frame)?);
 
-        let verdict = match self.judge(charge, &customer)? {
+        let mut verdict = match self.judge(charge, &customer)? {
             Ok(verdict) => verdict,
             Err(shortage) => {
                 if let Some(window) = shortage.window {
@@ -109,7 +111,17 @@ impl<T: Tables> Group<T> {
             }
         };
         if verdict == Verdict::Recorded {
-            if let Err(error) = self.record(event, &customer, period, charge.now)? {
+            let event = match self.rate(event, &customer, period)? {
+                Ok(event) => event,
+                Err(error) => return Ok(Err(error)),
+            };
+            if charge.admission.is_some()
+                && let Some(refusal) = self.overspending(&event, &charge.paid, &customer)?
+            {
+                verdict = Verdict::Refused(refusal);
+                return Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })));
+            }
+            if let Err(error) = self.record(&event, &customer, period, charge.now)? {
                 return Ok(Err(error));
             }
             if is_new {
@@ -140,10 +152,14 @@ impl<T: Tables> Group<T> {
                 Some(true) => RecordStatus::Duplicate,
                 Some(false) => RecordStatus::Conflict,
                 None => {
-                    if let Err(error) = self.record(event, &customer, period, *now)? {
+                    let event = match self.rate(event, &customer, period)? {
+                        Ok(event) => event,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                    if let Err(error) = self.record(&event, &customer, period, *now)? {
                         return Ok(Err(error));
                     }
-                    self.enqueue(event, &customer, *now)?;
+                    self.enqueue(&event, &customer, *now)?;
                     if is_new {
                         self.tables.put_customer(&customer)?;
                     }
@@ -159,6 +175,7 @@ impl<T: Tables> Group<T> {
     fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<T> {
         let recorded = self.tables.record(event, customer, period, now)?;
         if recorded.is_ok() {
+            self.add_quantity(event, period)?;
             self.count_in_windows(event, customer, now)?;
         }
         Ok(recorded)

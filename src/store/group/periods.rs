@@ -67,7 +67,8 @@ impl<T: Tables> Group<T> {
                 count(&mut counters, customer, period, &used)?;
             }
         }
-        self.tables.set_counters(&customer.id, counters)
+        self.tables.set_counters(&customer.id, counters)?;
+        self.recount_quantities(customer)
     }
 }
 

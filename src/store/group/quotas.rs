@@ -1,8 +1,8 @@
 //! Whether a customer's quotas have room for an event.
 
 use super::{Group, Tables};
-use crate::domain::{Customer, Frame, Money, Period, Quota, Refusal, Spending, Standing, Timestamp};
-use crate::store::{Charge, paid_of};
+use crate::domain::{Customer, Frame, Money, Period, Quota, Refusal, Spending, Standing, Timestamp, UsageEvent};
+use crate::store::{Charge, LeasePart, paid_of};
 
 /// Why there is no room.
 pub(super) struct Shortage {
@@ -40,7 +40,7 @@ impl<T: Tables> Group<T> {
         Ok(leases.iter().fold(0, |sum: u64, lease| sum.saturating_add(lease.units)))
     }
 
-    /// The first quota that has no room for what leases do not pay for.
+    /// The first quota of units that has no room for what leases do not pay for.
     pub(super) fn shortage(&mut self, charge: &Charge, customer: &Customer) -> Result<Option<Shortage>, T::Error> {
         let Charge { event, paid, .. } = charge;
         let windows: Vec<Quota> =
@@ -59,13 +59,16 @@ impl<T: Tables> Group<T> {
                 return Ok(Some(Shortage { refusal: Refusal::LimitExceeded(standing), window }));
             }
         }
-        let refusal = self.overspending(charge, customer)?;
-        Ok(refusal.map(|refusal| Shortage { refusal, window: None }))
+        Ok(None)
     }
 
-    /// To the last digit, unlike leases.
-    fn overspending(&mut self, charge: &Charge, customer: &Customer) -> Result<Option<Refusal>, T::Error> {
-        let Charge { event, paid, .. } = charge;
+    /// Whether an event costs more than the customer may still spend: to the last digit, unlike leases.
+    pub(super) fn overspending(
+        &mut self,
+        event: &UsageEvent,
+        paid: &[LeasePart],
+        customer: &Customer,
+    ) -> Result<Option<Refusal>, T::Error> {
         let period = self.period_of(customer, event.timestamp);
         let paid = paid_of(paid, Quota::Spend);
         if Money::from_billionths(paid) >= event.cost {

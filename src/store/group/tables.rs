@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{CounterKey, Tally, Used};
+use super::{CounterKey, RatedEvent, Tally, Used};
 use crate::Error;
+use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
     self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
     Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
@@ -55,6 +56,17 @@ pub trait Tables {
     fn used(&mut self, customer_id: &CustomerId, meter: Meter, period: Period) -> Result<u64, Self::Error>;
     /// What all that is counted in a period costs, on every meter.
     fn spent(&mut self, customer_id: &CustomerId, period: Period) -> Result<Money, Self::Error>;
+    /// What a customer has used of a meter in a period, by price.
+    fn quantities(&mut self, key: &CounterKey) -> Result<Quantities, Self::Error>;
+    fn set_quantity(&mut self, key: &CounterKey, price: &str, quantity: Quantity) -> Result<(), Self::Error>;
+    /// All of a customer's that are still there.
+    fn rated_events(&mut self, customer_id: &CustomerId) -> Result<Vec<RatedEvent>, Self::Error>;
+    /// Puts these into the place of all of a customer's.
+    fn set_quantities(
+        &mut self,
+        customer_id: &CustomerId,
+        quantities: BTreeMap<CounterKey, Quantities>,
+    ) -> Result<(), Self::Error>;
     /// Whether the event's id was seen, and if so whether with the same contents.
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>, Self::Error>;
     /// Counts an event and writes it and its id down. The inner error: a sum would overflow, and nothing was done.

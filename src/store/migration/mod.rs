@@ -7,8 +7,8 @@
 
 use crossbeam_channel::bounded;
 
-use self::position::{Position, Stage};
-use self::rows::MovedEvent;
+use self::position::{Position, QuantityPosition, Stage};
+use self::rows::{MovedEvent, UnderPrice};
 use self::totals::{Comparison, Totals};
 use super::postgres::Import;
 use super::sqlite::Export;
@@ -51,6 +51,7 @@ pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> Result<()>;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
 pub enum Ended {
     /// All is moved, and both stores hold the same.
     Moved(Comparison),
@@ -105,8 +106,16 @@ pub fn run(
                 let last = counters.last().map(|((customer, start, meter), _)| {
                     (customer.as_str().to_owned(), start.as_millis(), meter.as_str().to_owned())
                 });
-                let next = position.at(last.map_or(Stage::Rollups(Default::default()), Stage::Counters));
+                let next = position.at(last.map_or(Stage::Quantities(Default::default()), Stage::Counters));
                 target.write_counters(counters, &position, &next)?;
+                next
+            }
+            Stage::Quantities(after) => {
+                let quantities = source.quantities(&after, pace.rows)?;
+                copied += quantities.len() as u64;
+                let last = quantities.last().map(place_of);
+                let next = position.at(last.map_or(Stage::Rollups(Default::default()), Stage::Quantities));
+                target.write_quantities(&quantities, &position, &next)?;
                 next
             }
             Stage::Rollups(after) => {
@@ -170,6 +179,11 @@ pub fn run(
     }
 }
 
+/// Where a page ends.
+fn place_of(((customer, start, meter), price, _): &UnderPrice) -> QuantityPosition {
+    (customer.as_str().to_owned(), start.as_millis(), meter.as_str().to_owned(), price.clone())
+}
+
 /// What comes next, how much of it this run has copied, and all of it.
 fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
     let (stage, of) = match stage {
@@ -177,6 +191,7 @@ fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
         Stage::Customers(_) => ("customers", sizes.customers),
         Stage::Keys(_) => ("keys", sizes.keys),
         Stage::Counters(_) => ("counters", sizes.counters),
+        Stage::Quantities(_) => ("quantities", sizes.quantities),
         Stage::Rollups(_) => ("rollups", sizes.rollups),
         Stage::Subscriptions(_) => ("subscriptions", sizes.subscriptions),
         Stage::StripeEvents(_) => ("stripe events", sizes.stripe_events),

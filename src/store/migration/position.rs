@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Customer, start of the period in milliseconds, meter: where a page of counters ends.
 pub type CounterPosition = (String, i64, String);
+/// Customer, start of the period in milliseconds, meter, price: where a page of quantities ends.
+pub type QuantityPosition = (String, i64, String, String);
 /// Customer, hour in milliseconds, meter, endpoint: where a page of rollups ends.
 pub type RollupPosition = (String, i64, String, String);
 
@@ -61,6 +63,7 @@ pub enum Stage {
     Customers(String),
     Keys(String),
     Counters(CounterPosition),
+    Quantities(QuantityPosition),
     Rollups(RollupPosition),
     Subscriptions(String),
     StripeEvents(String),

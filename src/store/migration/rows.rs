@@ -1,6 +1,7 @@
 //! What is moved, as rows.
 
 use super::position::ReportPosition;
+use crate::domain::invoice::Quantity;
 use crate::domain::{ApiKey, KeyHash, Report, Timestamp, UsageEvent};
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
@@ -15,6 +16,8 @@ pub struct MovedEvent {
     /// Of what the caller said, if its id is still remembered. It cannot be made from the event: where the caller named no
     /// subscription, the event has the customer's.
     pub fingerprint: Option<[u8; 16]>,
+    /// The id of the price by which it was rated.
+    pub price: Option<String>,
 }
 
 /// An API key, and the hash of its secret.
@@ -41,6 +44,8 @@ impl MovedReport {
 
 /// What a customer used of a meter in a billing period. A counter does not say how many events it counts: none.
 pub type Counted = (CounterKey, Tally);
+/// What a customer used of a meter in a billing period under the price with this id.
+pub type UnderPrice = (CounterKey, String, Quantity);
 /// What a customer used of a meter on an endpoint in an hour.
 pub type Rollup = (RollupKey, Tally);
 

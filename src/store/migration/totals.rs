@@ -14,6 +14,8 @@ pub struct Totals {
     pub cost: Money,
     /// What customers used in billing periods, by meter: how many sums.
     pub counters: u64,
+    /// What customers used in billing periods, by price: how many sums.
+    pub quantities: u64,
     /// What customers used in hours, by meter and endpoint: how many sums.
     pub rollups: u64,
     /// Reports of usage in the outbox.

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::rows::{Counted, Rollup, without_nul};
 use super::totals::Comparison;
-use super::{Progress, Watch};
+use super::{Progress, Watch, place_of};
 use crate::store::postgres::Import;
 use crate::store::sqlite::Export;
 use crate::{Code, Error, Result};
@@ -17,6 +17,7 @@ pub fn run(source: &Export, target: &Import, home: &str, rows: usize, watch: Wat
     customers(source, target, rows, &mut found)?;
     keys(source, target, rows, &mut found)?;
     counters(source, target, rows, &mut found)?;
+    quantities(source, target, rows, &mut found)?;
     rollups(source, target, rows, &mut found)?;
     subscriptions(source, target, rows, &mut found)?;
     stripe_events(source, target, rows, &mut found)?;
@@ -60,6 +61,18 @@ fn counters(source: &Export, target: &Import, rows: usize, found: &mut Compariso
         after = (customer.as_str().to_owned(), start.as_millis(), meter.as_str().to_owned());
         found.source.counters += here.len() as u64;
         found.target.counters += there.len() as u64;
+    }
+}
+
+fn quantities(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut after = Default::default();
+    loop {
+        let (here, there) = (source.quantities(&after, rows)?, target.quantities(&after, rows)?);
+        same("what was used under prices", &here, &there)?;
+        let Some(last) = here.last() else { return Ok(()) };
+        after = place_of(last);
+        found.source.quantities += here.len() as u64;
+        found.target.quantities += there.len() as u64;
     }
 }
 

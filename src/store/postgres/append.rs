@@ -1,7 +1,7 @@
 //! Groups that only count: one round trip.
 //!
-//! Where nothing has to be decided, because an event was admitted before or has happened, and has no id that could have
-//! been seen, the group is a few statements that add to what is there. They are sent together with the beginning and the end
+//! Where nothing has to be decided, because an event was admitted before or has happened, has no id that could have been
+//! seen, and costs the same whatever else was used, the group is a few statements that add to what is there. They are sent together with the beginning and the end
 //! of their transaction, and lock no customer: to move units from a lease to a counter changes nothing that others decide
 //! upon. What must be as we believe is checked by the statements themselves; where it is not, they fail, and the group
 //! goes the long way.
@@ -95,11 +95,9 @@ impl Additions {
     ) -> Option<()> {
         let is_known = catalog.tiers.require_meter(event.meter).is_ok();
         // What is used in windows is counted under the customer's lock.
-        if !is_known
-            || catalog.tiers.has_windows(event.meter)
-            || event.id.is_some()
-            || event.cost.to_number() > LARGEST_COST
-        {
+        let is_decided =
+            event.id.is_some() || event.cost_basis.price().is_some() || catalog.tiers.has_windows(event.meter);
+        if !is_known || is_decided || event.cost.to_number() > LARGEST_COST {
             return None;
         }
         let anchor = *known.get(&event.customer_id)?;

@@ -17,6 +17,11 @@ pub fn fingerprint(event: &UsageEvent) -> Fingerprint {
     half(event.fingerprint())
 }
 
+/// Whether it is that of the event.
+pub fn is_of(known: Fingerprint, event: &UsageEvent) -> bool {
+    event.fingerprints().any(|fingerprint| half(fingerprint) == known)
+}
+
 /// 128 bits of a hash tell things apart as well as 256 do.
 fn half(hash: [u8; 32]) -> [u8; 16] {
     let [half, _] = *hash.as_chunks().0 else { return Default::default() };

@@ -9,8 +9,10 @@ use super::columns::{self, customer_columns, key_columns};
 use super::database::Statement;
 use super::error::Result;
 use super::event_ids;
+use super::quantities;
 use super::transaction::{HeldLease, Transaction};
 use super::wanted::Wanted;
+use crate::domain::invoice::Quantities;
 use crate::domain::{CustomerId, HolderId, Quota};
 use crate::store::Lease;
 use crate::store::group::{Tally, window_usage_from_stored};
@@ -49,6 +51,7 @@ impl Transaction<'_> {
         }
         self.keys.extend(wanted.keys.iter().map(|id| (id.clone(), None)));
         self.counters.extend(wanted.counters.iter().map(|key| (key.clone(), Tally::default())));
+        self.quantities.extend(wanted.quantities.iter().map(|key| (key.clone(), Quantities::new())));
         self.leases.extend(wanted.accounts.iter().map(|key| (key.clone(), Vec::new())));
         for id in &wanted.windows {
             self.windows.entry(id.clone()).or_default();
@@ -72,6 +75,10 @@ impl Transaction<'_> {
                 self.keys.insert(key.id.clone(), Some(key));
             }
             Part::Balances => self.take_balance(row)?,
+            Part::Quantities => {
+                let (key, price, quantity) = quantities::found(row)?;
+                self.quantities.entry(key).or_default().insert(price, quantity);
+            }
             Part::Recalls => {
                 self.recalls.insert((CustomerId::from_stored(row.try_get(0)?), columns::quota(row, 1)?), true);
             }
@@ -120,6 +127,7 @@ enum Part {
     Customers,
     Keys,
     Balances,
+    Quantities,
     Recalls,
     Windows,
     Ids,
@@ -134,13 +142,15 @@ impl Part {
             Part::Locks | Part::Customers => true,
             Part::Keys => !wanted.keys.is_empty(),
             Part::Balances => !wanted.counters.is_empty() || !wanted.accounts.is_empty(),
+            Part::Quantities => !wanted.quantities.is_empty(),
             Part::Recalls => !wanted.accounts.is_empty(),
             Part::Windows => !wanted.windows.is_empty(),
             Part::Ids => !wanted.ids.is_empty(),
             Part::Journals => !wanted.journals.is_empty(),
         };
         use Part::*;
-        [Locks, Customers, Keys, Balances, Recalls, Windows, Ids, Journals].into_iter().filter(is_wanted).collect()
+        let all = [Locks, Customers, Keys, Balances, Quantities, Recalls, Windows, Ids, Journals];
+        all.into_iter().filter(is_wanted).collect()
     }
 
     fn statement(self, wanted: &Wanted) -> Statement {
@@ -184,6 +194,7 @@ impl Part {
                 .texts(account_customers)
                 .texts(account_quotas)
             }
+            Part::Quantities => quantities::find_statement(&wanted.quantities),
             Part::Recalls => {
                 let (customers, quotas) = accounts();
                 Statement::new(

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_catalog.sql"),
     include_str!("migrations/0005_spend_cap.sql"),
     include_str!("migrations/0006_window_usage.sql"),
+    include_str!("migrations/0007_quantities.sql"),
 ];
 
 /// Says that a schema is ours, and how many migrations it has had.

@@ -4,6 +4,7 @@
 //! decides in memory, and writes what has changed: two round trips, however many changes. Groups of other customers go on
 //! beside it.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::database::{Database, Purpose};
@@ -12,7 +13,8 @@ use self::writer::Writer;
 use super::versions::KnownVersions;
 use super::{Catalog, Change, Committed, Counter, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor};
 use crate::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Period, Quota, Timestamp};
+use crate::domain::invoice::Quantities;
+use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Quota, Timestamp};
 
 mod append;
 mod columns;
@@ -29,6 +31,7 @@ mod migrate;
 mod options;
 mod outbox;
 mod partitions;
+mod quantities;
 mod read;
 mod stripe_events;
 mod tls;
@@ -152,6 +155,13 @@ impl Store for PostgresStore {
 
     fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>> {
         self.at(read::counters(&self.database, customer_id, period_start))
+    }
+
+    fn quantities(&self, customer_id: &CustomerId, period_start: Timestamp, meter: Meter) -> Result<Quantities> {
+        let wanted = BTreeSet::from([(customer_id.clone(), period_start, meter)]);
+        let rows = self.at(read::ask(&self.database, quantities::find_statement(&wanted)))?;
+        let quantity = |row| self.at(quantities::found(row)).map(|(_, price, quantity)| (price, quantity));
+        rows.iter().map(quantity).collect()
     }
 
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {

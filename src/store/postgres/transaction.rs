@@ -12,12 +12,13 @@ use super::error::{PostgresError, Result};
 use super::event_ids::{self, Fingerprint, Key};
 use super::wanted::Wanted;
 use super::write;
-use super::{outbox, read, stripe_events};
+use super::{outbox, quantities, read, stripe_events};
+use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
     self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
     Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
-use crate::store::group::{Counted, CounterKey, Deltas, RollupKey, Tables, Tally, Used, rollup_key};
+use crate::store::group::{Counted, CounterKey, Deltas, RatedEvent, RollupKey, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
 
 /// Customer, quota, start of the period, holder.
@@ -29,6 +30,7 @@ pub struct Transaction<'d> {
     pub(super) customers: HashMap<CustomerId, Option<Customer>>,
     pub(super) keys: HashMap<String, Option<ApiKey>>,
     pub(super) counters: HashMap<CounterKey, Tally>,
+    pub(super) quantities: HashMap<CounterKey, Quantities>,
     pub(super) leases: HashMap<(CustomerId, Quota), Vec<HeldLease>>,
     pub(super) recalls: HashMap<(CustomerId, Quota), bool>,
     /// All of those customers who are in it.
@@ -55,6 +57,8 @@ pub struct Unwritten {
     /// What is to be added to them.
     pub counters: BTreeMap<CounterKey, Tally>,
     pub rollups: BTreeMap<RollupKey, Tally>,
+    /// What they are, by price.
+    pub quantities: BTreeMap<CounterKey, Quantities>,
     pub events: Vec<CountedEvent>,
     pub deltas: Deltas,
     pub leases: BTreeSet<LeaseKey>,
@@ -81,6 +85,7 @@ impl<'d> Transaction<'d> {
             customers: HashMap::new(),
             keys: HashMap::new(),
             counters: HashMap::new(),
+            quantities: HashMap::new(),
             leases: HashMap::new(),
             recalls: HashMap::new(),
             windows: HashMap::new(),
@@ -280,6 +285,37 @@ impl Tables for Transaction<'_> {
         Ok(spent)
     }
 
+    fn quantities(&mut self, key: &CounterKey) -> Result<Quantities> {
+        self.require(
+            |known| known.quantities.contains_key(key),
+            |wanted| {
+                wanted.customers.insert(key.0.clone());
+                wanted.quantities.insert(key.clone());
+            },
+        )?;
+        Ok(self.quantities.get(key).cloned().unwrap_or_default())
+    }
+
+    fn set_quantity(&mut self, key: &CounterKey, price: &str, quantity: Quantity) -> Result<()> {
+        self.quantities.entry(key.clone()).or_default().insert(price.to_owned(), quantity);
+        self.unwritten.quantities.entry(key.clone()).or_default().insert(price.to_owned(), quantity);
+        Ok(())
+    }
+
+    fn rated_events(&mut self, customer_id: &CustomerId) -> Result<Vec<RatedEvent>> {
+        self.write()?;
+        self.session.run_one(quantities::rated_events(customer_id))?.iter().map(quantities::rated_event).collect()
+    }
+
+    fn set_quantities(&mut self, customer_id: &CustomerId, by_meter: BTreeMap<CounterKey, Quantities>) -> Result<()> {
+        self.write()?;
+        self.quantities.retain(|(other, ..), _| other != customer_id);
+        let delete = quantities::delete_statement(customer_id);
+        let statements: Vec<_> = [delete].into_iter().chain(quantities::put_statement(&by_meter)).collect();
+        self.session.run(&statements)?;
+        Ok(())
+    }
+
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>> {
         let Some(id) = &event.id else { return Ok(None) };
         let key = (event.customer_id.clone(), event_ids::key(id));
@@ -291,7 +327,7 @@ impl Tables for Transaction<'_> {
             },
         )?;
         let seen = self.ids.get(&key).copied().flatten();
-        Ok(seen.map(|fingerprint| fingerprint == event_ids::fingerprint(event)))
+        Ok(seen.map(|fingerprint| event_ids::is_of(fingerprint, event)))
     }
 
     fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self> {

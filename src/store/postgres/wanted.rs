@@ -12,6 +12,8 @@ pub struct Wanted {
     pub customers: BTreeSet<CustomerId>,
     pub keys: BTreeSet<String>,
     pub counters: BTreeSet<(CustomerId, Timestamp, Meter)>,
+    /// By which events are rated.
+    pub quantities: BTreeSet<(CustomerId, Timestamp, Meter)>,
     /// Whose leases and recalls.
     pub accounts: BTreeSet<(CustomerId, Quota)>,
     /// Whose usage of windows.
@@ -94,6 +96,10 @@ impl Wanted {
         self.add_counter(&event.customer_id, event.meter, event.timestamp, calendar);
         if calendar.catalog.tiers.has_windows(event.meter) {
             self.windows.insert(event.customer_id.clone());
+        }
+        if event.cost_basis.price().is_some() {
+            let period = calendar.period(&event.customer_id, event.timestamp);
+            self.quantities.insert((event.customer_id.clone(), period.start, event.meter));
         }
         self.ids.extend(event.id.as_ref().map(|id| (event.customer_id.clone(), event_ids::key(id))));
     }

@@ -8,7 +8,7 @@ use super::columns;
 use super::database::Statement;
 use super::error::Result;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
-use super::{event_ids, outbox, windows};
+use super::{event_ids, outbox, quantities, windows};
 use crate::domain::{
     CatalogVersions, Customer, CustomerId, HolderId, Period, Quota, SubscriptionStatus, TierTable, TimeZone,
 };
@@ -37,6 +37,7 @@ impl Transaction<'_> {
         [customer_statement(customers), counter_statement(&unwritten.counters), rollup_statement(&unwritten.rollups)]
             .into_iter()
             .flatten()
+            .chain(quantities::put_statement(&unwritten.quantities))
             .chain(event_statements(&unwritten.events))
             .chain(outbox::delta_statement(&unwritten.deltas))
             .chain(leases)
@@ -102,6 +103,7 @@ impl Transaction<'_> {
     pub(super) fn recount(&mut self) -> Result<()> {
         self.write()?;
         self.counters.clear();
+        self.quantities.clear();
         let span = self.session.run_one(Statement::new(
             "SELECT min(timestamp), max(timestamp), (SELECT min(hour) FROM hourly_rollups) FROM events",
         ))?;
@@ -131,15 +133,31 @@ impl Transaction<'_> {
              WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)
              GROUP BY customer_id, period_start, meter",
         )
+        .with(starts.clone(), Type::TIMESTAMPTZ_ARRAY)
+        .with(ends.clone(), Type::TIMESTAMPTZ_ARRAY);
+        let recount_quantities = Statement::new(
+            "INSERT INTO period_quantities (customer_id, period_start, meter, price, units, events)
+             SELECT customer_id, period_start, meter, price, sum(units), count(*)
+             FROM unnest($1, $2) AS periods(period_start, period_end)
+             JOIN events ON timestamp >= period_start AND timestamp < period_end
+             WHERE price IS NOT NULL
+                 AND customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)
+             GROUP BY customer_id, period_start, meter, price",
+        )
         .with(starts, Type::TIMESTAMPTZ_ARRAY)
         .with(ends, Type::TIMESTAMPTZ_ARRAY);
-        let delete = Statement::new(
+        let delete = |sql| Statement::new(sql).with(from, Type::TIMESTAMPTZ);
+        let delete_counters = delete(
             "DELETE FROM period_counters
              WHERE ($1 IS NULL OR period_start >= $1)
                  AND customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)",
-        )
-        .with(from, Type::TIMESTAMPTZ);
-        self.session.run(&[delete, recount])?;
+        );
+        let delete_quantities = delete(
+            "DELETE FROM period_quantities
+             WHERE ($1 IS NULL OR period_start >= $1)
+                 AND customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor IS NOT NULL)",
+        );
+        self.session.run(&[delete_counters, delete_quantities, recount, recount_quantities])?;
         Ok(())
     }
 }
@@ -316,11 +334,11 @@ pub fn event_statements(recorded: &[CountedEvent]) -> Vec<Statement> {
     statements.push(
         Statement::new(
             "INSERT INTO events (customer_id, timestamp, id, meter, units, cost, recorded_at, subscription_id, endpoint,
-                                 agent_type, metadata)
+                                 agent_type, metadata, price)
              SELECT customer_id, timestamp, new.id, meter, units, cost::numeric, recorded_at,
-                 coalesce(new.subscription_id, customers.subscription_id), endpoint, agent_type, metadata
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS new(customer_id, timestamp, id, meter, units,
-                 cost, recorded_at, subscription_id, endpoint, agent_type, metadata)
+                 coalesce(new.subscription_id, customers.subscription_id), endpoint, agent_type, metadata, price
+             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS new(customer_id, timestamp, id, meter,
+                 units, cost, recorded_at, subscription_id, endpoint, agent_type, metadata, price)
              LEFT JOIN customers ON customers.id = customer_id",
         )
         .with(text(&|recorded| Some(recorded.event.customer_id.as_str())), Type::TEXT_ARRAY)
@@ -333,7 +351,8 @@ pub fn event_statements(recorded: &[CountedEvent]) -> Vec<Statement> {
         .with(text(&|recorded| recorded.subscription_id.as_deref()), Type::TEXT_ARRAY)
         .with(text(&|recorded| recorded.event.endpoint.as_deref()), Type::TEXT_ARRAY)
         .with(text(&|recorded| recorded.event.agent_type.as_deref()), Type::TEXT_ARRAY)
-        .with(text(&|recorded| recorded.event.metadata.as_deref()), Type::TEXT_ARRAY),
+        .with(text(&|recorded| recorded.event.metadata.as_deref()), Type::TEXT_ARRAY)
+        .with(text(&|recorded| recorded.event.cost_basis.price()), Type::TEXT_ARRAY),
     );
     let (mut customers, mut keys, mut instants, mut fingerprints) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for CountedEvent { event, at, .. } in recorded {

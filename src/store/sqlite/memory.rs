@@ -11,6 +11,7 @@ use rusqlite::Connection;
 
 use super::error::Result;
 use super::event_ids::EventIds;
+use super::quantities::KnownQuantities;
 use super::read;
 use super::tallies::Tallies;
 use super::windows::Windows;
@@ -28,6 +29,7 @@ pub struct Memory {
     keys: HashMap<String, ApiKey>,
     pub tallies: Tallies,
     pub windows: Windows,
+    pub quantities: KnownQuantities,
     pub event_ids: EventIds,
 }
 
@@ -46,6 +48,7 @@ impl Memory {
             keys: HashMap::new(),
             tallies: Tallies::default(),
             windows: Windows::default(),
+            quantities: KnownQuantities::default(),
             event_ids,
         })
     }
@@ -65,7 +68,8 @@ impl Memory {
     }
 
     fn len(&self) -> usize {
-        self.customers.len() + self.keys.len() + self.tallies.len() + self.windows.len()
+        let tallied = self.tallies.len() + self.windows.len() + self.quantities.len();
+        self.customers.len() + self.keys.len() + tallied
     }
 
     pub fn customer(&mut self, connection: &Connection, id: &CustomerId) -> Result<Option<Customer>> {

@@ -16,7 +16,8 @@ use super::{
     Catalog, Change, Committed, Counter, Durability, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
 };
 use crate::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Period, Quota, Timestamp};
+use crate::domain::invoice::Quantities;
+use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Quota, Timestamp};
 
 mod columns;
 mod connection;
@@ -28,6 +29,7 @@ mod leases;
 mod memory;
 mod migrate;
 mod outbox;
+mod quantities;
 mod read;
 mod stripe_events;
 mod tallies;
@@ -152,6 +154,10 @@ impl Store for SqliteStore {
 
     fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>> {
         self.read(|connection| read::counters(connection, customer_id.as_str(), period_start))
+    }
+
+    fn quantities(&self, customer_id: &CustomerId, period_start: Timestamp, meter: Meter) -> Result<Quantities> {
+        self.read(|connection| quantities::read(connection, customer_id, period_start, meter.as_str()))
     }
 
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {

@@ -9,13 +9,14 @@ use super::columns;
 use super::error::{Result, SqliteError};
 use super::leases::{self, Settlements};
 use super::memory::Memory;
-use super::{outbox, read, stripe_events};
+use super::{outbox, quantities, read, stripe_events};
+use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
     self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
     Quota, Recipient, Standing, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
     WindowUsage,
 };
-use crate::store::group::{Counted, CounterKey, Deltas, Tables, Tally, Used, rollup_key};
+use crate::store::group::{Counted, CounterKey, Deltas, RatedEvent, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, Lease, LeasePart, StripeEventRow, versions};
 
 pub struct Transaction<'c> {
@@ -45,6 +46,7 @@ impl<'c> Transaction<'c> {
     pub fn finish(mut self) -> Result<Memory> {
         self.memory.tallies.write(self.connection)?;
         self.memory.windows.write(self.connection)?;
+        self.memory.quantities.write(self.connection)?;
         self.settlements.write(self.connection)?;
         outbox::write_deltas(self.connection, &self.deltas)?;
         leases::write_positions(self.connection, &mut self.positions)?;
@@ -59,14 +61,17 @@ impl<'c> Transaction<'c> {
     fn recount(&mut self) -> Result<()> {
         self.memory.tallies.write(self.connection)?;
         self.memory.tallies.forget_counters();
-        self.connection.execute(
+        self.memory.quantities.write(self.connection)?;
+        self.memory.quantities.forget();
+        self.connection.execute_batch(
             "DELETE FROM period_counters
-             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor NOT NULL)",
-            [],
+             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor NOT NULL);
+             DELETE FROM period_quantities
+             WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor NOT NULL);",
         )?;
         let mut period = None;
         let mut statement = self.connection.prepare(
-            "SELECT customer_id, timestamp, meter, units, cost FROM events
+            "SELECT customer_id, timestamp, meter, units, cost, price FROM events
              WHERE customer_id NOT IN (SELECT id FROM customers WHERE billing_cycle_anchor NOT NULL)",
         )?;
         let mut rows = statement.query([])?;
@@ -79,11 +84,17 @@ impl<'c> Transaction<'c> {
             };
             let key = (CustomerId::from_stored(row.get(0)?), month.start, columns::meter(row, 2)?);
             let mut tally = self.memory.tallies.counter(self.connection, &key)?;
-            tally.units += row.get::<_, u64>(3)?;
+            let units = row.get::<_, u64>(3)?;
+            tally.units += units;
             tally.cost = tally.cost.checked_add(columns::money(row, 4)?)?;
+            if let Some(price) = row.get_ref(5)?.as_str_or_null()? {
+                let used = self.memory.quantities.get(self.connection, &key)?.get(price).copied().unwrap_or_default();
+                self.memory.quantities.set(self.connection, &key, price, used.with(units))?;
+            }
             self.memory.tallies.set_counter(key, tally);
         }
-        self.memory.tallies.write(self.connection)
+        self.memory.tallies.write(self.connection)?;
+        self.memory.quantities.write(self.connection)
     }
 }
 
@@ -273,6 +284,30 @@ impl Tables for Transaction<'_> {
         Ok(spent)
     }
 
+    fn quantities(&mut self, key: &CounterKey) -> Result<Quantities> {
+        self.memory.quantities.get(self.connection, key).cloned()
+    }
+
+    fn set_quantity(&mut self, key: &CounterKey, price: &str, quantity: Quantity) -> Result<()> {
+        self.memory.quantities.set(self.connection, key, price, quantity)
+    }
+
+    fn rated_events(&mut self, customer_id: &CustomerId) -> Result<Vec<RatedEvent>> {
+        quantities::rated_events(self.connection, customer_id)
+    }
+
+    fn set_quantities(&mut self, customer_id: &CustomerId, by_meter: BTreeMap<CounterKey, Quantities>) -> Result<()> {
+        self.memory.quantities.write(self.connection)?;
+        self.memory.quantities.forget();
+        quantities::delete(self.connection, customer_id)?;
+        for (key, quantities) in by_meter {
+            for (price, quantity) in quantities {
+                quantities::put(self.connection, &key, &price, quantity)?;
+            }
+        }
+        Ok(())
+    }
+
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>> {
         self.memory.event_ids.seen(self.connection, event)
     }
@@ -293,8 +328,8 @@ impl Tables for Transaction<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO events (customer_id, id, meter, units, cost, timestamp, recorded_at, subscription_id,
-                                     endpoint, agent_type, metadata)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                     endpoint, agent_type, metadata, price)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )?
             .execute(params![
                 event.customer_id.as_str(),
@@ -308,6 +343,7 @@ impl Tables for Transaction<'_> {
                 event.endpoint,
                 event.agent_type,
                 event.metadata,
+                event.cost_basis.price(),
             ])?;
         if let Some(id) = &event.id {
             self.memory.event_ids.claim(self.connection, event, id, now)?;

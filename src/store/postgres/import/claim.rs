@@ -35,6 +35,7 @@ pub fn claim(database: &Database, place: &str, start: &Position) -> PostgresResu
         "DELETE FROM customers",
         "DELETE FROM api_keys",
         "DELETE FROM period_counters",
+        "DELETE FROM period_quantities",
         "DELETE FROM hourly_rollups",
         "DELETE FROM stripe_subscriptions",
         "DELETE FROM stripe_events",

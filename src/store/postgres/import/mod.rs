@@ -1,15 +1,20 @@
 //! A schema into which another store is being moved. No engine opens it before that is complete.
 
+use std::collections::BTreeMap;
+
 use tokio_postgres::Row;
 
 use super::database::{Database, Purpose, Statement};
 use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
-use super::{columns, migrate, outbox, read, stripe_events, write};
+use super::{columns, migrate, outbox, quantities, read, stripe_events, write};
+use crate::domain::invoice::Quantities;
 use crate::domain::{Customer, Subscription};
-use crate::store::migration::position::{CounterPosition, Position, ReportPosition, RollupPosition};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, without_nul};
+use crate::store::migration::position::{CounterPosition, Position, QuantityPosition, ReportPosition, RollupPosition};
+use crate::store::migration::rows::{
+    Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, UnderPrice, without_nul,
+};
 use crate::store::sqlite::Mark;
 use crate::store::{Catalog, StripeEventRow};
 use crate::{Code, Error, Result};
@@ -102,6 +107,15 @@ impl Import {
         self.advance(position, next, &Vec::from_iter(write::counter_statement(&counters.into_iter().collect())))
     }
 
+    /// Copies what was used under prices.
+    pub fn write_quantities(&self, rows: &[UnderPrice], position: &Position, next: &Position) -> Result<()> {
+        let mut by_meter: BTreeMap<_, Quantities> = BTreeMap::new();
+        for (key, price, quantity) in rows {
+            by_meter.entry(key.clone()).or_default().insert(price.clone(), *quantity);
+        }
+        self.advance(position, next, &Vec::from_iter(quantities::put_statement(&by_meter)))
+    }
+
     /// Copies what was used in hours.
     pub fn write_rollups(&self, rollups: Vec<Rollup>, position: &Position, next: &Position) -> Result<()> {
         let storable =
@@ -184,6 +198,11 @@ impl Import {
     /// Those of the customers after one, to another one.
     pub fn counters_of(&self, after: &str, last: &str) -> Result<Vec<Counted>> {
         self.at(rows::counters_of(&self.database, after, last))
+    }
+
+    /// By customer, period, meter and price, beginning after one.
+    pub fn quantities(&self, after: &QuantityPosition, limit: usize) -> Result<Vec<UnderPrice>> {
+        self.at(rows::quantities(&self.database, after, limit))
     }
 
     /// By customer, hour, meter and endpoint, beginning after one.

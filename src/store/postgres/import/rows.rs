@@ -6,13 +6,13 @@ use tokio_postgres::types::Type;
 use super::super::columns::{self, KEY_COLUMNS, key_columns};
 use super::super::database::{Database, Statement};
 use super::super::error::Result;
-use super::super::{event_ids, outbox, write};
+use super::super::{event_ids, outbox, quantities, write};
 use super::ask;
 use crate::domain::{CustomerId, KeyHash, Timestamp};
 use crate::store::Catalog;
 use crate::store::group::Tally;
-use crate::store::migration::position::{CounterPosition, RollupPosition};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
+use crate::store::migration::position::{CounterPosition, QuantityPosition, RollupPosition};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, UnderPrice, without_nul};
 
 /// The events, and the ids among them that are remembered.
 pub fn event_statements(events: &[MovedEvent]) -> Vec<Statement> {
@@ -21,11 +21,11 @@ pub fn event_statements(events: &[MovedEvent]) -> Vec<Statement> {
     };
     let insert = Statement::new(
         "INSERT INTO events (customer_id, timestamp, sequence, id, meter, units, cost, recorded_at, subscription_id,
-                             endpoint, agent_type, metadata)
+                             endpoint, agent_type, metadata, price)
          SELECT customer_id, timestamp, sequence, id, meter, units, cost::numeric, recorded_at, subscription_id,
-             endpoint, agent_type, metadata
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS moved(customer_id, timestamp, sequence, id,
-             meter, units, cost, recorded_at, subscription_id, endpoint, agent_type, metadata)",
+             endpoint, agent_type, metadata, price
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS moved(customer_id, timestamp, sequence,
+             id, meter, units, cost, recorded_at, subscription_id, endpoint, agent_type, metadata, price)",
     )
     .with(text(&|moved| Some(moved.event.customer_id.as_str())), Type::TEXT_ARRAY)
     .with(
@@ -41,7 +41,8 @@ pub fn event_statements(events: &[MovedEvent]) -> Vec<Statement> {
     .with(text(&|moved| moved.event.subscription_id.as_deref()), Type::TEXT_ARRAY)
     .with(text(&|moved| moved.event.endpoint.as_deref()), Type::TEXT_ARRAY)
     .with(text(&|moved| moved.event.agent_type.as_deref()), Type::TEXT_ARRAY)
-    .with(text(&|moved| moved.event.metadata.as_deref()), Type::TEXT_ARRAY);
+    .with(text(&|moved| moved.event.metadata.as_deref()), Type::TEXT_ARRAY)
+    .with(text(&|moved| moved.price.as_deref()), Type::TEXT_ARRAY);
     [insert].into_iter().chain(id_statement(events)).collect()
 }
 
@@ -154,6 +155,22 @@ pub fn counters_of(database: &Database, after: &str, last: &str) -> Result<Vec<C
 pub fn counted(row: &Row) -> Result<Counted> {
     let key = (CustomerId::from_stored(row.try_get(0)?), columns::timestamp(row, 1)?, columns::meter(row, 2)?);
     Ok((key, tally(row, 3)?))
+}
+
+pub fn quantities(database: &Database, after: &QuantityPosition, limit: usize) -> Result<Vec<UnderPrice>> {
+    let (customer, start, meter, price) = after;
+    let statement = Statement::new(
+        "SELECT customer_id, period_start, meter, price, units, events FROM period_quantities
+         WHERE (customer_id, period_start) >= ($1, $2)
+             AND (customer_id, period_start, meter COLLATE \"C\", price) > ($1, $2, $3, $4)
+         ORDER BY customer_id, period_start, meter COLLATE \"C\", price LIMIT $5",
+    )
+    .text(customer.as_str())
+    .with(instant(*start), Type::TIMESTAMPTZ)
+    .text(meter.as_str())
+    .text(price.as_str())
+    .with(page(limit), Type::INT8);
+    ask(database, statement)?.iter().map(quantities::found).collect()
 }
 
 pub fn rollups(database: &Database, after: &RollupPosition, limit: usize) -> Result<Vec<Rollup>> {

@@ -74,7 +74,7 @@ impl EventIds {
     pub fn seen(&mut self, connection: &Connection, event: &UsageEvent) -> Result<Option<bool>> {
         let Some(id) = &event.id else { return Ok(None) };
         let seen = self.fingerprint(connection, &event.customer_id, id)?;
-        Ok(seen.map(|fingerprint| fingerprint == half(event.fingerprint())))
+        Ok(seen.map(|known| event.fingerprints().any(|fingerprint| half(fingerprint) == known)))
     }
 
     /// With what contents the customer's event id was seen.

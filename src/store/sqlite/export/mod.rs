@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::event_ids::EventIds;
 use super::{connection, error, migrate, outbox, read, stripe_events};
 use crate::domain::{Customer, Subscription};
-use crate::store::migration::position::{CounterPosition, ReportPosition, RollupPosition, Stamp};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver};
+use crate::store::migration::position::{CounterPosition, QuantityPosition, ReportPosition, RollupPosition, Stamp};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, UnderPrice};
 use crate::store::migration::totals::Totals;
 use crate::store::{Catalog, Durability, StripeEventRow};
 use crate::{Code, Error, Result};
@@ -136,6 +136,11 @@ impl Export {
     /// By customer, period and meter, beginning after one.
     pub fn counters(&self, after: &CounterPosition, limit: usize) -> Result<Vec<Counted>> {
         self.read(|connection| rows::counters(connection, after, limit))
+    }
+
+    /// By customer, period, meter and price, beginning after one.
+    pub fn quantities(&self, after: &QuantityPosition, limit: usize) -> Result<Vec<UnderPrice>> {
+        self.read(|connection| rows::quantities(connection, after, limit))
     }
 
     /// By customer, hour, meter and endpoint, beginning after one.

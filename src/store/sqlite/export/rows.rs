@@ -5,10 +5,11 @@ use rusqlite::{Connection, Row, params};
 use super::super::columns::{self, KEY_COLUMNS, key_columns};
 use super::super::error::Result;
 use super::super::event_ids::EventIds;
-use crate::domain::{CustomerId, EventId, KeyHash, Timestamp, Units, UsageEvent};
+use crate::domain::invoice::Quantity;
+use crate::domain::{CostBasis, CustomerId, EventId, KeyHash, Timestamp, Units, UsageEvent};
 use crate::store::group::Tally;
-use crate::store::migration::position::{CounterPosition, OutboxStamp, RollupPosition};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, without_nul};
+use crate::store::migration::position::{CounterPosition, OutboxStamp, QuantityPosition, RollupPosition};
+use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, Rollup, TakenOver, UnderPrice, without_nul};
 use crate::store::migration::totals::Totals;
 
 pub fn sizes(connection: &Connection) -> Result<Totals> {
@@ -18,6 +19,7 @@ pub fn sizes(connection: &Connection) -> Result<Totals> {
         keys: count("SELECT count(*) FROM api_keys")?,
         events: count("SELECT count(*) FROM events")?,
         counters: count("SELECT count(*) FROM period_counters")?,
+        quantities: count("SELECT count(*) FROM period_quantities")?,
         rollups: count("SELECT count(*) FROM hourly_rollups")?,
         reports: count("SELECT count(*) FROM usage_reports")?,
         event_ids: event_ids(connection)?,
@@ -55,7 +57,7 @@ pub fn keys(connection: &Connection, after: &str, limit: usize) -> Result<Vec<Mo
 pub fn events(connection: &Connection, event_ids: &mut EventIds, after: u64, limit: usize) -> Result<Vec<MovedEvent>> {
     let mut statement = connection.prepare_cached(
         "SELECT sequence, customer_id, id, meter, units, cost, timestamp, recorded_at, subscription_id, endpoint,
-             agent_type, metadata
+             agent_type, metadata, price
          FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?",
     )?;
     let rows = statement.query_map(params![after, limit], event)?;
@@ -75,13 +77,15 @@ fn event(row: &Row<'_>) -> rusqlite::Result<MovedEvent> {
         meter: columns::meter(row, 3)?,
         units: Units::from_stored(row.get(4)?),
         cost: columns::money(row, 5)?,
+        cost_basis: CostBasis::Caller,
         timestamp: columns::timestamp(row, 6)?,
         subscription_id: row.get(8)?,
         endpoint: row.get::<_, Option<String>>(9)?.map(without_nul),
         agent_type: row.get::<_, Option<String>>(10)?.map(without_nul),
         metadata: row.get(11)?,
     };
-    Ok(MovedEvent { sequence: row.get(0)?, event, recorded_at: columns::timestamp(row, 7)?, fingerprint: None })
+    let (recorded_at, price) = (columns::timestamp(row, 7)?, row.get(12)?);
+    Ok(MovedEvent { sequence: row.get(0)?, event, recorded_at, fingerprint: None, price })
 }
 
 pub fn counters(connection: &Connection, after: &CounterPosition, limit: usize) -> Result<Vec<Counted>> {
@@ -94,6 +98,20 @@ pub fn counters(connection: &Connection, after: &CounterPosition, limit: usize) 
     let rows = statement.query_map(params![customer, start, meter, limit], |row| {
         let key = (CustomerId::from_stored(row.get(0)?), columns::timestamp(row, 1)?, columns::meter(row, 2)?);
         Ok((key, Tally { events: 0, units: row.get(3)?, cost: columns::money(row, 4)? }))
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn quantities(connection: &Connection, after: &QuantityPosition, limit: usize) -> Result<Vec<UnderPrice>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT customer_id, period_start, meter, price, units, events FROM period_quantities
+         WHERE (customer_id, period_start, meter, price) > (?, ?, ?, ?)
+         ORDER BY customer_id, period_start, meter, price LIMIT ?",
+    )?;
+    let (customer, start, meter, price) = after;
+    let rows = statement.query_map(params![customer, start, meter, price, limit], |row| {
+        let key = (CustomerId::from_stored(row.get(0)?), columns::timestamp(row, 1)?, columns::meter(row, 2)?);
+        Ok((key, row.get(3)?, Quantity { units: row.get(4)?, events: row.get(5)? }))
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
