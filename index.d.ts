@@ -364,8 +364,8 @@ export interface UsageEvent {
   /**
    * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
    * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
-   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now; 0 where only the
-   * usage of a whole period tells.
+   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now, after what he has
+   * used in the billing period; sent again with its `id` it is the same event, whatever it would cost then.
    */
   cost?: number | string
   /** An object that JSON can hold, at most 16 KiB of it. */
@@ -1789,10 +1789,10 @@ export interface Explanation {
   price: {
     /** As the price list or the catalog writes it; `null` for a price of the catalog that is for all usage. */
     endpoint: string | null
-    /** A decimal in the currency's major unit, for each unit; `null` where only the usage of the whole period tells. */
+    /** A decimal in the currency's major unit, for each unit; `null` where it depends on what else is used in the period. */
     pricePerRequest: string | null
-    /** A decimal: what all units cost; `null` where only the usage of the whole period tells. */
-    cost: string | null
+    /** A decimal: what all units would cost now. With tiers, packages or included units, after what is used in the period. */
+    cost: string
     requiredTier: string | null
     /** The id of a price of the catalog; left out where a price list says what it costs. */
     id?: string
@@ -2225,9 +2225,9 @@ export interface InvoicePreview extends Invoice {
    */
   missingEvents: number
   /**
-   * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It differs from
-   * `subtotal` where the catalog is another price list than the middleware's, and by all that no single event has: base
-   * amount, included units, tiers and packages that only the whole period's quantity reaches, and the minimum.
+   * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It is the sum of
+   * the lines of `usage`, to the last digit, where they were priced by this catalog and the customer has kept his tier. It
+   * differs where a caller has said what an event costs, or a price list of the middleware's own.
    */
   recordedCost: string
 }

@@ -62,6 +62,57 @@ test('what a server answered 200 is recorded, though it was killed the moment af
   expect(units).toBe(events)
 })
 
+describe('of two servers, one of which is killed', () => {
+  /** What there is suffices for 300 requests. */
+  test.each<
+    [what: string, refused: number, spendCap: string | null, per: 'month' | 'day' | { slidingSeconds: number }]
+  >([
+    ['a spend cap', 402, '30.00', 'month'],
+    ['a day', 429, null, 'day'],
+    ['the last hour', 429, null, { slidingSeconds: 3_600 }],
+  ])('the other one finds exactly what is left of %s', async (_, refused, spendCap, per) => {
+    const dir = temporaryDirectory()
+    const units = spendCap === null ? 300 : null
+    const billing = openBilling({
+      dir,
+      catalog: {
+        id: 'public',
+        version: '1',
+        currency: 'USD',
+        meters: ['api_request'],
+        tiers: [{ id: 'limited', limits: [{ meter: 'api_request', per, units }] }],
+        prices: [{ id: 'request', meter: 'api_request', price: { model: 'per_unit', unitAmount: '0.1' } }],
+      },
+    })
+    const key = await keyOf(billing, 'customer-1', 'limited')
+    await billing.customers.upsert({ id: 'customer-1', spendCap })
+    await billing.close()
+
+    const [dying, surviving] = [start('server.cjs', { dir }), start('server.cjs', { dir })]
+    const ports = [Number(await dying.next()), Number(await surviving.next())] as const
+    expect(byStatus(await callOften(ports[1], '/api/execute', 20, { key }))).toEqual({ 200: 20 })
+    let acknowledged = 0
+    const hammer = async (): Promise<void> => {
+      for (;;) {
+        const answer = await call(ports[0], '/api/execute', { key }).catch(() => undefined)
+        if (answer === undefined) return
+        expect(answer.status).toBe(200)
+        acknowledged += 1
+        if (acknowledged === 100) dying.process.kill('SIGKILL')
+      }
+    }
+    await Promise.all(Array.from({ length: 8 }, hammer))
+    expect(await dying.ended).toMatchObject({ signal: 'SIGKILL' })
+
+    const passed = byStatus(await callOften(ports[1], '/api/execute', 300, { key }))
+    expect(Object.keys(passed)).toEqual(['200', String(refused)])
+    expect(acknowledged + 20 + (passed[200] ?? 0)).toBeLessThanOrEqual(300)
+    surviving.process.kill('SIGTERM')
+    await surviving.ended
+    expect(await totals(openBilling({ dir }))).toEqual({ events: 300, units: 300, cost: '30' })
+  })
+})
+
 test('worker threads with a Billing each admit exactly the limit', async () => {
   const { dir } = await directoryWith(500)
   expect(await run('workers.cjs', { dir, times: 300, workers: 3 })).toBe(500)

@@ -144,7 +144,7 @@ impl Engine {
     }
 
     fn answer_later<C: Caller>(self: &Arc<Self>, next: Next, caller: C) {
-        match next {
+        match self.with_deadline(next) {
             Next::Answer(answer) => caller.answer(answer),
             Next::Write(candidate, claim) => {
                 let passage = Passage::Admitted(Admitted::from(&claim.first));
@@ -156,6 +156,18 @@ impl Engine {
             Next::Wait(candidate, claim, want) => self.wait(candidate, claim, want, caller),
             Next::Rate(candidate, taken) => self.rate(candidate, taken, caller),
         }
+    }
+
+    /// Whoever has to wait is answered by then, however often he has to wait.
+    fn with_deadline(&self, mut next: Next) -> Next {
+        if let Next::ChargePaid(candidate, _)
+        | Next::ChargeUnpaid(candidate)
+        | Next::Wait(candidate, ..)
+        | Next::Rate(candidate, _) = &mut next
+        {
+            candidate.deadline = candidate.deadline.or_else(|| self.deadline());
+        }
+        next
     }
 
     fn next(self: &Arc<Self>, candidate: Candidate) -> Next {
@@ -173,10 +185,10 @@ impl Engine {
 
     /// All that is wanted is taken.
     pub(super) fn spend(&self, candidate: Candidate, claim: Claim) -> Next {
+        // What was found out of its cost may have changed.
+        let is_judged = candidate.event.id.is_some() || claim.leaves_cap_to_store || candidate.known_cost.is_some();
         match candidate.intent {
-            Intent::Record if candidate.event.id.is_some() || claim.leaves_cap_to_store => {
-                Next::ChargePaid(candidate, claim)
-            }
+            Intent::Record if is_judged => Next::ChargePaid(candidate, claim),
             Intent::Record => Next::Write(candidate, claim),
             Intent::Hold { units, unit_price } => Next::Answer(Ok(self.hold(candidate, &claim, units, unit_price))),
         }
@@ -237,7 +249,7 @@ impl Engine {
     }
 
     fn wait<C: Caller>(self: &Arc<Self>, candidate: Candidate, claim: Option<Claim>, want: Want, caller: C) {
-        let deadline = candidate.deadline.or_else(|| self.deadline());
+        let deadline = candidate.deadline;
         let (engine, wanted) = (Arc::clone(self), want.clone());
         let resume: Resume = Box::new(move |answer| match (claim, answer) {
             (None, Answer::Taken(taken)) => {
@@ -388,7 +400,7 @@ impl Engine {
             Err(error) => match caller {
                 // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
                 // whether it has room.
-                Some(caller) if error.code.is_outage() && !leaves_cap_to_store => {
+                Some(caller) if error.code.is_outage() && !leaves_cap_to_store && candidate.known_cost.is_none() => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
                     let paid = if engine.is_closed() { Vec::new() } else { paid };
@@ -415,7 +427,7 @@ impl Engine {
     fn charge_unpaid<C: Caller>(self: &Arc<Self>, candidate: Candidate, caller: C) {
         let want = candidate.want();
         self.give_back_all(&candidate);
-        let deadline = candidate.deadline.or_else(|| self.deadline());
+        let deadline = candidate.deadline;
         let charge = Charge {
             event: candidate.event.clone(),
             admission: Some(candidate.conditions.clone()),
@@ -432,7 +444,7 @@ impl Engine {
             match charged {
                 // Others may hold what is missing.
                 Ok(Charged { verdict: Verdict::Refused(refusal), .. }) if refusal.is_shortage() => {
-                    engine.wait(Candidate { deadline, is_new: true, ..candidate }, None, want, caller);
+                    engine.wait(Candidate { is_new: true, ..candidate }, None, want, caller);
                 }
                 Ok(charged) => caller.answer(Ok(Passage::Admitted(Admitted::from(charged)))),
                 Err(error) => caller.answer(Err(error)),
@@ -483,7 +495,7 @@ impl Engine {
     /// A caller who is told when his deadline has passed.
     fn owed_until<C: Caller>(self: &Arc<Self>, deadline: Option<Instant>, caller: C) -> Owed<C> {
         let owed = Owed::new(caller);
-        if let Some(deadline) = deadline.or_else(|| self.deadline()) {
+        if let Some(deadline) = deadline {
             let (engine, owed) = (Arc::clone(self), owed.clone());
             self.ticker.expire(
                 deadline,

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use weighbridge::domain::customer::{CustomerPatch, Patch};
-use weighbridge::domain::{EventId, PriceList, Refusal, Spending};
+use weighbridge::domain::{EventId, PriceList, Quota, Refusal, Spending};
 use weighbridge::engine::Engine;
 use weighbridge::engine::admission::{Admitted, Passage};
 use weighbridge::engine::gate::{Gate, Request, Unpriced, Wanted};
 use weighbridge::engine::holds::Settlement;
-use weighbridge::store::{Change, Verdict};
+use weighbridge::engine::pricing::Pricing;
+use weighbridge::store::{Change, Store, Verdict};
 
 use crate::gate::{asked, decide, price, request};
 use crate::support::*;
@@ -150,4 +151,70 @@ fn a_hold_is_refused_where_the_cap_has_no_room_for_it() {
     assert_eq!(admitted(&gate, Request { units: Wanted::Held(0), ..paid() }).standing.used, 2);
     close(&engine);
     assert_eq!(used(&place.store(), "ann"), 2);
+}
+
+/// An engine whose catalog has a price a unit, and packages of 100 for 0.9.
+fn with_packages(place: &Place, cap: &str) -> (Arc<Engine>, Gate) {
+    let engine = place.open();
+    let catalog = serde_json::json!({
+        "id": "public", "version": "1", "currency": "USD", "meters": ["api_request"], "tiers": [{ "id": "tier" }],
+        "prices": [
+            { "id": "one", "meter": "api_request", "price": { "model": "per_unit", "unitAmount": "0.03" } },
+            {
+                "id": "package", "meter": "api_request", "route": "/package",
+                "price": { "model": "package", "amount": "0.9", "packageSize": "100" },
+            },
+        ],
+    });
+    apply(&engine, offer(&[catalog]));
+    apply(&engine, set_tier("ann", "tier"));
+    apply(&engine, create_key(api_key("key-1", "ann")));
+    apply(&engine, set_cap(Some(cap)));
+    let gate = by_catalog(&engine);
+    (engine, gate)
+}
+
+fn by_catalog(engine: &Arc<Engine>) -> Gate {
+    let nothing = Arc::new(PriceList::new(Vec::new()).unwrap());
+    Gate::new(Arc::clone(engine), Pricing::CatalogOr(nothing), Unpriced::Pass)
+}
+
+#[test]
+fn what_the_period_prices_finds_the_money_that_others_hold() {
+    let place = Place::new();
+    let (engine, first) = with_packages(&place, "1");
+    let other = place.open();
+    ready(&other).unwrap();
+    assert_eq!(verdict(&first, paid()), Verdict::Recorded);
+    let leases = || place.store().leases(&customer_id("ann"), Quota::Spend, all_time()).unwrap();
+    assert!(leases().iter().map(|lease| lease.units).sum::<u64>() > 80_000_000, "{:?}", leases());
+    let package = || request("key-1", "GET /package");
+    assert_eq!(verdict(&by_catalog(&other), package()), Verdict::Recorded);
+    assert_eq!(verdict(&by_catalog(&other), package()), Verdict::Recorded, "it is in the package");
+    let spending = Spending { cap: money("1"), spent: money("0.99") };
+    // 0.03, 0.9 and twice 0.03 are spent.
+    assert_eq!([verdict(&first, paid()), verdict(&first, paid())], [Verdict::Recorded, Verdict::Recorded]);
+    let refused = Refusal::SpendCapExceeded { spending, cost: money("0.03") };
+    assert_eq!(verdict(&first, paid()), Verdict::Refused(refused));
+    close(&engine);
+    close(&other);
+    assert_eq!(used(&place.store(), "ann"), 5);
+}
+
+#[test]
+fn a_hold_of_what_the_period_prices_holds_what_it_would_cost_now() {
+    let place = Place::new();
+    let (engine, gate) = with_packages(&place, "0.95");
+    let held = |route| Request { units: Wanted::Held(1), ..request("key-1", route) };
+    let hold = admitted(&gate, held("GET /package")).hold.expect("a hold");
+    let cost = money("0.9");
+    let refused = |gate| match verdict(gate, held("GET /package")) {
+        Verdict::Refused(Refusal::SpendCapExceeded { cost, .. }) => cost,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&gate), cost);
+    assert!(admitted(&gate, held("GET /one")).hold.is_some());
+    assert!(engine.void(&[hold]));
+    assert!(admitted(&gate, held("GET /package")).hold.is_some());
+    close(&engine);
 }
