@@ -14,8 +14,6 @@ export interface PeriodInput {
 
 /** What both previews are asked. */
 interface Terms {
-  /** The price list by which usage is priced, whatever it cost when it was recorded. */
-  catalog: Catalog
   /** For which part of the billing period the tier is due, where that is not all of it: to the second, as Stripe prorates. */
   held?: PeriodInput
   /** Money that is taken off, in this order, each as far as something is due: decimals from 0. */
@@ -27,6 +25,11 @@ interface Terms {
 /** Whose invoice, and of when. */
 export interface InvoiceQuestion extends Terms {
   customerId: string
+  /**
+   * The price list by which usage is priced, whatever it cost when it was recorded: by default the version of the store's own
+   * catalog that the customer has.
+   */
+  catalog?: Catalog
   /** An instant in the billing period: by default now. */
   at?: InstantInput
   /** The tier in the catalog: by default the one with the id of the customer's own. */
@@ -35,6 +38,8 @@ export interface InvoiceQuestion extends Terms {
 
 /** What {@link previewInvoice} is asked. */
 export interface InvoiceTerms extends Terms {
+  /** The price list by which usage is priced. */
+  catalog: Catalog
   /** The tier in the catalog. */
   tierId: string
   /** In any order: what has one price is added up before it is priced. */
@@ -152,13 +157,14 @@ export class Invoices {
    * as the method (without one `GET`), and the texts in its metadata as dimensions.
    *
    * @throws CatalogError where the catalog is none; BillingError `unknown_tier` where it has neither `tierId` nor the
-   * customer's own tier; `invalid_argument`, `closed`, or a `store_*` code.
+   * customer's own tier; `invalid_catalog` where none is given and the store has none; `invalid_argument`, `closed`, or a
+   * `store_*` code.
    */
   async preview(question: InvoiceQuestion): Promise<InvoicePreview | null> {
     checkOptions('invoices.preview', question, [...TERMS, 'customerId', 'at'])
     const engine = this.#engine()
     const { at = engine.now(), catalog, ...rest } = question
-    const text = json('a question', { ...rest, at, catalog: checkCatalog(catalog) })
+    const text = json('a question', { ...rest, at, ...(catalog !== undefined && { catalog: checkCatalog(catalog) }) })
     const answer = await engine.call<string>((native, ticket) => native.previewInvoice(ticket, text))
     return JSON.parse(answer) as InvoicePreview | null
   }

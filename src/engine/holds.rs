@@ -195,10 +195,12 @@ fn settle_further(ledger: &mut Ledger, event: &UsageEvent, further: &[Held]) -> 
     for Held { quota, period_start, amount } in further {
         ledger.unhold(&key(*quota), *period_start, *amount);
     }
-    for Held { quota, period_start, .. } in further {
+    for Held { quota, period_start, amount } in further {
         // Of several holds the first one's period: the event is its.
         if parts.iter().all(|part| part.quota != *quota) {
-            let amount = quota.amount(event.units.get(), event.cost);
+            let is_rated_later = *quota == Quota::Spend && event.cost_basis.price().is_some();
+            // What it costs is not known before it is counted; so all that was held for it is used up.
+            let amount = if is_rated_later { *amount } else { quota.amount(event.units.get(), event.cost) };
             parts.extend(ledger.spend_some(&key(*quota), *period_start, amount));
         }
     }

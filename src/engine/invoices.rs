@@ -1,7 +1,7 @@
 //! What a customer's billing period comes to so far, out of what is recorded.
 
 use super::history::{self, History, Sink};
-use crate::domain::repricing::{PeriodTally, RecordedUsage, Tally, Terms};
+use crate::domain::repricing::{PeriodTally, RecordedUsage, Tally, Terms, place_of_tier};
 use crate::domain::{Catalog, Customer, CustomerId, Decimal, Invoice, Period, Proration, Timestamp};
 use crate::store::{self, Store};
 use crate::{Code, Error, Result};
@@ -11,9 +11,10 @@ pub struct Question {
     pub customer_id: CustomerId,
     /// An instant in the billing period.
     pub at: Timestamp,
-    pub catalog: Catalog,
-    /// The tier's place in the catalog; `None` for the one that the customer has.
-    pub tier: Option<usize>,
+    /// `None` for the version of the store's own that the customer has.
+    pub catalog: Option<Catalog>,
+    /// The tier's id in the catalog; `None` for the one that the customer has.
+    pub tier: Option<String>,
     /// For which part of the period the tier is due; `None` for all of it.
     pub held: Option<Period>,
     pub credits: Vec<Decimal>,
@@ -22,6 +23,8 @@ pub struct Question {
 #[derive(Debug, Clone)]
 pub struct Preview {
     pub customer: Customer,
+    /// By which it is priced.
+    pub catalog: Catalog,
     /// The id of the tier in the catalog.
     pub tier: String,
     pub tally: PeriodTally,
@@ -32,26 +35,36 @@ pub struct Preview {
 
 /// `None` for a customer never seen. What a customer has not used costs him no more than the base amount and the minimum.
 ///
-/// Errors: `unknown_tier` where the catalog has not the customer's, and none is given; `invalid_argument` where `held` does
-/// not lie within the billing period, or a credit is negative.
+/// Errors: `unknown_tier` where the catalog has not the tier that is given, or else the customer's; `invalid_catalog` where none is
+/// given and the store has none; `invalid_argument` where `held` does not lie within the billing period, or a credit is
+/// negative.
 pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question) -> Result<Option<Preview>> {
     let Question { customer_id, at, catalog, tier, held, credits } = question;
     let Some(customer) = store.customer(customer_id)? else { return Ok(None) };
-    let place = tier.or_else(|| place_of(catalog, customer.tier_id.as_deref()));
-    let tier = place.and_then(|place| catalog.tiers().get(place)).ok_or_else(|| unknown_tier(&customer))?;
+    let catalog = catalog.as_ref().or_else(|| settings.tiers.catalog_of(&customer)).ok_or_else(no_catalog)?;
+    let place = match tier {
+        Some(id) => place_of_tier(catalog, "tierId", id)?,
+        None => place_of(catalog, customer.tier_id.as_deref()).ok_or_else(|| unknown_tier(&customer))?,
+    };
+    let tier = &catalog.tiers()[place];
     let period = customer.billing_period(*at, settings.time_zone);
     let share = held.map(|held| Proration::by_second(held, period)).transpose()?;
-    let terms = Terms { tier: place, anchor: customer.billing_cycle_anchor };
+    let terms = Terms { tier: Some(place), anchor: customer.billing_cycle_anchor };
     let sink = || Tally::new(catalog, settings.time_zone, move |_: &str| terms);
     let History { sink, missing_events } = history::read(store, Some(customer_id), period, sink)?;
     let mut periods = sink.finish()?.into_iter().flat_map(|customer| customer.periods);
     let tally = periods.next().unwrap_or_else(|| PeriodTally::empty(period));
     let invoice = Invoice::preview(catalog, tier, share, &tally.usage, credits)?;
-    Ok(Some(Preview { customer, tier: tier.id.clone(), tally, invoice, missing_events }))
+    let (catalog, tier) = (catalog.clone(), tier.id.clone());
+    Ok(Some(Preview { customer, catalog, tier, tally, invoice, missing_events }))
 }
 
 fn place_of(catalog: &Catalog, tier: Option<&str>) -> Option<usize> {
     catalog.tiers().iter().position(|other| tier == Some(other.id.as_str()))
+}
+
+fn no_catalog() -> Error {
+    Error::new(Code::InvalidCatalog, "this store has no catalog: give one with `catalog`")
 }
 
 fn unknown_tier(customer: &Customer) -> Error {

@@ -32,25 +32,23 @@ pub fn preview_invoice(question: String) -> Result<String> {
 
 #[napi]
 impl NativeEngine {
-    /// The question is `{ customerId, at, catalog, tierId?, held?, credits?, rounding? }`; answers with `null` for a customer
+    /// The question is `{ customerId, at, catalog?, tierId?, held?, credits?, rounding? }`; answers with `null` for a customer
     /// never seen.
     #[napi(catch_unwind)]
     pub fn preview_invoice(&self, ticket: f64, question: String) -> Result<()> {
         let question = Value::parse("", &question)?.object()?;
-        let catalog = checked(question.required("catalog")?.json())?;
-        let tier = question.optional("tierId").map(|tier| tier_of(&catalog, &tier)).transpose()?;
+        let catalog = question.optional("catalog").map(|catalog| checked(catalog.json())).transpose()?;
         let rounding = rounding(&question)?;
         let asked = invoices::Question {
             customer_id: CustomerId::new(question.required("customerId")?.string()?)?,
             at: question.required("at")?.timestamp()?,
-            tier,
+            tier: question.optional("tierId").map(|tier| tier.string()).transpose()?,
             held: question.optional("held").map(|held| span(&held)).transpose()?,
             credits: credits(&question)?,
             catalog,
         };
-        let catalog = asked.catalog.clone();
         let answer = move |preview: Option<Preview>| {
-            preview.map_or(Json::Null, |preview| preview_json(&catalog, &preview, rounding)).to_string()
+            preview.map_or(Json::Null, |preview| preview_json(&preview, rounding)).to_string()
         };
         self.engine.read(
             move |store, settings| invoices::preview(store, settings, &asked),
@@ -97,8 +95,8 @@ fn rounding(question: &Object<'_>) -> crate::Result<Rounding> {
     Ok(mode.unwrap_or_default())
 }
 
-fn preview_json(catalog: &Catalog, preview: &Preview, rounding: Rounding) -> Json {
-    let Preview { customer, tier, tally, invoice, missing_events } = preview;
+fn preview_json(preview: &Preview, rounding: Rounding) -> Json {
+    let Preview { customer, catalog, tier, tally, invoice, missing_events } = preview;
     let mut json = invoice_json(catalog, tier, invoice, &tally.usage, rounding);
     json["customerId"] = json!(customer.id.as_str());
     json["period"] = json!({ "start": tally.period.start.as_millis(), "end": tally.period.end.as_millis() });

@@ -23,8 +23,8 @@ fn preview(world: &World, customer: &str, at: Timestamp) -> Preview {
     let question = invoices::Question {
         customer_id: support::customer_id(customer),
         at,
-        catalog: world.catalog(),
-        tier: Some(world.tier_of(customer)),
+        tier: Some(world.catalog().tiers()[world.tier_of(customer)].id.clone()),
+        catalog: Some(world.catalog()),
         held: None,
         credits: Vec::new(),
     };

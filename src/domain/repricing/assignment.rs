@@ -45,10 +45,14 @@ impl Assignment {
 
 /// The place of a tier in the catalog.
 pub fn tier_of(catalog: &Catalog, value: &Value<'_>) -> Result<usize> {
-    let id = value.string()?;
+    place_of_tier(catalog, value.place(), &value.string()?)
+}
+
+/// The place of the tier with this id, which was given at a place of the question.
+pub fn place_of_tier(catalog: &Catalog, place: &str, id: &str) -> Result<usize> {
     catalog.tiers().iter().position(|tier| tier.id == id).ok_or_else(|| {
-        let advice = advice(&id, "the tiers are", catalog.tiers().iter().map(|tier| tier.id.as_str()));
-        let message = format!("`{}`: the catalog has no tier {id:?}; {advice}", value.place());
-        Error::new(Code::UnknownTier, message).at(value.place())
+        let advice = advice(id, "the tiers are", catalog.tiers().iter().map(|tier| tier.id.as_str()));
+        let message = format!("`{place}`: the catalog has no tier {id:?}; {advice}");
+        Error::new(Code::UnknownTier, message).at(place)
     })
 }

@@ -16,7 +16,7 @@ mod simulation;
 mod tally;
 mod texts;
 
-pub use assignment::{Assignment, tier_of};
+pub use assignment::{Assignment, place_of_tier, tier_of};
 pub use finder::{LineId, PriceFinder};
 pub use simulation::{CustomerOutcome, Lacking, Old, Side, Simulation, Unassigned};
 pub use tally::{CustomerTally, PeriodTally, Tally, Terms};
