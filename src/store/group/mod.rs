@@ -93,7 +93,7 @@ impl<T: Tables> Group<T> {
         let period = self.period_of(&customer, event.timestamp);
         let mut standing = self.standing(&customer, event.meter, period)?;
 
-        let mut verdict = self.judge(charge, &customer, standing, period)?;
+        let verdict = self.judge(charge, &customer, standing, period)?;
         if verdict == Verdict::Recorded {
             let event = match self.rate(event, &customer, period)? {
                 Ok(event) => event,
@@ -102,7 +102,7 @@ impl<T: Tables> Group<T> {
             if charge.admission.is_some()
                 && let Some(refusal) = self.judge_cost(event.cost, &customer, period)?
             {
-                verdict = Verdict::Refused(refusal);
+                let verdict = Verdict::Refused(refusal);
                 return Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })));
             }
             if let Err(error) = self.tables.record(&event, &customer, period, charge.now)? {
