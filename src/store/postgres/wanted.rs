@@ -20,10 +20,11 @@ pub struct Wanted {
     pub journals: BTreeSet<HolderId>,
 }
 
-/// When the billing periods of customers begin.
+/// When the billing periods of customers begin, and what is counted in them.
 pub struct Calendar<'c> {
     pub zone: TimeZone,
     pub anchors: &'c Anchors,
+    pub meters: Vec<Meter>,
 }
 
 /// Of the customers who are known: from when on their periods are counted, where that is no calendar month.
@@ -51,9 +52,10 @@ impl Wanted {
                     self.keys.extend(admission.key_id.clone());
                     // What is spent on the others counts where the customer has a spend cap.
                     let UsageEvent { customer_id, timestamp, .. } = &charge.event;
-                    Meter::BUILT_IN
-                        .into_iter()
-                        .for_each(|meter| self.add_counter(customer_id, meter, *timestamp, calendar));
+                    calendar
+                        .meters
+                        .iter()
+                        .for_each(|meter| self.add_counter(customer_id, *meter, *timestamp, calendar));
                     self.accounts.insert((charge.event.customer_id.clone(), charge.event.meter));
                 }
                 self.add_part(charge.paid.as_ref());
