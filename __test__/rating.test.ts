@@ -85,10 +85,15 @@ describe.each(stores)('events rated in %s', (_, place) => {
       await billing.usage.consume({ customerId: 'ann', eventType: 'tokens', units: 7, metadata: { model: 'large' } }),
     ).toMatchObject({ allowed: true })
 
+    // The same price by the method in the endpoint, and by that in the metadata: the third package of four, and what fits into it.
+    const later = { customerId: 'ann', eventType: 'api_request', timestamp: now }
+    await billing.usage.recordEvent({ ...later, endpoint: 'POST /api/batch/weekly', units: 3 })
+    await billing.usage.recordEvent({ ...later, endpoint: '/api/batch/weekly', metadata: { method: 'post' } })
+
     const preview = await billing.invoices.preview({ customerId: 'ann', catalog: catalog() })
     // 1,057 tokens, of which 1,000 are included, the first ones those of "token"; so 50 + 7 large ones at 2 %, and 0.05 once.
-    expect(preview).toMatchObject({ recordedCost: '12.77', subtotal: '32.77', events: 24 })
-    expect(await totals(billing, 'ann')).toMatchObject({ cost: '12.77' })
+    expect(preview).toMatchObject({ recordedCost: '17.77', subtotal: '37.77', events: 26 })
+    expect(await totals(billing, 'ann')).toMatchObject({ cost: '17.77' })
   })
 
   test('spend a cap exactly, in the middle of a tier, over two Billings', async () => {

@@ -153,8 +153,8 @@ export class Invoices {
    * What a customer's billing period comes to by a catalog, out of what is recorded, as it is now: asked again after the next
    * event, it has that too. Nothing is changed. `null` for a customer never seen.
    *
-   * The price of an event is that of its event type as the meter, its endpoint as the path, the text `method` of its metadata
-   * as the method (without one `GET`), and the texts in its metadata as dimensions.
+   * The price of an event is that of its event type as the meter, its endpoint as the path, with its method (`POST /api/execute`)
+   * or the text `method` of its metadata as the method (without one `GET`), and the texts in its metadata as dimensions.
    *
    * @throws CatalogError where the catalog is none; BillingError `unknown_tier` where it has neither `tierId` nor the
    * customer's own tier; `invalid_catalog` where none is given and the store has none; `invalid_argument`, `closed`, or a

@@ -115,21 +115,22 @@ impl Pricing {
 
 impl Pricing {
     /// An event that did not come as a request, with what it costs. Its endpoint may name a method, `POST /api/execute`, and
-    /// its metadata dimensions. What has no price costs nothing.
+    /// its metadata a `method` and dimensions. What has no price costs nothing.
     fn priced(&self, plans: &Plans, customer: &Customer, event: UsageEvent) -> Result<UsageEvent> {
         let endpoint = event.endpoint.as_deref();
-        let request = endpoint.map(|endpoint| {
-            let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
-            catalog::Request { method, path, rules: RoutingRules::default() }
-        });
         let cost = match (self, plans.catalog_of(customer)) {
             (Pricing::CatalogOr(_), Some(catalog)) => {
                 let dimensions = event.metadata.as_deref().map(dimensions).unwrap_or_default();
+                let method = dimensions.get("method").map(|method| method.to_ascii_uppercase());
+                let request = endpoint.map(|endpoint| catalog::Request::of_endpoint(endpoint, method.as_deref()));
                 let counted = in_catalog(catalog, customer, request, event.meter, &dimensions);
                 counted.map_or(Cost::Unpriced, |counted| counted.cost)
             }
             (Pricing::CatalogOr(list) | Pricing::List(list), _) => {
-                let price = request.and_then(|request| list.find(request.method, request.path, request.rules));
+                let price = endpoint.and_then(|endpoint| {
+                    let (method, path) = endpoint.split_once(' ').unwrap_or(("", endpoint));
+                    list.find(method, path, RoutingRules::default())
+                });
                 price.map_or(Cost::Unpriced, |price| Cost::PerUnit(price.price_per_request))
             }
         };

@@ -4,6 +4,7 @@ mod gate;
 mod leases;
 mod lifecycle;
 mod migration;
+mod rating;
 mod rejections;
 mod replay;
 mod reports;

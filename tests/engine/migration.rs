@@ -7,7 +7,8 @@ use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::outbox::delivery::Answer;
 use weighbridge::domain::subscription::Report as Told;
 use weighbridge::domain::{
-    ApiKey, Catalog, CatalogVersions, Meter, Period, Subscription, SubscriptionStatus, Timestamp, UsageEvent,
+    ApiKey, Catalog, CatalogVersions, CostBasis, Meter, Period, PriceId, Subscription, SubscriptionStatus, Timestamp,
+    UsageEvent,
 };
 use weighbridge::engine::migration::{self, Options, Report};
 use weighbridge::store::migration::{Pace, Progress};
@@ -85,6 +86,13 @@ fn numbered(index: usize) -> UsageEvent {
     }
 }
 
+/// Tokens, of which four are a package.
+fn rated(index: usize) -> UsageEvent {
+    let price = PriceId { version: "1".to_owned(), id: "packages".to_owned() };
+    let meter = Meter::declared("tokens").expect("a meter");
+    UsageEvent { meter, cost: money("0"), cost_basis: CostBasis::Period(price), id: None, ..numbered(index) }
+}
+
 /// A store with something in every table.
 fn fill(store: &dyn Store) {
     let subscribed = CustomerPatch { subscription_id: Patch::Set("sub-of-ann".to_owned()), ..CustomerPatch::default() };
@@ -138,7 +146,8 @@ fn catalog() -> Arc<CatalogVersions> {
     let version = |version: &str| {
         let text = format!(
             r#"{{"id":"public","version":"{version}","currency":"EUR","tiers":[{{"id":"large","name":"Groß"}}],
-                "prices":[],"meters":["tokens"]}}"#
+                "prices":[{{"id":"packages","meter":"tokens","price":{{"model":"package","amount":"5","packageSize":4}}}}],
+                "meters":["tokens"]}}"#
         );
         Catalog::parse(&text).expect("a catalog")
     };
@@ -210,7 +219,9 @@ fn contents(store: &dyn Store) -> String {
         for start in starts {
             let counters = store.counters(&customer.id, start).unwrap();
             assert!(!counters.is_empty(), "{} from {start:?}", customer.id);
-            text += &format!("{counters:?}\n");
+            let under_prices =
+                counters.iter().map(|counter| store.quantities(&customer.id, start, counter.meter).unwrap());
+            text += &format!("{counters:?} {:?}\n", under_prices.collect::<Vec<_>>());
         }
     }
     for id in ["evt_claimed", "evt_done", "evt_kept", "evt_late"] {
@@ -240,6 +251,31 @@ fn assert_moved(place: &Place, target: &OwnSchema) -> PostgresStore {
     let (source, moved) = (source(place), target.open(&home(place)).expect("a store that is complete"));
     assert_eq!(contents(&source), contents(&moved));
     moved
+}
+
+#[test]
+fn events_are_rated_on_where_they_were_moved_to() {
+    let (place, target) = (filled(), OwnSchema::new());
+    let changes: Vec<_> = (0..EVENTS / 2).map(|index| record(rated(index))).collect();
+    assert!(commit(&place.store(), &changes).iter().all(std::result::Result::is_ok));
+    let Report::Moved(comparison) = migrate(&place, &target).unwrap() else { panic!("it was not moved") };
+    assert_eq!(comparison.source, comparison.target);
+    assert!(comparison.source.quantities >= CUSTOMERS.len() as u64);
+    let moved = assert_moved(&place, &target);
+    let source = source(&place);
+    for store in [&source as &dyn Store, &moved] {
+        // Other periods are sorted from the events, which have kept their prices.
+        commit(store, &[anchor("ann", Some("2026-03-01T00:15:00Z"))]);
+        (0..9).for_each(|index| assert_eq!(verdict(store, record(rated(index))), Verdict::Recorded));
+    }
+    let costs = |store: &dyn Store| {
+        let mut rows: Vec<_> =
+            events(store, None, all_time()).iter().map(|row| (row.at, row.meter, row.cost.to_string())).collect();
+        rows.sort();
+        rows
+    };
+    assert!(costs(&moved).iter().any(|(.., cost)| cost == "5"));
+    assert_eq!(costs(&source), costs(&moved));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn admit(gate: &Gate) {
 }
 
 /// Copies what a crash at this very moment would leave behind, while the engine goes on.
-fn crash(place: &Place) -> Place {
+pub fn crash(place: &Place) -> Place {
     let blocker = rusqlite::Connection::open(place.path()).unwrap();
     blocker.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -96,7 +96,7 @@ fn value(amount: &impl ToString) -> BigRational {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// After each event the costs of all so far are what the oracle says of them, and what the invoice says.
     #[test]

@@ -157,7 +157,12 @@ impl Catalog {
     }
 
     pub fn price(&self, id: &str) -> Option<&CatalogPrice> {
-        self.prices.iter().find(|price| price.id == id)
+        self.prices.get(self.position_of_price(id)?)
+    }
+
+    /// Among [`Catalog::prices`].
+    pub fn position_of_price(&self, id: &str) -> Option<usize> {
+        self.tariff.position(id)
     }
 
     /// What requests need.

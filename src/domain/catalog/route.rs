@@ -29,6 +29,17 @@ pub struct Request<'a> {
     pub rules: RoutingRules,
 }
 
+impl<'a> Request<'a> {
+    /// That of usage which is told of with an endpoint: a path, or a method and a path, such as `POST /api/execute`. Where the
+    /// endpoint names no method it is the other one, in capitals, or GET.
+    pub fn of_endpoint(endpoint: &'a str, method: Option<&'a str>) -> Self {
+        let is_method = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        let named = endpoint.split_once(' ').filter(|(word, path)| is_method(word) && path.starts_with('/'));
+        let (method, path) = named.unwrap_or((method.unwrap_or("GET"), endpoint));
+        Self { method, path, rules: RoutingRules::default() }
+    }
+}
+
 /// How specific a route is of those that match a request: segment by segment from the left, plain text above a parameter
 /// above a wildcard; then the method.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,6 +11,7 @@ use crate::domain::router::{Pattern, Router};
 #[derive(Debug, Clone)]
 pub(super) struct Tariff {
     by_meter: HashMap<String, ByTier>,
+    by_id: HashMap<String, usize>,
     rules: Router,
 }
 
@@ -39,7 +40,9 @@ struct Group {
 impl Tariff {
     pub fn new(prices: &[CatalogPrice], rules: &[RouteRule]) -> Self {
         let mut by_meter: HashMap<String, ByTier> = HashMap::new();
+        let mut by_id = HashMap::new();
         for (position, price) in prices.iter().enumerate() {
+            by_id.entry(price.id.clone()).or_insert(position);
             let of_meter = by_meter.entry(price.meter.clone()).or_default();
             let of_tier = match &price.tier {
                 Some(tier) => of_meter.of_tier.entry(tier.clone()).or_default(),
@@ -58,7 +61,12 @@ impl Tariff {
             }
         }
         let rules: Vec<Pattern<'_>> = rules.iter().map(|rule| rule.route.pattern()).collect();
-        Self { by_meter, rules: Router::new(&rules) }
+        Self { by_meter, by_id, rules: Router::new(&rules) }
+    }
+
+    /// The position of the price with this id.
+    pub fn position(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
     }
 
     /// The positions of prices among which is the one that applies. `lineage`: the customer's tier and those that it extends.

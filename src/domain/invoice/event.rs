@@ -44,10 +44,11 @@ pub fn cost_of_event(
 /// What the usage of a price's meter comes to.
 fn amount(catalog: &Catalog, price: &CatalogPrice, included: u64, used: &Quantities) -> Decimal {
     // What was used under prices of other versions was used first.
-    let elsewhere: u64 = used.iter().filter(|(id, _)| catalog.price(id).is_none()).map(|(_, used)| used.units).sum();
+    let is_elsewhere = |id: &str| catalog.price(id).is_none_or(|other| other.meter != price.meter);
+    let elsewhere: u64 = used.iter().filter(|(id, _)| is_elsewhere(id)).map(|(_, used)| used.units).sum();
     let mut allowance = Allowance::new(included.saturating_sub(elsewhere));
-    let usage_of = |id: &str| used.get(id).map(|quantity| (*quantity).into());
-    let charged = charged(catalog, &price.meter, &mut allowance, usage_of);
+    let usage = used.iter().map(|(id, quantity)| (id.as_str(), (*quantity).into()));
+    let charged = charged(catalog, &price.meter, &mut allowance, usage);
     let rounded = |amount: Decimal| amount.round(MAX_DECIMAL_PLACES as u16, Rounding::HalfEven);
     charged.iter().map(|(price, usage)| rounded(price.price.quote(usage).amount())).sum()
 }

@@ -25,9 +25,10 @@ pub(super) fn lines(catalog: &Catalog, tier: &CatalogTier, usage: &[PricedUsage]
     let mut lines = Vec::new();
     for meter in catalog.meters() {
         let mut allowance = Allowance::new(tier.included(meter).map_or(0, |included| included.units));
-        let usage_of = |price: &str| sums.get(&(meter.as_str(), Some(price))).cloned();
+        let of_meter = sums.range((meter.as_str(), None)..).take_while(|((other, _), _)| other == meter);
+        let of_prices = of_meter.filter_map(|((_, price), usage)| Some(((*price)?, usage.clone())));
         let mut usage_lines = Vec::new();
-        for (price, usage) in charged(catalog, meter, &mut allowance, usage_of) {
+        for (price, usage) in charged(catalog, meter, &mut allowance, of_prices) {
             let item = Item::Usage { meter: meter.clone(), price: price.id.clone() };
             let quoted = price.price.quote(&usage).lines.into_iter();
             usage_lines.extend(quoted.map(|line| InvoiceLine { item: item.clone(), line }));
@@ -66,16 +67,18 @@ impl Allowance {
     }
 }
 
-/// What is charged at each of a meter's prices under which something was used, in the catalog's order.
-pub(super) fn charged<'c>(
+/// What of the usage under some prices of a meter, by their ids, is charged: in the catalog's order.
+pub(super) fn charged<'c, 'u>(
     catalog: &'c Catalog,
     meter: &str,
     allowance: &mut Allowance,
-    usage_of: impl Fn(&str) -> Option<Usage>,
+    used: impl Iterator<Item = (&'u str, Usage)>,
 ) -> Vec<(&'c CatalogPrice, Usage)> {
-    let prices = catalog.prices().iter().filter(|price| price.meter == *meter);
-    let used = prices.filter_map(|price| Some((price, usage_of(&price.id)?)));
-    used.map(|(price, usage)| (price, Usage { quantity: allowance.take(&usage.quantity), ..usage })).collect()
+    let mut used: Vec<_> = used.filter_map(|(id, usage)| Some((catalog.position_of_price(id)?, usage))).collect();
+    used.sort_unstable_by_key(|(position, _)| *position);
+    let prices = used.into_iter().map(|(position, usage)| (&catalog.prices()[position], usage));
+    let of_meter = prices.filter(|(price, _)| price.meter == meter);
+    of_meter.map(|(price, usage)| (price, Usage { quantity: allowance.take(&usage.quantity), ..usage })).collect()
 }
 
 /// By meter and price.

@@ -7,12 +7,10 @@ use hashbrown::HashMap;
 use super::RecordedUsage;
 use super::texts::texts;
 use crate::domain::catalog::{Catalog, CatalogPrice, Question, Request};
-use crate::domain::price::RoutingRules;
 
 /// How many answers are remembered: paths and metadata may be as many as events.
 const REMEMBERED: usize = 1 << 16;
 const METHOD: &str = "method";
-const DEFAULT_METHOD: &str = "GET";
 
 /// A meter and one of its prices, for the finder that gave it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,9 +97,8 @@ impl<'c> PriceFinder<'c> {
         if let Some(line) = self.asked.get(self.key.as_slice()) {
             return *line;
         }
-        let method = method.or_else(|| texts.get(METHOD).map(String::as_str)).unwrap_or(DEFAULT_METHOD);
-        let method = method.to_ascii_uppercase();
-        let request = |path| Request { method: &method, path, rules: RoutingRules::default() };
+        let method = method.or_else(|| texts.get(METHOD).map(String::as_str)).map(str::to_ascii_uppercase);
+        let request = |endpoint| Request::of_endpoint(endpoint, method.as_deref());
         let dimensions: BTreeMap<String, String> =
             texts.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
         let price = tier.and_then(|tier| self.catalog.tiers().get(tier)).and_then(|tier| {
@@ -138,10 +135,8 @@ impl<'c> PriceFinder<'c> {
         }
         let may_apply = |price: &&CatalogPrice| {
             let matches = |route: &crate::domain::catalog::Route| {
-                let method = route.method.as_deref().unwrap_or(DEFAULT_METHOD);
-                endpoint.is_some_and(|path| {
-                    route.matches(&Request { method, path, rules: RoutingRules::default() }).is_some()
-                })
+                let method = route.method.as_deref();
+                endpoint.is_some_and(|endpoint| route.matches(&Request::of_endpoint(endpoint, method)).is_some())
             };
             price.meter == meter && price.route.as_ref().is_none_or(matches)
         };

@@ -7,8 +7,8 @@
 //! - **Added up first**: a [`Tally`] adds up what was used by customer, billing period, meter and price, and only the sums are
 //!   priced. So the order of usage does not matter, nor how it was divided among tallies that are merged.
 //! - **What is unknown is told**, never guessed: a customer without a tier of the catalog, a meter that it does not name.
-//! - **The method** of a request, where it is not known, is the text `method` of the usage's metadata; without one it is GET,
-//!   as for [`Catalog::resolve`]. The path is the endpoint, **dimensions** are the texts of the metadata.
+//! - **The method** of a request, where it is not known, is that of an endpoint such as `POST /api/execute`, or else the text
+//!   `method` of the usage's metadata; without one it is GET, as for [`Catalog::resolve`]. The path is the endpoint's, **dimensions** are the texts of the metadata.
 
 mod assignment;
 mod finder;

@@ -101,7 +101,7 @@ impl<T: Tables> Group<T> {
         let frame = self.frame(&customer, Quota::Period(event.meter), event.timestamp);
         let (mut period, mut standing) = (frame.period, self.standing(&customer, Quota::Period(event.meter), frame)?);
 
-        let mut verdict = match self.judge(charge, &customer)? {
+        let verdict = match self.judge(charge, &customer)? {
             Ok(verdict) => verdict,
             Err(shortage) => {
                 if let Some(window) = shortage.window {
@@ -118,7 +118,7 @@ impl<T: Tables> Group<T> {
             if charge.admission.is_some()
                 && let Some(refusal) = self.overspending(&event, &charge.paid, &customer)?
             {
-                verdict = Verdict::Refused(refusal);
+                let verdict = Verdict::Refused(refusal);
                 return Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })));
             }
             if let Err(error) = self.record(&event, &customer, period, charge.now)? {

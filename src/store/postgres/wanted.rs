@@ -26,6 +26,8 @@ pub struct Wanted {
 pub struct Calendar<'c> {
     pub catalog: &'c Catalog,
     pub anchors: &'c Anchors,
+    /// Those of the catalog.
+    pub meters: Vec<Meter>,
 }
 
 /// Of the customers who are known: from when on their periods are counted, where that is no calendar month.
@@ -112,8 +114,7 @@ impl Wanted {
 
     /// What is spent on every meter counts where the customer has a spend cap. It is read together with the leases of it.
     fn add_spending(&mut self, customer_id: &CustomerId, at: Timestamp, calendar: &Calendar<'_>) {
-        let meters = calendar.catalog.tiers.meters();
-        meters.into_iter().for_each(|meter| self.add_counter(customer_id, meter, at, calendar));
+        calendar.meters.iter().for_each(|meter| self.add_counter(customer_id, *meter, at, calendar));
         self.accounts.insert((customer_id.clone(), Quota::Spend));
     }
 

@@ -114,7 +114,7 @@ impl Writer {
         let answers = answers.split_off(2);
         transaction.take(&wanted, answers)?;
         let anchors = transaction.anchors().collect();
-        let rest = Wanted::of(changes, &Calendar { catalog: &self.catalog, anchors: &anchors });
+        let rest = Wanted::of(changes, &self.calendar(&anchors));
         if rest.counters != wanted.counters {
             // The periods are others than we believed.
             transaction.load(&rest)?;
@@ -159,8 +159,7 @@ impl Writer {
 
     /// Begins the transaction of a group, and asks for what the group needs.
     fn begin<'d>(&self, database: &'d Database, changes: &[Change]) -> Result<(Session<'d>, Vec<Vec<Row>>, Wanted)> {
-        let calendar = Calendar { catalog: &self.catalog, anchors: &self.known };
-        let wanted = Wanted::of(changes, &calendar);
+        let wanted = Wanted::of(changes, &self.calendar(&self.known));
         let mut statements = vec![count(&self.options.writer)];
         // A group of nothing, which tries whether the store can be written to, waits for nobody.
         statements.extend((!changes.is_empty()).then(|| lock_settings(changes)));
@@ -182,6 +181,10 @@ impl Writer {
         answers.truncate(1);
         answers.extend(rest);
         Ok((session, answers, wanted))
+    }
+
+    fn calendar<'c>(&'c self, anchors: &'c Anchors) -> Calendar<'c> {
+        Calendar { catalog: &self.catalog, anchors, meters: self.catalog.tiers.meters() }
     }
 
     /// In one round trip, where there is nothing to decide.
