@@ -27,7 +27,7 @@ const OF_LARGE = `customer_id = 'large' AND meter = 'api_request'`
 const A_TENTH_LESS = 'cost = CAST(round(cost - 0.1, 2) AS TEXT)'
 const COPY =
   'customer_id, id, meter, units, cost, timestamp, recorded_at, subscription_id, endpoint, agent_type, metadata'
-const LEASES = `CREATE TABLE IF NOT EXISTS leases (holder TEXT, customer_id TEXT, meter TEXT, period_start INTEGER,
+const LEASES = `CREATE TABLE IF NOT EXISTS leases (holder TEXT, customer_id TEXT, quota TEXT, period_start INTEGER,
   period_end INTEGER, units INTEGER)`
 
 const sql =
@@ -114,7 +114,7 @@ export const SABOTAGES: Sabotage[] = [
     alter: ({ database, period }) => {
       database.execute(LEASES)
       database.change(
-        `INSERT INTO leases (holder, customer_id, meter, period_start, period_end, units)
+        `INSERT INTO leases (holder, customer_id, quota, period_start, period_end, units)
          VALUES ('nobody', 'large', 'api_request', ${period}, ${period}, 1)`,
       )
     },

@@ -72,7 +72,7 @@ export function readStore(dir: string): Contents {
       leases: database.hasTable('leases')
         ? database.rows<Lease>(
             ['holder', 'customerId', 'meter', 'periodStart', 'units'],
-            'SELECT *, customer_id AS customerId, period_start AS periodStart FROM leases',
+            'SELECT *, customer_id AS customerId, quota AS meter, period_start AS periodStart FROM leases',
           )
         : undefined,
       ...readJournals(dir),

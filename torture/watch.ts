@@ -7,7 +7,7 @@ import { type Violation, violation } from './violation.js'
 const PAUSE = 5
 
 const COUNTED = 'SELECT customer_id, period_start, meter, units AS counted, 0 AS leased FROM period_counters'
-const LEASED = 'SELECT customer_id, period_start, meter, 0, units FROM leases'
+const LEASED = 'SELECT customer_id, period_start, quota, 0, units FROM leases'
 
 interface Standing {
   customer: string
