@@ -1,38 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { appendFileSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Billing, UsageEvent } from 'weighbridge'
 import { contents, event, keyOf, limitedTo, openBilling, temporaryDirectory, totals } from './support/billing'
+import { command, type Ended } from './support/command'
 import { sharedDatabase, sharedUrl } from './support/postgres'
 import { start } from './support/processes'
 import { until } from './support/until'
-
-const program = join(__dirname, '..', 'dist', 'cli.js')
-
-interface Ended {
-  code: number | null
-  signal: string | null
-  output: string
-  errors: string
-}
-
-/** Starts the command, as it is installed. */
-function command(
-  args: string[],
-  environment: Record<string, string> = {},
-): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [program, ...args], {
-    env: { PATH: process.env['PATH'], ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let [output, errors] = ['', '']
-  child.stdout.setEncoding('utf8').on('data', (chunk) => (output += chunk))
-  child.stderr.setEncoding('utf8').on('data', (chunk) => (errors += chunk))
-  const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, output, errors }))
-  return { child, ended }
-}
 
 async function migrate(dir: string, schema: string, ...others: string[]): Promise<Ended> {
   const ended = await command(['migrate-store', '--from', dir, '--to', sharedUrl(), '--schema', schema, ...others])

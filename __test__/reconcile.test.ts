@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { type Billing, type BillingOptions, ManualClock, type Reconciliation } from 'weighbridge'
 import { event, openBilling, temporaryDirectory } from './support/billing'
+import { command, type Ended } from './support/command'
 import { sharedDatabase } from './support/postgres'
 import { HttpFaults } from './support/httpFaults'
 import { StripeMeters } from './support/stripeMeters'
@@ -231,21 +229,9 @@ test.each<[string, object, string]>([
 })
 
 describe('weighbridge reconcile', () => {
-  const program = join(__dirname, '..', 'dist', 'cli.js')
-
-  async function command(
-    baseUrl: string,
-    ...args: string[]
-  ): Promise<{ code: number; output: string; errors: string }> {
-    const child = spawn(process.execPath, [program, 'reconcile', ...args], {
-      env: { PATH: process.env['PATH'], STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_BASE_URL: baseUrl },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    let [output, errors] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (chunk) => (output += chunk))
-    child.stderr.setEncoding('utf8').on('data', (chunk) => (errors += chunk))
-    const [code] = await once(child, 'close')
-    return { code, output, errors }
+  async function reconciled(baseUrl: string, ...args: string[]): Promise<Ended> {
+    const environment = { STRIPE_SECRET_KEY: 'sk_test_1', STRIPE_BASE_URL: baseUrl }
+    return command(['reconcile', ...args], environment).ended
   }
 
   test('the exit code says whether all agree', async () => {
@@ -257,14 +243,14 @@ describe('weighbridge reconcile', () => {
     await billing.usage.recordEvent(event({ units: 5, timestamp: hour - HOUR, cost: 0 }))
     await billing.stripe.outbox.flush()
     const span = ['--dir', dir, '--from', new Date(hour - 2 * HOUR).toISOString(), '--to', new Date(hour).toISOString()]
-    const agreeing = await command(meters.baseUrl, ...span)
+    const agreeing = await reconciled(meters.baseUrl, ...span)
     expect(agreeing).toMatchObject({ code: 0, errors: '', output: expect.stringContaining('All agree.') })
-    const json = await command(meters.baseUrl, ...span, '--json', '--meter', 'api_request=api_request')
+    const json = await reconciled(meters.baseUrl, ...span, '--json', '--meter', 'api_request=api_request')
     expect(JSON.parse(json.output)).toMatchObject({ agrees: true })
     meters.taken.pop()
-    const differing = await command(meters.baseUrl, ...span)
+    const differing = await reconciled(meters.baseUrl, ...span)
     expect(differing).toMatchObject({ code: 1, output: expect.stringMatching(/late +cus_1 +api_request .* 5/) })
-    const away = await command('http://127.0.0.1:9', ...span)
+    const away = await reconciled('http://127.0.0.1:9', ...span)
     expect(away).toMatchObject({ code: 1, output: '', errors: expect.stringContaining('weighbridge reconcile: ') })
   })
 
@@ -275,6 +261,6 @@ describe('weighbridge reconcile', () => {
     ['a meter without a name', ['--from', '2026-01-01', '--meter', 'api_request']],
     ['an unknown option', ['--form', '2026-01-01']],
   ])('a wrong call: %s', async (_, args) => {
-    expect(await command('http://127.0.0.1:9', ...args)).toMatchObject({ code: 2, output: '' })
+    expect(await reconciled('http://127.0.0.1:9', ...args)).toMatchObject({ code: 2, output: '' })
   })
 })
