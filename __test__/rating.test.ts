@@ -153,6 +153,26 @@ test('what is held is judged by what it would cost, and settled at what it costs
   expect(await totals(billing, 'ann')).toEqual({ events: 11, units: 11, cost: '1.52' })
 })
 
+test('what several holds have set apart for a request is used up by it', async () => {
+  const billing = open({})
+  const key = await keyOf(billing, 'ann', 'free')
+  await billing.customers.upsert({ id: 'ann', spendCap: '1.00' })
+  const handler: RequestHandler = async (req, res) => {
+    await req.billing!.hold(10)
+    await req.billing!.settle({ units: 10 })
+    res.json({})
+  }
+  const port = await serve(
+    express()
+      .use(billing.middleware({ billOn: 'success' }))
+      .use(handler),
+  )
+  expect(await call(port, '/anything', { key })).toMatchObject({ status: 200 })
+  await billing.flush()
+  expect(await totals(billing, 'ann')).toMatchObject({ units: 10, cost: '1' })
+  expect(await call(port, '/anything', { key })).toMatchObject({ status: 402, body: { spent: '1', cost: '0.52' } })
+})
+
 test('explain says what would be asked now, after what was used', async () => {
   const billing = open({})
   const key = await keyOf(billing, 'ann', 'free')

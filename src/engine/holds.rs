@@ -195,12 +195,16 @@ fn settle_further(ledger: &mut Ledger, event: &UsageEvent, further: &[Held]) -> 
     for Held { quota, period_start, amount } in further {
         ledger.unhold(&key(*quota), *period_start, *amount);
     }
-    for Held { quota, period_start, amount } in further {
+    for Held { quota, period_start, .. } in further {
         // Of several holds the first one's period: the event is its.
         if parts.iter().all(|part| part.quota != *quota) {
             let is_rated_later = *quota == Quota::Spend && event.cost_basis.price().is_some();
+            let lent = further.iter().filter(|held| held.quota == *quota && held.period_start == *period_start);
             // What it costs is not known before it is counted; so all that was held for it is used up.
-            let amount = if is_rated_later { *amount } else { quota.amount(event.units.get(), event.cost) };
+            let amount = match is_rated_later {
+                true => lent.map(|held| held.amount).sum(),
+                false => quota.amount(event.units.get(), event.cost),
+            };
             parts.extend(ledger.spend_some(&key(*quota), *period_start, amount));
         }
     }
