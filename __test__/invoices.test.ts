@@ -86,13 +86,13 @@ describe.each(stores)('the preview of an invoice in %s', (_, place) => {
     })
     const lines = invoice!.lines.map(({ type, price, units, amount }) => [type, price, units, amount])
     expect(lines).toEqual([
-      ['base', null, '1', '49'],
+      ['base', null, '0', '49'],
       ['usage', 'requests', '5', '0.5'],
       ['usage', 'requests', '2', '0.06'],
       ['usage', 'export', '2', '1'],
       ['included', null, '1000', '0'],
       ['usage', 'tokens', '3', '0.6'],
-      ['minimum', null, '1', '8.84'],
+      ['minimum', null, '0', '8.84'],
     ])
     const usage = await billing.usage.query({ customerId: 'ann', from: april.start, to: april.end })
     expect(usage).toMatchObject([{ units: 1_259, cost: '2.16' }])
@@ -126,7 +126,7 @@ describe.each(stores)('the preview of an invoice in %s', (_, place) => {
   })
 
   test('is by the version that the customer has, by another catalog, or by another tier', async () => {
-    const dearer = catalog('2', { prices: [{ ...catalog().prices![0]!, id: 'requests' }] })
+    const dearer = catalog('2', { tiers: [{ id: 'free' }, { id: 'pro', baseAmount: '490' }] })
     const billing = openBilling({ ...place(), clock: new ManualClock(now), catalog: [catalog(), dearer] })
     await billing.customers.upsert({ id: 'ann', tier: 'pro', catalogVersion: '1' })
     await used(billing, 'ann', 'pro')

@@ -220,7 +220,7 @@ describe('weighbridge simulate', () => {
     const code = async (...args: string[]): Promise<number | null> => (await command(['simulate', ...args]).ended).code
     expect(await code(log(['nonsense']), '--catalog', prices)).toBe(1)
     expect(await code(file, '--catalog', prices, '--tier', 'por')).toBe(1)
-    expect(await code(join(temporaryDirectory(), 'missing.log'), '--catalog', prices)).toBe(1)
+    expect(await code(join(temporaryDirectory(), 'missing.log'), '--catalog', prices)).toBe(2)
     expect(await code(file)).toBe(2)
     expect(await code(file, '--catalog', prices, '--teir', 'pro')).toBe(2)
     expect(await code('--help')).toBe(0)
