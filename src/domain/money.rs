@@ -94,6 +94,11 @@ impl Money {
             .ok_or_else(|| Error::new(Code::AmountOverflow, "the sum of these amounts does not fit 28 digits"))
     }
 
+    /// All digits, and how many of them are places.
+    pub(super) fn digits(self) -> (i128, u32) {
+        (self.0.mantissa(), self.0.scale())
+    }
+
     /// The nearest float, for the seed's `number` fields. Nothing is computed from it.
     pub fn to_number(self) -> f64 {
         // Cannot fail: a plain decimal is always a float literal. `Decimal::to_f64` is not correctly rounded.

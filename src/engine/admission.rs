@@ -374,7 +374,7 @@ impl Engine {
             Err(error) => match caller {
                 // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
                 // whether it has room.
-                Some(caller) if error.code.is_outage() && admitted.customer.spend_cap.is_none() => {
+                Some(caller) if error.code.is_outage() && !admitted.customer.needs_store() => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
                     let paid = paid.filter(|_| !engine.is_closed());

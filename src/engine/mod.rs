@@ -33,6 +33,7 @@ use crate::{Code, Error, Result};
 
 pub mod access_log;
 pub mod admission;
+pub mod credits;
 pub mod explain;
 pub mod gate;
 pub mod health;

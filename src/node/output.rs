@@ -58,6 +58,8 @@ pub struct CustomerOutput {
     /// The most that what is admitted may cost in a billing period: a decimal in the currency's major unit.
     #[napi(ts_type = "string | null")]
     pub spend_cap: Nullable<String>,
+    /// Whether requests are refused that his credit does not cover.
+    pub prepaid: bool,
     /// Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403.
     pub suspended: bool,
     /// When Weighbridge first saw him, milliseconds since the epoch.
@@ -75,6 +77,7 @@ impl From<Customer> for CustomerOutput {
             subscription_status: nullable(customer.subscription_status.map(|status| status.as_str().to_owned())),
             billing_cycle_anchor: nullable(customer.billing_cycle_anchor.map(millis)),
             spend_cap: nullable(customer.spend_cap.map(|cap| cap.to_string())),
+            prepaid: customer.prepaid,
             suspended: customer.suspended,
             created_at: millis(customer.created_at),
         }
@@ -506,6 +509,7 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::FeaturesMissing { .. } => "feature_required",
         Refusal::LimitExceeded(_) => "usage_limit_exceeded",
         Refusal::SpendCapExceeded { .. } => "spend_cap_exceeded",
+        Refusal::CreditExhausted { .. } => "credit_exhausted",
         Refusal::Unpriced => "unpriced_endpoint",
         Refusal::IdempotencyConflict => "idempotency_conflict",
     }
@@ -519,10 +523,18 @@ fn required(refusal: &Refusal) -> Option<Required> {
     }
 }
 
-/// The cap, what is spent of it, and what this would have cost.
+/// The cap, what is spent of it, and what this would have cost; or the unit of the credit, what is left of it, and what this
+/// would have cost.
 fn spending(refusal: &Refusal) -> Option<Vec<String>> {
-    let Refusal::SpendCapExceeded { spending, cost } = refusal else { return None };
-    Some([spending.cap, spending.spent, *cost].map(|amount| amount.to_string()).to_vec())
+    match refusal {
+        Refusal::SpendCapExceeded { spending, cost } => {
+            Some([spending.cap, spending.spent, *cost].map(|amount| amount.to_string()).to_vec())
+        }
+        Refusal::CreditExhausted { unit, left, cost } => {
+            Some(vec![unit.to_string(), left.to_string(), cost.to_string()])
+        }
+        _ => None,
+    }
 }
 
 pub fn meter_has_room(usage: &CustomerUsage, meter: Meter) -> bool {

@@ -10,6 +10,7 @@ use crate::store::{
 };
 
 mod administration;
+mod credits;
 mod deltas;
 mod export;
 mod leases;
@@ -18,6 +19,7 @@ mod stripe_events;
 mod tables;
 mod tally;
 
+pub use credits::Credit;
 pub use deltas::Deltas;
 pub use periods::Used;
 pub use tables::{Counted, Tables};
@@ -50,6 +52,9 @@ impl<T: Tables> Group<T> {
             Change::ReturnLeases { holder } => self.return_leases(holder),
             Change::ForgetJournal { holder } => self.forget_journal(holder),
             Change::UpsertCustomer { id, patch, now } => self.upsert_customer(id, patch, *now),
+            Change::GrantCredit { customer_id, request, now } => self.grant_credit(customer_id, request, *now),
+            Change::VoidGrant { customer_id, id, at, now } => self.void_grant(customer_id, id, *at, *now),
+            Change::RefundCredit { customer_id, refund } => self.refund_credit(customer_id, refund),
             Change::CreateKey { key, hash } => self.create_key(key, hash),
             Change::RevokeKey { id, now } => self.revoke_key(id, *now),
             Change::RotateKey { id, successor_id, prefix, hash, now, until } => {
@@ -93,9 +98,11 @@ impl<T: Tables> Group<T> {
 
         let verdict = self.judge(charge, &customer, standing, period)?;
         if verdict == Verdict::Recorded {
-            if let Err(error) = self.tables.record(event, &customer, period, charge.now)? {
+            let payment = self.payment(event, &customer, charge.now)?;
+            if let Err(error) = self.tables.record(event, payment.cost, &customer, period, charge.now)? {
                 return Ok(Err(error));
             }
+            self.pay(&customer, &payment)?;
             if is_new {
                 self.tables.put_customer(&customer)?;
             }
@@ -124,9 +131,11 @@ impl<T: Tables> Group<T> {
                 Some(true) => RecordStatus::Duplicate,
                 Some(false) => RecordStatus::Conflict,
                 None => {
-                    if let Err(error) = self.tables.record(event, &customer, period, *now)? {
+                    let payment = self.payment(event, &customer, *now)?;
+                    if let Err(error) = self.tables.record(event, payment.cost, &customer, period, *now)? {
                         return Ok(Err(error));
                     }
+                    self.pay(&customer, &payment)?;
                     self.enqueue(event, &customer, *now)?;
                     if is_new {
                         self.tables.put_customer(&customer)?;
@@ -173,10 +182,18 @@ impl<T: Tables> Group<T> {
                 return Ok(Verdict::Refused(Refusal::LimitExceeded(standing)));
             }
         }
-        if let (Some(_), Some(cap)) = (admission, customer.spend_cap) {
-            let spending = Spending { cap, spent: self.tables.spent(&event.customer_id, period)? };
-            if !spending.admits(event.cost) {
-                return Ok(Verdict::Refused(Refusal::SpendCapExceeded { spending, cost: event.cost }));
+        if admission.is_some() && customer.needs_store() {
+            let payment = self.payment(event, customer, *now)?;
+            if let Some(cap) = customer.spend_cap {
+                let spending = Spending { cap, spent: self.tables.spent(&event.customer_id, period)? };
+                if !spending.admits(payment.cost) {
+                    return Ok(Verdict::Refused(Refusal::SpendCapExceeded { spending, cost: payment.cost }));
+                }
+            }
+            if customer.prepaid
+                && let Some(refusal) = self.exhausted(event, customer, &payment)?
+            {
+                return Ok(Verdict::Refused(refusal));
             }
         }
         Ok(Verdict::Recorded)

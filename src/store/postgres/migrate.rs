@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_outbox.sql"),
     include_str!("migrations/0004_catalog.sql"),
     include_str!("migrations/0005_spend_cap.sql"),
+    include_str!("migrations/0006_credits.sql"),
 ];
 
 /// Says that a schema is ours, and how many migrations it has had.

@@ -10,12 +10,16 @@ use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
 use super::versions::KnownVersions;
-use super::{Catalog, Change, Committed, Counter, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor};
+use super::{
+    Catalog, Change, Committed, Counter, CreditRecord, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
+};
 use crate::Result;
+use crate::domain::credit::{CreditGrant, Unit};
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Timestamp};
 
 mod append;
 mod columns;
+mod credits;
 mod database;
 mod error;
 mod event_ids;
@@ -151,6 +155,14 @@ impl Store for PostgresStore {
 
     fn counters(&self, customer_id: &CustomerId, period_start: Timestamp) -> Result<Vec<Counter>> {
         self.at(read::counters(&self.database, customer_id, period_start))
+    }
+
+    fn credit_grants(&self, customer_id: &CustomerId) -> Result<Vec<CreditGrant>> {
+        self.at(credits::grants(&self.database, customer_id))
+    }
+
+    fn credit_record(&self, customer_id: &CustomerId, unit: Unit, at: Option<Timestamp>) -> Result<CreditRecord> {
+        self.at(credits::record(&self.database, customer_id, unit, at))
     }
 
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {

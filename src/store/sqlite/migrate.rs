@@ -21,6 +21,7 @@ const MIGRATIONS: &[(&str, Step)] = &[
     (include_str!("migrations/0005_outbox.sql"), sql_only),
     (include_str!("migrations/0006_catalog.sql"), sql_only),
     (include_str!("migrations/0007_spend_cap.sql"), sql_only),
+    (include_str!("migrations/0008_credits.sql"), sql_only),
 ];
 
 type Step = fn(&Connection) -> Result<()>;
