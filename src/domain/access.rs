@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::api_key::KeyState;
-use super::credit::Unit;
-use super::{ApiKey, Customer, Decimal, Money, Plans, Requirements, Spending, Standing, Timestamp};
+use super::credit::Shortfall;
+use super::{ApiKey, Customer, Money, Plans, Requirements, Spending, Standing, Timestamp};
 
 /// Why a request or an event was turned away. A value, never an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Refusal {
     /// What it costs does not fit what the customer may spend in this period.
     SpendCapExceeded { spending: Spending, cost: Money },
     /// He pays beforehand, and what is left of his credit does not cover what it costs: money, or units of the meter.
-    CreditExhausted { unit: Unit, left: Decimal, cost: Decimal },
+    CreditExhausted(Shortfall),
     /// The route has no price, and such routes are refused.
     Unpriced,
     /// The idempotency key was used before for something else.

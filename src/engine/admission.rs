@@ -2,7 +2,7 @@
 //!
 //! An event without an id is spent from a lease and journaled. One with an id must be compared with those that were seen
 //! in the transaction that counts it, so the store decides at once; a lease pays for it all the same. So it is where the
-//! customer has a spend cap: what is spent is known there, to the last digit, over all processes.
+//! customer has a spend cap or pays beforehand: what is spent and left is known there, to the last digit, over all processes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +11,11 @@ use std::time::Instant;
 use super::holds::{Hold, HoldId};
 use super::journal::Entry;
 use super::ledger::{Answer, Basis, Purpose, Resume, Taken, Terms, Waiter, Want};
+use super::means::Means;
 use super::owed::Owed;
 use super::recorder::closed;
-use super::usage;
 use super::{Engine, Reply};
-use crate::domain::{Customer, Money, Period, Refusal, Spending, Standing, Timestamp, UsageEvent};
+use crate::domain::{Customer, Money, Period, Refusal, Standing, Timestamp, Units, UsageEvent};
 use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict};
 use crate::{Code, Error, Result};
 
@@ -108,13 +108,13 @@ enum Next {
     Answer(Result<Passage>),
     /// To be written into the journal.
     Write(Candidate, Taken),
-    /// To be judged by its id and by the spend cap; a lease pays for it.
+    /// To be judged by its id and by what the customer can pay; a lease pays for it.
     ChargePaid(Candidate, Taken),
     /// To be judged by its id and by the limit.
     ChargeUnpaid(Candidate, Want),
     Wait(Candidate, Want),
-    /// To be held if the spend cap has room for it.
-    HoldWithinCap(Candidate, Taken, Money),
+    /// To be held if the customer can pay for it.
+    HoldWithinMeans(Candidate, Taken),
 }
 
 impl Engine {
@@ -159,7 +159,7 @@ impl Engine {
             Next::ChargePaid(candidate, taken) => self.charge_paid(candidate, taken, caller),
             Next::ChargeUnpaid(candidate, want) => self.charge_unpaid(candidate, want, caller),
             Next::Wait(candidate, want) => self.wait(candidate, want, caller),
-            Next::HoldWithinCap(candidate, taken, cap) => self.hold_within_cap(candidate, taken, cap, caller),
+            Next::HoldWithinMeans(candidate, taken) => self.hold_within_means(candidate, taken, caller),
         }
     }
 
@@ -179,13 +179,13 @@ impl Engine {
     }
 
     fn spend(&self, candidate: Candidate, taken: Taken) -> Next {
-        let cap = taken.terms.customer.spend_cap;
-        match (candidate.intent, cap) {
-            (Intent::Record, Some(_)) => Next::ChargePaid(candidate, taken),
-            (Intent::Record, None) if candidate.event.id.is_some() => Next::ChargePaid(candidate, taken),
-            (Intent::Record, None) => Next::Write(candidate, taken),
+        let needs_store = taken.terms.customer.needs_store();
+        match (candidate.intent, needs_store) {
+            (Intent::Record, true) => Next::ChargePaid(candidate, taken),
+            (Intent::Record, false) if candidate.event.id.is_some() => Next::ChargePaid(candidate, taken),
+            (Intent::Record, false) => Next::Write(candidate, taken),
             // Who holds nothing was let through before, and tells what it took.
-            (Intent::Hold { units: 1.., .. }, Some(cap)) => Next::HoldWithinCap(candidate, taken, cap),
+            (Intent::Hold { units: 1.., .. }, true) => Next::HoldWithinMeans(candidate, taken),
             (Intent::Hold { units, unit_price }, _) => {
                 Next::Answer(Ok(self.hold(candidate, &taken, units, unit_price)))
             }
@@ -372,8 +372,8 @@ impl Engine {
                 }
             }
             Err(error) => match caller {
-                // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
-                // whether it has room.
+                // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap and of credit
+                // nobody knows now whether they have room.
                 Some(caller) if error.code.is_outage() && !admitted.customer.needs_store() => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
@@ -424,21 +424,22 @@ impl Engine {
         self.charge(charge, deadline, caller, finish);
     }
 
-    /// Asks what is spent. Requests whose end is not known yet cost nothing so far, so those that run at a time may pass the
-    /// cap together.
-    fn hold_within_cap<C: Caller>(self: &Arc<Self>, candidate: Candidate, taken: Taken, cap: Money, caller: C) {
+    /// Asks what there is to pay with. Requests whose end is not known yet cost nothing so far, so those that run at a time may
+    /// pass it together.
+    fn hold_within_means<C: Caller>(self: &Arc<Self>, candidate: Candidate, taken: Taken, caller: C) {
         let Intent::Hold { units, unit_price } = candidate.intent else { return };
         let owed = self.owed_until(candidate.deadline, caller);
         let key = (candidate.event.customer_id.clone(), candidate.event.meter);
-        let (customer_id, period) = (key.0.clone(), taken.period);
+        let (customer, period) = (Arc::clone(&taken.terms.customer), taken.period);
+        let (event, now) = (candidate.event.clone(), candidate.now);
         let engine = Arc::clone(self);
         self.read(
-            move |store, _| usage::spent(store, &customer_id, period),
-            Box::new(move |spent| {
-                let judged = spent.and_then(|spent| {
-                    let (spending, cost) = (Spending { cap, spent }, unit_price.checked_mul(units)?);
-                    Ok(if spending.admits(cost) { None } else { Some(Refusal::SpendCapExceeded { spending, cost }) })
-                });
+            move |store, catalog| {
+                let (cost, units) = (unit_price.checked_mul(units)?, Units::from_number(units as f64)?);
+                let event = UsageEvent { cost, units, ..event };
+                Means::of(store, catalog, &customer, &event, now)?.refusal(&event)
+            },
+            Box::new(move |judged| {
                 let caller = owed.take();
                 let mut standing = taken.standing;
                 if caller.is_none() || !matches!(judged, Ok(None)) {

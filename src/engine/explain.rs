@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::means::Means;
 use super::pricing::{Cost, Counted};
 use super::usage;
 use super::{Engine, Reply};
@@ -11,8 +12,8 @@ use crate::Result;
 use crate::domain::catalog::{self, Resolution};
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Requirements, Spending, Standing,
-    Timestamp, Units, api_key, decide_access,
+    Allowance, ApiKey, Customer, CustomerId, KeyHash, Meter, Money, Period, Refusal, Requirements, Standing, Timestamp,
+    Units, UsageEvent, api_key, decide_access,
 };
 use crate::store::{Catalog, Lease, Store};
 
@@ -54,8 +55,8 @@ pub struct Explanation {
     /// What the customer's catalog says, where the store has one.
     pub entitlements: Option<Entitlements>,
     pub quota: Option<Quota>,
-    /// Where the customer has a spend cap.
-    pub spending: Option<Spending>,
+    /// What there is to pay with.
+    pub means: Option<Means>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,7 +120,7 @@ impl Gate {
             required: Requirements::default(),
             entitlements: None,
             quota: None,
-            spending: None,
+            means: None,
         };
         let customer = match &question.asker {
             Asker::Key(key) if api_key::is_malformed(key) => {
@@ -154,13 +155,23 @@ impl Gate {
         // What others have leased and do not use comes back within a moment, so it does not count here.
         let standing = quota.with_holds();
         let full = (!standing.admits(question.units)).then_some(Refusal::LimitExceeded(standing));
-        if let Some(cap) = customer.spend_cap {
-            explanation.spending = Some(Spending { cap, spent: usage::spent(store, &customer.id, quota.period)? });
-        }
         // What only the whole period tells costs nothing at the request.
         let cost = explanation.price.as_ref().and_then(|price| price.cost).unwrap_or_default();
-        let spent = explanation.spending.filter(|spending| !spending.admits(cost));
-        let full = full.or(spent.map(|spending| Refusal::SpendCapExceeded { spending, cost }));
+        let event = UsageEvent {
+            customer_id: customer.id.clone(),
+            id: None,
+            meter: quota.meter,
+            units: *units,
+            cost,
+            timestamp: question.now,
+            subscription_id: None,
+            endpoint: None,
+            agent_type: None,
+            metadata: None,
+        };
+        let means = Means::of(store, catalog, &customer, &event, question.now)?;
+        let full = full.map_or_else(|| means.refusal(&event), |full| Ok(Some(full)))?;
+        explanation.means = Some(means);
         explanation.refusal = match (access, offer.counted.is_some()) {
             (Some(refusal), _) => Some(refusal),
             (None, _) if explanation.price.is_none() && self.refuses_unpriced() => Some(Refusal::Unpriced),

@@ -47,6 +47,7 @@ mod journal;
 mod key_cache;
 mod ledger;
 mod mailbox;
+pub mod means;
 pub mod migration;
 mod opening;
 mod owed;

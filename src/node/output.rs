@@ -4,12 +4,14 @@ use napi::Either;
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
+use crate::domain::credit::Shortfall;
 use crate::domain::{ApiKey, Customer, Meter, Period, Refusal, Spending, Standing, Timestamp};
 use crate::engine::Report;
 use crate::engine::admission::{Admitted, Passage};
 use crate::engine::explain::{Explanation, PriceFound, Quota};
 use crate::engine::health::Notice;
 use crate::engine::holds::HoldId;
+use crate::engine::means::CreditLeft;
 use crate::engine::replay::ReplayReport;
 use crate::engine::takeover::TakeoverReport;
 use crate::engine::usage::{CustomerUsage, MeterUsage, QueryRow};
@@ -340,6 +342,14 @@ pub struct ExplanationOutput {
     pub features: Vec<String>,
     pub quota: Option<QuotaOutput>,
     pub spending: Option<SpendingOutput>,
+    pub credit: Option<CreditOutput>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct CreditOutput {
+    pub money: String,
+    #[napi(ts_type = "string | null")]
+    pub units: Nullable<String>,
 }
 
 #[napi(object, object_from_js = false)]
@@ -384,8 +394,9 @@ impl From<Explanation> for ExplanationOutput {
             required,
             entitlements,
             quota,
-            spending,
+            means,
         } = explanation;
+        let (spending, credit) = means.map_or((None, None), |means| (means.spending, means.credit));
         let (catalog_version, features) = entitlements.map(|has| (has.version, has.features)).unzip();
         let code = match refusal {
             Some(refusal) => refusal_code(&refusal),
@@ -404,7 +415,14 @@ impl From<Explanation> for ExplanationOutput {
             price: price.map(PriceOutput::from),
             quota: quota.map(QuotaOutput::from),
             spending: spending.map(SpendingOutput::from),
+            credit: credit.map(CreditOutput::from),
         }
+    }
+}
+
+impl From<CreditLeft> for CreditOutput {
+    fn from(CreditLeft { money, units }: CreditLeft) -> Self {
+        Self { money: money.to_string(), units: nullable(units.map(|units| units.to_string())) }
     }
 }
 
@@ -509,7 +527,7 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::FeaturesMissing { .. } => "feature_required",
         Refusal::LimitExceeded(_) => "usage_limit_exceeded",
         Refusal::SpendCapExceeded { .. } => "spend_cap_exceeded",
-        Refusal::CreditExhausted { .. } => "credit_exhausted",
+        Refusal::CreditExhausted(_) => "credit_exhausted",
         Refusal::Unpriced => "unpriced_endpoint",
         Refusal::IdempotencyConflict => "idempotency_conflict",
     }
@@ -530,7 +548,7 @@ fn spending(refusal: &Refusal) -> Option<Vec<String>> {
         Refusal::SpendCapExceeded { spending, cost } => {
             Some([spending.cap, spending.spent, *cost].map(|amount| amount.to_string()).to_vec())
         }
-        Refusal::CreditExhausted { unit, left, cost } => {
+        Refusal::CreditExhausted(Shortfall { unit, left, cost }) => {
             Some(vec![unit.to_string(), left.to_string(), cost.to_string()])
         }
         _ => None,

@@ -47,7 +47,7 @@ pub use books::{Books, Entry, balance};
 pub use burns::Burns;
 pub use grant::{Ending, Grant, GrantId, Rollover};
 pub use history::{Change, Segment};
-pub use payment::{Payment, cost_of_rest};
+pub use payment::{Payment, Shortfall, cost_of_rest};
 pub use recurrence::Recurrence;
 pub use request::{CreditGrant, GrantRequest};
 pub use run::{Activity, Outcome, OverageAtReset, Terms, run};

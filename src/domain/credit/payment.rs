@@ -45,3 +45,25 @@ pub fn cost_of_rest(cost: Money, units: &Decimal, covered: &Decimal) -> Result<M
     let share = (&Decimal::from(cost) * &rest).div_round(&units, places, Rounding::HalfAwayFromZero);
     Money::parse("cost", &share.to_string())
 }
+
+/// What is missing where credit does not cover an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shortfall {
+    pub unit: Unit,
+    /// Of the credit in this unit.
+    pub left: Decimal,
+    /// In this unit.
+    pub cost: Decimal,
+}
+
+impl Payment {
+    /// What is missing where so much is left of the credit in money. This is the only place that compares the two.
+    pub fn shortfall(&self, event: &UsageEvent, left: Decimal) -> Option<Shortfall> {
+        if !self.owed.is_zero() {
+            let cost = Decimal::from(event.units.get());
+            return Some(Shortfall { unit: Unit::Meter(event.meter), left: cost.saturating_sub(&self.owed), cost });
+        }
+        let cost = Decimal::from(self.cost);
+        (left < cost).then_some(Shortfall { unit: Unit::Money, left, cost })
+    }
+}

@@ -173,19 +173,14 @@ impl<T: Tables> Group<T> {
         customer: &Customer,
         payment: &Payment,
     ) -> Result<Option<Refusal>, T::Error> {
-        if !payment.owed.is_zero() {
-            let (unit, cost) = (Unit::Meter(event.meter), Decimal::from(event.units.get()));
-            let left = cost.saturating_sub(&payment.owed);
-            return Ok(Some(Refusal::CreditExhausted { unit, left, cost }));
-        }
-        let cost = Decimal::from(payment.cost);
         let left = match customer.has_credit {
             true => {
-                self.tables.credit(&customer.id)?.books.get(&Unit::Money).map_or(Ok(Decimal::default()), Books::left)?
+                let books = &self.tables.credit(&customer.id)?.books;
+                books.get(&Unit::Money).map_or(Ok(Decimal::default()), Books::left)?
             }
             false => Decimal::default(),
         };
-        Ok((left < cost).then_some(Refusal::CreditExhausted { unit: Unit::Money, left, cost }))
+        Ok(payment.shortfall(event, left).map(Refusal::CreditExhausted))
     }
 
     /// When usage is reset first after an instant: when the customer's next billing period begins.

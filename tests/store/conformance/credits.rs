@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use weighbridge::Code;
 use weighbridge::domain::credit::{
-    Activity, Balance, CreditGrant, GrantId, GrantRequest, OverageAtReset, Snapshot, Terms, Unit, balance_at,
+    Activity, Balance, CreditGrant, GrantId, GrantRequest, OverageAtReset, Shortfall, Snapshot, Terms, Unit, balance_at,
 };
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::json::Value;
@@ -88,7 +88,7 @@ fn amounts(left: &str, owed: &str) -> (String, String) {
 }
 
 fn exhausted(unit: Unit, left: &str, cost: &str) -> Verdict {
-    Refused(Refusal::CreditExhausted { unit, left: decimal(left), cost: decimal(cost) })
+    Refused(Refusal::CreditExhausted(Shortfall { unit, left: decimal(left), cost: decimal(cost) }))
 }
 
 pub fn what_is_counted_is_burnt_and_the_rest_is_owed(place: &dyn Fixture) {
