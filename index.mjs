@@ -5,6 +5,7 @@ export {
   BillingError,
   BillingStripe,
   CatalogError,
+  CustomerCredits,
   Customers,
   Invoices,
   ManualClock,

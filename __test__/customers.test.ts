@@ -19,6 +19,7 @@ test('a customer comes into being with the first event, key or upsert', async ()
       billingCycleAnchor: null,
       catalogVersion: null,
       spendCap: null,
+      prepaid: false,
       suspended: false,
       createdAt: now,
     })
@@ -43,6 +44,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     subscriptionId: 'sub_1',
     stripeCustomerId: 'cus_1',
     spendCap: '100.000000000001',
+    prepaid: true,
     suspended: true,
   }
   const told = { subscriptionStatus: null, billingCycleAnchor: null, catalogVersion: null }
@@ -57,7 +59,14 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     createdAt: now,
   })
   expect(
-    await customers.upsert({ id: 'customer-1', tier: null, stripeCustomerId: null, spendCap: null, suspended: false }),
+    await customers.upsert({
+      id: 'customer-1',
+      tier: null,
+      stripeCustomerId: null,
+      spendCap: null,
+      prepaid: false,
+      suspended: false,
+    }),
   ).toEqual({
     id: 'customer-1',
     tier: null,
@@ -67,6 +76,7 @@ test('an upsert changes what it names, clears what it sets to null, and leaves t
     billingCycleAnchor: null,
     catalogVersion: null,
     spendCap: null,
+    prepaid: false,
     suspended: false,
     createdAt: now,
   })

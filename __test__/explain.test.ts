@@ -43,6 +43,7 @@ describe('explain() by key', () => {
         leasedElsewhere: 0,
       },
       spending: null,
+      credit: null,
     })
   })
 
@@ -58,6 +59,7 @@ describe('explain() by key', () => {
       price: null,
       quota: null,
       spending: null,
+      credit: null,
     }
     const mistyped = key.slice(0, -1) + (key.endsWith('0') ? '1' : '0')
     expect(await billing.explain({ key: mistyped, ...request })).toEqual({

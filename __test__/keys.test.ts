@@ -46,6 +46,7 @@ describe('a new key', () => {
       billingCycleAnchor: null,
       catalogVersion: null,
       spendCap: null,
+      prepaid: false,
       suspended: false,
       createdAt: now,
     })

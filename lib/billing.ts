@@ -6,6 +6,7 @@ import type { PricingOptions, SubscriptionTier } from './catalog.js'
 import { checkVersions, tiersAtStripe } from './catalogVersions.js'
 import type { Catalog } from './checkedCatalog.js'
 import type { Clock } from './clock.js'
+import { CustomerCredits } from './customerCredits.js'
 import { Customers } from './customers.js'
 import { Engine, type PostgresOptions } from './engine.js'
 import { invalidArgument } from './errors.js'
@@ -132,6 +133,8 @@ export class Billing {
   readonly keys: ApiKeys
   /** Customers. */
   readonly customers: Customers
+  /** What customers are given beforehand. */
+  readonly credits: CustomerCredits
   /** What billing periods come to. */
   readonly invoices: Invoices
   /** Stripe, with this Billing's tiers. */
@@ -175,6 +178,7 @@ export class Billing {
     this.usage = new UsageTracker(source)
     this.keys = new ApiKeys(source)
     this.customers = new Customers(source)
+    this.credits = new CustomerCredits(source)
     this.invoices = new Invoices(source)
   }
 

@@ -34,6 +34,11 @@ export interface CustomerUpdate {
    * settlement) counts past it. `null`, the default: no cap.
    */
   spendCap?: number | string | null
+  /**
+   * Whether he pays beforehand: what his credit does not cover is refused, requests are answered 402. What has happened
+   * (`recordEvent`, a settlement) is counted all the same, and owed. `false`, the default: what no credit covers goes on as overage.
+   */
+  prepaid?: boolean
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
 }
@@ -54,6 +59,7 @@ const FIELDS = [
   'stripeCustomerId',
   'billingCycleAnchor',
   'spendCap',
+  'prepaid',
   'suspended',
 ]
 

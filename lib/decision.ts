@@ -11,8 +11,8 @@ export type DecisionTuple = [
   /** The tier, or the features that the customer lacks. */
   required: string | string[] | undefined,
   hold: number | undefined,
-  /** Of a refusal for its cost: the spend cap, what is spent of it, and the cost; decimals. */
-  spending: [cap: string, spent: string, cost: string] | undefined,
+  /** Of a refusal for its cost: the spend cap, what is spent of it, and the cost; or the credit's unit, what is left, and the cost. */
+  spending: [capOrUnit: string, spentOrLeft: string, cost: string] | undefined,
 ]
 
 export type DecisionCode =
@@ -26,6 +26,7 @@ export type DecisionCode =
   | 'feature_required'
   | 'usage_limit_exceeded'
   | 'spend_cap_exceeded'
+  | 'credit_exhausted'
   | 'unpriced_endpoint'
   | 'idempotency_conflict'
 

@@ -11,6 +11,7 @@ import type { Failure, StripeFailure } from './binding.js'
  * | `amount_overflow` | a sum of money no longer fits 28 digits |
  * | `unknown_tier` | no tier has this id |
  * | `unknown_key` | no API key has this id |
+ * | `unknown_grant` | the customer has no grant with this id |
  * | `key_exists` | the imported secret is an API key already |
  * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
  * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
@@ -52,6 +53,7 @@ export type BillingErrorCode =
   | 'amount_overflow'
   | 'unknown_tier'
   | 'unknown_key'
+  | 'unknown_grant'
   | 'key_exists'
   | 'key_revoked'
   | 'idempotency_conflict'

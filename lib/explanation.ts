@@ -82,6 +82,11 @@ export interface Explanation {
   } | null
   /** What the customer may spend in that period and has spent, decimals; `null` without a spend cap. */
   spending: { cap: string; spent: string } | null
+  /**
+   * What is left of the customer's credit, decimals: money, and units of the meter (`null` where none were ever given). `null` where
+   * he was never given any and does not pay beforehand.
+   */
+  credit: { money: string; units: string | null } | null
 }
 
 const QUESTION = ['key', 'customerId', 'method', 'path', 'units', 'dimensions']
@@ -97,7 +102,8 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
   const output = await engine.call<ExplanationOutput>((native, ticket) =>
     native.explain(ticket, engine.now(), { ...question, path }),
   )
-  const { key, customer, price, quota, spending, requiredTier, catalogVersion, features, requiredFeatures } = output
+  const { key, customer, price, quota, spending, credit, requiredTier, catalogVersion, features, requiredFeatures } =
+    output
   const code = output.code as Explanation['code']
   const allowed = code === 'recorded' || code === 'unpriced'
   return {
@@ -122,11 +128,12 @@ export async function explain(engine: Engine, question: Question): Promise<Expla
     }),
     quota: quota ?? null,
     spending: spending ?? null,
+    credit: credit ?? null,
   }
 }
 
 function reason(output: ExplanationOutput, question: Question): string {
-  const { code, isMalformed, key, price, quota, spending, requiredTier, requiredFeatures, features } = output
+  const { code, isMalformed, key, price, quota, spending, credit, requiredTier, requiredFeatures, features } = output
   const { method, path, units = 1 } = question
   switch (code as DecisionTuple[0]) {
     case 'invalid_key':
@@ -146,6 +153,8 @@ function reason(output: ExplanationOutput, question: Question): string {
       return `${units} more would pass the limit${within(quota?.window)}: ${quota?.used} of ${quota?.limit} are used${quota?.heldHere ? `, ${quota.heldHere} are held` : ''}.`
     case 'spend_cap_exceeded':
       return `It costs ${price?.cost}, which would pass the spend cap: ${spending?.spent} of ${spending?.cap} are spent.`
+    case 'credit_exhausted':
+      return `It costs ${price?.cost}, which the credit does not cover: ${credit?.money}${credit?.units == null ? '' : ` and ${credit.units} units`} are left.`
     default:
       return `${costs(price)}; ${quota?.limit === null ? 'there is no limit' : `${quota?.remaining} of ${quota?.limit} are left before it`}.`
   }

@@ -63,6 +63,15 @@ export {
   type GrantRollover,
   type InstantInput,
 } from './credits.js'
+export {
+  type CreditGrant,
+  type CreditGrantInput,
+  type CreditRefund,
+  type CreditRefundInput,
+  type CustomerCredit,
+  type CustomerCreditQuestion,
+  CustomerCredits,
+} from './customerCredits.js'
 export { type CustomerPage, Customers, type CustomerUpdate } from './customers.js'
 export type { Quota } from './decision.js'
 export { BillingError, type BillingErrorCode, CatalogError, type CatalogMistake, StripeError } from './errors.js'

@@ -2,7 +2,7 @@ import type { DecisionTuple } from './decision.js'
 
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `spend_cap_exceeded`: 402. `usage_limit_exceeded`:
+ * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `spend_cap_exceeded`, `credit_exhausted`: 402. `usage_limit_exceeded`:
  * 429. `invalid_idempotency_key`: 400.
  * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
  */
@@ -14,6 +14,7 @@ export type RefusalCode =
   | 'feature_required'
   | 'usage_limit_exceeded'
   | 'spend_cap_exceeded'
+  | 'credit_exhausted'
   | 'unpriced_endpoint'
   | 'invalid_idempotency_key'
   | 'idempotency_conflict'
@@ -25,8 +26,8 @@ export interface Refusal {
   /** The HTTP status. */
   status: number
   /**
-   * The JSON body: `error`, and where there is more to say `message`, `requiredTier`, `requiredFeatures`, or `spendCap`, `spent`,
-   * `cost` and `resetAt`.
+   * The JSON body: `error`, and where there is more to say `message`, `requiredTier`, `requiredFeatures`, `spendCap`, `spent`, `cost`
+   * and `resetAt`, or `unit`, `balance` and `cost`.
    */
   body: Record<string, unknown>
 }
@@ -76,6 +77,11 @@ export function refusal(code: RefusalCode, decision?: DecisionTuple): Refusal {
       const [spendCap, spent, cost] = decision?.[10] ?? []
       const resetAt = decision === undefined ? undefined : new Date(decision[7]).toISOString()
       return { code, status: 402, body: { error: 'Spend cap exceeded', message, spendCap, spent, cost, resetAt } }
+    }
+    case 'credit_exhausted': {
+      const [unit, balance, cost] = decision?.[10] ?? []
+      const message = 'Buy credit, and send the request again'
+      return { code, status: 402, body: { error: 'Credit exhausted', message, unit, balance, cost } }
     }
     case 'internal':
       return { code, status: 500, body: { error: 'Billing processing failed' } }

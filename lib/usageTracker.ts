@@ -89,7 +89,8 @@ export interface Consumption {
 export interface ConsumptionResult extends Quota {
   /** Whether it was counted, now or before. */
   allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'customer_suspended'
+  code:
+    'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'credit_exhausted' | 'customer_suspended'
 }
 
 /** What to report. */

@@ -55,6 +55,8 @@ codes! {
     UnknownTier = "unknown_tier",
     /// No API key has this id.
     UnknownKey = "unknown_key",
+    /// The customer has no grant with this id.
+    UnknownGrant = "unknown_grant",
     /// The imported secret is already a key.
     KeyExists = "key_exists",
     /// The key was revoked and cannot be rotated.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::api_key::KeyState;
+use super::credit::Shortfall;
 use super::{ApiKey, Customer, Money, Plans, Requirements, Spending, Standing, Timestamp};
 
 /// Why a request or an event was turned away. A value, never an error.
@@ -20,6 +21,8 @@ pub enum Refusal {
     LimitExceeded(Standing),
     /// What it costs does not fit what the customer may spend in this period.
     SpendCapExceeded { spending: Spending, cost: Money },
+    /// He pays beforehand, and what is left of his credit does not cover what it costs: money, or units of the meter.
+    CreditExhausted(Shortfall),
     /// The route has no price, and such routes are refused.
     Unpriced,
     /// The idempotency key was used before for something else.

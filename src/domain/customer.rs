@@ -65,6 +65,10 @@ pub struct Customer {
     pub billing_cycle_anchor: Option<Timestamp>,
     /// The most that what is admitted may cost in a billing period, on all meters together.
     pub spend_cap: Option<Money>,
+    /// Whether requests are refused that his credit does not cover.
+    pub prepaid: bool,
+    /// Whether he was ever given credit.
+    pub has_credit: bool,
     /// Whether somebody has suspended him; see [`Customer::is_suspended`].
     pub suspended: bool,
     pub created_at: Timestamp,
@@ -81,6 +85,8 @@ impl Customer {
             subscription_status: None,
             billing_cycle_anchor: None,
             spend_cap: None,
+            prepaid: false,
+            has_credit: false,
             suspended: false,
             created_at,
         }
@@ -89,6 +95,12 @@ impl Customer {
     /// The billing period that holds an instant; `zone` is that of calendar months.
     pub fn billing_period(&self, at: Timestamp, zone: TimeZone) -> Period {
         billing_period(self.billing_cycle_anchor, at, zone)
+    }
+
+    /// Whether only the store knows if he can pay for something: he pays by credit, which may also make it cheaper than its
+    /// price.
+    pub fn pays_by_credit(&self) -> bool {
+        self.prepaid || (self.spend_cap.is_some() && self.has_credit)
     }
 
     /// A suspended customer's requests are refused; what is recorded for him otherwise still counts. His subscription
@@ -133,6 +145,7 @@ pub struct CustomerPatch {
     pub stripe_customer_id: Patch<String>,
     pub billing_cycle_anchor: Patch<Timestamp>,
     pub spend_cap: Patch<Money>,
+    pub prepaid: Option<bool>,
     pub suspended: Option<bool>,
 }
 
@@ -175,6 +188,9 @@ impl CustomerPatch {
         self.subscription_id.apply(&mut customer.subscription_id);
         self.stripe_customer_id.apply(&mut customer.stripe_customer_id);
         self.spend_cap.apply(&mut customer.spend_cap);
+        if let Some(prepaid) = self.prepaid {
+            customer.prepaid = prepaid;
+        }
         if let Some(suspended) = self.suspended {
             customer.suspended = suspended;
         }

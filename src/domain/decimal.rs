@@ -13,6 +13,7 @@ use std::ops::{Add, Mul, Sub};
 use bigdecimal::num_bigint::BigInt;
 use bigdecimal::{BigDecimal, RoundingMode};
 
+use super::Money;
 use crate::{Error, Result};
 
 /// The most characters that a decimal may have. It bounds what a hostile text can cost.
@@ -161,6 +162,13 @@ impl Decimal {
     }
 }
 
+impl From<Money> for Decimal {
+    fn from(amount: Money) -> Self {
+        let (digits, places) = amount.digits();
+        Self(BigDecimal::new(digits.into(), places.into()))
+    }
+}
+
 impl From<u64> for Decimal {
     fn from(number: u64) -> Self {
         Self(number.into())
@@ -211,6 +219,12 @@ pub struct Positive(Decimal);
 impl Positive {
     pub fn new(decimal: Decimal) -> Option<Self> {
         (decimal > Decimal::default()).then_some(Self(decimal))
+    }
+}
+
+impl From<Positive> for Decimal {
+    fn from(Positive(decimal): Positive) -> Self {
+        decimal
     }
 }
 

@@ -113,6 +113,11 @@ impl Money {
         Self((Decimal::from(billionths) / Decimal::from(1_000_000_000u64)).normalize())
     }
 
+    /// All digits, and how many of them are places.
+    pub(super) fn digits(self) -> (i128, u32) {
+        (self.0.mantissa(), self.0.scale())
+    }
+
     /// The nearest float, for the seed's `number` fields. Nothing is computed from it.
     pub fn to_number(self) -> f64 {
         // Cannot fail: a plain decimal is always a float literal. `Decimal::to_f64` is not correctly rounded.

@@ -155,6 +155,16 @@ pub(super) fn following(first: Period, containing: impl Fn(Timestamp) -> Period)
     std::iter::successors(Some(first), move |period| (period.end < Timestamp::MAX).then(|| containing(period.end)))
 }
 
+impl Window {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Window::Hour => "hour",
+            Window::Day => "day",
+            Window::Month => "month",
+        }
+    }
+}
+
 impl FromStr for Window {
     type Err = Error;
 

@@ -1,7 +1,8 @@
 //! Admitting an event: units from the ledger, a line in the journal, an answer.
 //!
 //! An event without an id is spent from leases and journaled. One with an id must be compared with those that were seen
-//! in the transaction that counts it, so the store decides at once; leases pay for it all the same.
+//! in the transaction that counts it, so the store decides at once; leases pay for it all the same. So it is where only that
+//! transaction knows what an event costs, or what is left of the credit that a customer pays with.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,11 +12,12 @@ use super::claim::{Claim, quotas};
 use super::holds::{Hold, HoldId};
 use super::journal::Entry;
 use super::ledger::{Answer, Basis, Resume, Taken, Terms, Waiter, Want};
+use super::means::Means;
 use super::owed::Owed;
 use super::rating;
 use super::recorder::closed;
 use super::{Engine, Reply};
-use crate::domain::{CostBasis, Customer, Money, Period, Quota, Refusal, Standing, Timestamp, UsageEvent};
+use crate::domain::{CostBasis, Customer, Money, Period, Quota, Refusal, Standing, Timestamp, Units, UsageEvent};
 use crate::store::{Admission, Applied, Change, Charge, Charged, LeasePart, LeaseRequest, Verdict, paid_of};
 use crate::{Code, Error, Result};
 
@@ -102,7 +104,7 @@ pub(super) enum Next {
     Answer(Result<Passage>),
     /// To be written into the journal.
     Write(Candidate, Claim),
-    /// To be judged by its id, and where nothing was claimed of it by the spend cap; leases pay for it.
+    /// To be judged by its id, and where no money was claimed for it by what the customer can pay; leases pay for the rest.
     ChargePaid(Candidate, Claim),
     /// To be judged by its id and by all limits.
     ChargeUnpaid(Candidate),
@@ -110,6 +112,8 @@ pub(super) enum Next {
     Wait(Candidate, Option<Claim>, Want),
     /// To be held, once it is known what it would cost the customer to whom this belonged.
     Rate(Candidate, Taken),
+    /// To be held if the customer can pay for it.
+    HoldWithinMeans(Candidate, Claim),
 }
 
 impl Engine {
@@ -155,6 +159,7 @@ impl Engine {
             Next::ChargeUnpaid(candidate) => self.charge_unpaid(candidate, caller),
             Next::Wait(candidate, claim, want) => self.wait(candidate, claim, want, caller),
             Next::Rate(candidate, taken) => self.rate(candidate, taken, caller),
+            Next::HoldWithinMeans(candidate, claim) => self.hold_within_means(candidate, claim, caller),
         }
     }
 
@@ -186,10 +191,12 @@ impl Engine {
     /// All that is wanted is taken.
     pub(super) fn spend(&self, candidate: Candidate, claim: Claim) -> Next {
         // What was found out of its cost may have changed.
-        let is_judged = candidate.event.id.is_some() || claim.leaves_cap_to_store || candidate.known_cost.is_some();
+        let is_judged = candidate.event.id.is_some() || claim.leaves_money_to_store || candidate.known_cost.is_some();
         match candidate.intent {
             Intent::Record if is_judged => Next::ChargePaid(candidate, claim),
             Intent::Record => Next::Write(candidate, claim),
+            // Who holds nothing was let through before, and tells what it took.
+            Intent::Hold { units: 1.., .. } if claim.leaves_money_to_store => Next::HoldWithinMeans(candidate, claim),
             Intent::Hold { units, unit_price } => Next::Answer(Ok(self.hold(candidate, &claim, units, unit_price))),
         }
     }
@@ -360,7 +367,7 @@ impl Engine {
     fn charge_paid<C: Caller>(self: &Arc<Self>, candidate: Candidate, claim: Claim, caller: C) {
         let Candidate { event, conditions, now, deadline, .. } = candidate.clone();
         let admitted = Admitted::from(&claim.first);
-        let (paid, period, leaves_cap_to_store) = (claim.paid(), claim.first.period, claim.leaves_cap_to_store);
+        let (paid, period, leaves_money_to_store) = (claim.paid(), claim.first.period, claim.leaves_money_to_store);
         let units = event.units.get();
         let key = (event.customer_id.clone(), Quota::Period(event.meter));
         let leased = paid_of(&paid, key.1);
@@ -385,7 +392,7 @@ impl Engine {
                 match charged.verdict {
                     // Others may hold what is missing.
                     Verdict::Refused(Refusal::SpendCapExceeded { cost, .. })
-                        if leaves_cap_to_store && candidate.known_cost.is_none() =>
+                        if leaves_money_to_store && candidate.known_cost.is_none() =>
                     {
                         let again = Candidate { known_cost: Some(cost), is_new: true, ..candidate };
                         engine.answer_later(engine.next(again), caller);
@@ -398,9 +405,9 @@ impl Engine {
                 }
             }
             Err(error) => match caller {
-                // The journal keeps the event, and its id is claimed when it is recorded. Of a spend cap nobody knows now
-                // whether it has room.
-                Some(caller) if error.code.is_outage() && !leaves_cap_to_store && candidate.known_cost.is_none() => {
+                // The journal keeps the event, and its id is claimed when it is recorded. Of what only the store judges nobody
+                // knows now whether there is room for it.
+                Some(caller) if error.code.is_outage() && !leaves_money_to_store && candidate.known_cost.is_none() => {
                     // At the end it may be committed after all, and have taken from the lease what would pay once more.
                     // What is left of the lease goes back after the journal.
                     let paid = if engine.is_closed() { Vec::new() } else { paid };
@@ -475,6 +482,46 @@ impl Engine {
                     }
                     Err(error) => caller.answer(Err(error)),
                 }
+            }),
+        );
+    }
+
+    /// Asks what there is to pay with. Requests whose end is not known yet cost nothing so far, so those that run at a time may
+    /// pass it together.
+    fn hold_within_means<C: Caller>(self: &Arc<Self>, candidate: Candidate, claim: Claim, caller: C) {
+        let Intent::Hold { units, unit_price } = candidate.intent else { return };
+        let owed = self.owed_until(candidate.deadline, caller);
+        let key = candidate.want().key;
+        let Taken { standing, period, .. } = claim.first;
+        let (customer, event, now) = (Arc::clone(&claim.first.terms.customer), candidate.event.clone(), candidate.now);
+        let (engine, (_, cost)) = (Arc::clone(self), candidate.size());
+        self.read(
+            move |store, catalog| {
+                let cost = match &event.cost_basis {
+                    CostBasis::Period(price) => {
+                        rating::cost_now(store, &catalog.tiers, &customer, (event.meter, period), price, units)?
+                    }
+                    CostBasis::Caller | CostBasis::UnitPrice => cost,
+                };
+                let event = UsageEvent { cost, units: Units::from_number(units as f64)?, ..event };
+                Means::of(store, catalog, &customer, &event, now)?.refusal(&event)
+            },
+            Box::new(move |judged| {
+                let caller = owed.take();
+                let mut standing = standing;
+                if caller.is_none() || !matches!(judged, Ok(None)) {
+                    engine.give_up(&candidate, &claim);
+                    let known = engine.shared.ledger().known(&key, period.start);
+                    standing = known.map_or(standing, |allowance| allowance.standing());
+                }
+                let Some(caller) = caller else { return };
+                caller.answer(judged.map(|refusal| match refusal {
+                    None => engine.hold(candidate, &claim, units, unit_price),
+                    Some(refusal) => {
+                        let verdict = Verdict::Refused(refusal);
+                        Passage::Admitted(Admitted { verdict, standing, ..Admitted::from(&claim.first) })
+                    }
+                }));
             }),
         );
     }

@@ -18,13 +18,13 @@ use crate::store::{LeasePart, Verdict};
 pub struct Claim {
     pub first: Taken,
     further: Vec<(Want, Taken)>,
-    /// The spend cap is judged by the store, in the transaction that counts.
-    pub leaves_cap_to_store: bool,
+    /// Whether the customer can pay is judged by the store, in the transaction that counts.
+    pub leaves_money_to_store: bool,
 }
 
 impl From<Taken> for Claim {
     fn from(first: Taken) -> Self {
-        Self { first, further: Vec::new(), leaves_cap_to_store: false }
+        Self { first, further: Vec::new(), leaves_money_to_store: false }
     }
 }
 
@@ -61,7 +61,7 @@ impl Candidate {
     }
 
     /// How many units, and what they cost as far as it is known.
-    fn size(&self) -> (u64, Money) {
+    pub fn size(&self) -> (u64, Money) {
         let (units, cost) = match self.intent {
             Intent::Record => (self.event.units.get(), self.event.cost),
             // What passes every number passes every cap.
@@ -103,9 +103,11 @@ impl Engine {
     /// Goes on with the quotas of which nothing is taken yet.
     pub(super) fn take_further(self: &Arc<Self>, candidate: Candidate, mut claim: Claim) -> Next {
         let customer = Arc::clone(&claim.first.terms.customer);
-        if customer.spend_cap.is_some() && candidate.is_to_be_rated() {
+        if customer.pays_by_credit() {
+            claim.leaves_money_to_store = true;
+        } else if customer.spend_cap.is_some() && candidate.is_to_be_rated() {
             match candidate.intent {
-                Intent::Record => claim.leaves_cap_to_store = true,
+                Intent::Record => claim.leaves_money_to_store = true,
                 // Whoever holds nothing was let through before.
                 Intent::Hold { units: 0, .. } => {}
                 Intent::Hold { .. } => {
@@ -117,7 +119,7 @@ impl Engine {
         let plans = &self.shared.catalog().tiers;
         for (want, limit) in candidate.further_wants(plans, &customer) {
             let quota = want.key.1;
-            if claim.has(quota) {
+            if claim.has(quota) || (quota == Quota::Spend && customer.pays_by_credit()) {
                 continue;
             }
             let terms = Terms { limit: Some(limit), ..claim.first.terms.clone() };
@@ -128,7 +130,7 @@ impl Engine {
                     return Next::ChargeUnpaid(candidate);
                 }
                 Some(Answer::Full(..)) if candidate.is_for_the_store_to_judge(quota, &customer) => {
-                    claim.leaves_cap_to_store = true;
+                    claim.leaves_money_to_store = true;
                 }
                 Some(answer) => return Next::Answer(self.refused(&candidate, &claim, quota, answer)),
                 None => return Next::Wait(candidate, Some(claim), want),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::means::Means;
 use super::pricing::{Cost, Counted};
 use super::rating;
 use super::usage;
@@ -12,8 +13,8 @@ use crate::Result;
 use crate::domain::catalog::{self, Resolution};
 use crate::domain::price::RoutingRules;
 use crate::domain::{
-    Allowance, ApiKey, Customer, CustomerId, Frame, KeyHash, Meter, Money, Period, Quota, Refusal, Requirements,
-    Spending, Standing, Timestamp, Units, api_key, decide_access,
+    Allowance, ApiKey, CostBasis, Customer, CustomerId, Frame, KeyHash, Meter, Money, Period, Quota, Refusal,
+    Requirements, Standing, Timestamp, Units, UsageEvent, api_key, decide_access,
 };
 use crate::store::{Catalog, Lease, Store};
 
@@ -56,8 +57,8 @@ pub struct Explanation {
     pub entitlements: Option<Entitlements>,
     /// That of the billing period; or, where the request does not fit a shorter window, that of the window.
     pub quota: Option<QuotaFound>,
-    /// Where the customer has a spend cap.
-    pub spending: Option<Spending>,
+    /// What there is to pay with.
+    pub means: Option<Means>,
 }
 
 #[derive(Debug, Clone)]
@@ -121,7 +122,7 @@ impl Gate {
             required: Requirements::default(),
             entitlements: None,
             quota: None,
-            spending: None,
+            means: None,
         };
         let customer = match &question.asker {
             Asker::Key(key) if api_key::is_malformed(key) => {
@@ -165,15 +166,24 @@ impl Gate {
         let all = all.collect::<Result<Vec<_>>>()?;
         // What others have leased and do not use comes back within a moment, so it does not count here.
         let full = all.iter().find(|quota| !quota.with_holds().admits(question.units)).cloned();
-        if let Some(cap) = customer.spend_cap {
-            let period = customer.billing_period(question.now, catalog.time_zone);
-            explanation.spending = Some(Spending { cap, spent: usage::spent(store, &customer.id, period)? });
-        }
         let quota = full.clone().or_else(|| all.into_iter().next());
         let full = full.map(|quota| Refusal::LimitExceeded(quota.with_holds()));
-        let cost = explanation.price.as_ref().map_or(Money::ZERO, |price| price.cost);
-        let spent = explanation.spending.filter(|spending| !spending.admits(cost));
-        let full = full.or(spent.map(|spending| Refusal::SpendCapExceeded { spending, cost }));
+        let event = UsageEvent {
+            customer_id: customer.id.clone(),
+            id: None,
+            meter: Meter::API_REQUEST,
+            units: *units,
+            cost: explanation.price.as_ref().map_or(Money::ZERO, |price| price.cost),
+            cost_basis: CostBasis::UnitPrice,
+            timestamp: question.now,
+            subscription_id: None,
+            endpoint: None,
+            agent_type: None,
+            metadata: None,
+        };
+        let means = Means::of(store, catalog, &customer, &event, question.now)?;
+        let full = full.map_or_else(|| means.refusal(&event), |full| Ok(Some(full)))?;
+        explanation.means = Some(means);
         explanation.refusal = match (access, offer.counted.is_some()) {
             (Some(refusal), _) => Some(refusal),
             (None, _) if explanation.price.is_none() && self.refuses_unpriced() => Some(Refusal::Unpriced),

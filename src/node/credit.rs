@@ -61,24 +61,25 @@ fn overage_at_reset(name: &Value<'_>) -> crate::Result<OverageAtReset> {
 }
 
 fn answer(balance: &Balance, history: &[Segment]) -> Json {
-    let account = |(id, account): &(GrantId, Account)| {
-        let Account { granted, left, burnt, expired, voided, ended, .. } = account;
-        json!({
-            "id": text(id),
-            "granted": text(granted),
-            "left": text(left),
-            "burnt": text(burnt),
-            "expired": text(expired),
-            "voided": text(voided),
-            "ended": ended.map(ending),
-        })
-    };
     json!({
         "balance": text(&balance.left),
         "overage": text(&balance.overage),
         "billed": text(&balance.billed),
         "grants": balance.grants.iter().map(account).collect::<Vec<_>>(),
         "history": history.iter().map(segment).collect::<Vec<_>>(),
+    })
+}
+
+pub fn account((id, account): &(GrantId, Account)) -> Json {
+    let Account { granted, left, burnt, expired, voided, ended, .. } = account;
+    json!({
+        "id": text(id),
+        "granted": text(granted),
+        "left": text(left),
+        "burnt": text(burnt),
+        "expired": text(expired),
+        "voided": text(voided),
+        "ended": ended.map(ending),
     })
 }
 

@@ -142,6 +142,7 @@ pub struct CustomerInput {
     pub billing_cycle_anchor: Option<Either<f64, Null>>,
     #[napi(ts_type = "number | string | null")]
     pub spend_cap: Option<Either<Amount, Null>>,
+    pub prepaid: Option<bool>,
     pub suspended: Option<bool>,
 }
 
@@ -379,6 +380,7 @@ impl CustomerInput {
                 Some(Either::A(cap)) => Patch::Set(amount("spendCap", cap)?),
                 Some(Either::B(Null)) => Patch::Clear,
             },
+            prepaid: self.prepaid,
             suspended: self.suspended,
         };
         patch.validate()?;

@@ -11,6 +11,7 @@
 mod access_log;
 mod catalog;
 mod credit;
+mod credits;
 mod deliveries;
 mod engine;
 mod error;

@@ -4,12 +4,14 @@ use napi::Either;
 use napi::bindgen_prelude::Null;
 use napi_derive::napi;
 
+use crate::domain::credit::Shortfall;
 use crate::domain::{ApiKey, Customer, Meter, Period, Quota, Refusal, Spending, Standing, Timestamp};
 use crate::engine::Report;
 use crate::engine::admission::{Admitted, Passage};
 use crate::engine::explain::{Explanation, PriceFound, QuotaFound};
 use crate::engine::health::Notice;
 use crate::engine::holds::HoldId;
+use crate::engine::means::CreditLeft;
 use crate::engine::replay::ReplayReport;
 use crate::engine::takeover::TakeoverReport;
 use crate::engine::usage::{CustomerUsage, MeterUsage, QueryRow};
@@ -58,6 +60,8 @@ pub struct CustomerOutput {
     /// The most that what is admitted may cost in a billing period: a decimal in the currency's major unit.
     #[napi(ts_type = "string | null")]
     pub spend_cap: Nullable<String>,
+    /// Whether requests are refused that his credit does not cover.
+    pub prepaid: bool,
     /// Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403.
     pub suspended: bool,
     /// When Weighbridge first saw him, milliseconds since the epoch.
@@ -75,6 +79,7 @@ impl From<Customer> for CustomerOutput {
             subscription_status: nullable(customer.subscription_status.map(|status| status.as_str().to_owned())),
             billing_cycle_anchor: nullable(customer.billing_cycle_anchor.map(millis)),
             spend_cap: nullable(customer.spend_cap.map(|cap| cap.to_string())),
+            prepaid: customer.prepaid,
             suspended: customer.suspended,
             created_at: millis(customer.created_at),
         }
@@ -337,6 +342,14 @@ pub struct ExplanationOutput {
     pub features: Vec<String>,
     pub quota: Option<QuotaOutput>,
     pub spending: Option<SpendingOutput>,
+    pub credit: Option<CreditOutput>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct CreditOutput {
+    pub money: String,
+    #[napi(ts_type = "string | null")]
+    pub units: Nullable<String>,
 }
 
 #[napi(object, object_from_js = false)]
@@ -382,8 +395,9 @@ impl From<Explanation> for ExplanationOutput {
             required,
             entitlements,
             quota,
-            spending,
+            means,
         } = explanation;
+        let (spending, credit) = means.map_or((None, None), |means| (means.spending, means.credit));
         let (catalog_version, features) = entitlements.map(|has| (has.version, has.features)).unzip();
         let code = match refusal {
             Some(refusal) => refusal_code(&refusal),
@@ -402,7 +416,14 @@ impl From<Explanation> for ExplanationOutput {
             price: price.map(PriceOutput::from),
             quota: quota.map(QuotaOutput::from),
             spending: spending.map(SpendingOutput::from),
+            credit: credit.map(CreditOutput::from),
         }
+    }
+}
+
+impl From<CreditLeft> for CreditOutput {
+    fn from(CreditLeft { money, units }: CreditLeft) -> Self {
+        Self { money: money.to_string(), units: nullable(units.map(|units| units.to_string())) }
     }
 }
 
@@ -509,6 +530,7 @@ fn refusal_code(refusal: &Refusal) -> &'static str {
         Refusal::FeaturesMissing { .. } => "feature_required",
         Refusal::LimitExceeded(_) => "usage_limit_exceeded",
         Refusal::SpendCapExceeded { .. } => "spend_cap_exceeded",
+        Refusal::CreditExhausted(_) => "credit_exhausted",
         Refusal::Unpriced => "unpriced_endpoint",
         Refusal::IdempotencyConflict => "idempotency_conflict",
     }
@@ -522,10 +544,18 @@ fn required(refusal: &Refusal) -> Option<Required> {
     }
 }
 
-/// The cap, what is spent of it, and what this would have cost.
+/// The cap, what is spent of it, and what this would have cost; or the unit of the credit, what is left of it, and what this
+/// would have cost.
 fn spending(refusal: &Refusal) -> Option<Vec<String>> {
-    let Refusal::SpendCapExceeded { spending, cost } = refusal else { return None };
-    Some([spending.cap, spending.spent, *cost].map(|amount| amount.to_string()).to_vec())
+    match refusal {
+        Refusal::SpendCapExceeded { spending, cost } => {
+            Some([spending.cap, spending.spent, *cost].map(|amount| amount.to_string()).to_vec())
+        }
+        Refusal::CreditExhausted(Shortfall { unit, left, cost }) => {
+            Some(vec![unit.to_string(), left.to_string(), cost.to_string()])
+        }
+        _ => None,
+    }
 }
 
 pub fn meter_has_room(usage: &CustomerUsage, meter: Meter) -> bool {

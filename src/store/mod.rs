@@ -8,6 +8,7 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::domain::credit::{CreditGrant, GrantId, GrantRequest, Unit};
 use crate::domain::customer::CustomerPatch;
 use crate::domain::invoice::Quantities;
 use crate::domain::lease::Wish;
@@ -19,6 +20,7 @@ use crate::domain::{
 };
 use crate::{Code, Error, Result};
 
+mod credits;
 mod group;
 pub mod migration;
 pub mod outbox;
@@ -26,6 +28,7 @@ pub mod postgres;
 pub mod sqlite;
 mod versions;
 
+pub use credits::{CreditRecord, CreditRefund};
 pub use outbox::{Backlog, Book, Division, Line, Outbox, ReportQuery, Settlement};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
@@ -64,6 +67,11 @@ pub trait Store: Outbox + Send + Sync {
 
     /// What he used of a meter then, under each price that tells its amount only by the whole of it.
     fn quantities(&self, customer_id: &CustomerId, period_start: Timestamp, meter: Meter) -> Result<Quantities>;
+    /// All that a customer was ever given, by id.
+    fn credit_grants(&self, customer_id: &CustomerId) -> Result<Vec<CreditGrant>>;
+
+    /// What tells the balance of a customer's credit at an instant; `None`: at the last one that is known.
+    fn credit_record(&self, customer_id: &CustomerId, unit: Unit, at: Option<Timestamp>) -> Result<CreditRecord>;
 
     /// Visits the hourly rollups of `[from, to)`, which must be whole UTC hours.
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()>;
@@ -185,6 +193,24 @@ pub enum Change {
         hash: KeyHash,
         now: Timestamp,
         until: Timestamp,
+    },
+    /// Gives credit, unless it was given before.
+    GrantCredit {
+        customer_id: CustomerId,
+        request: GrantRequest,
+        now: Timestamp,
+    },
+    /// Ends a grant at an instant, but not before `now`.
+    VoidGrant {
+        customer_id: CustomerId,
+        id: GrantId,
+        at: Timestamp,
+        now: Timestamp,
+    },
+    /// Gives back what was used last, unless it was given back before. It counts from `at` on, or later.
+    RefundCredit {
+        customer_id: CustomerId,
+        refund: CreditRefund,
     },
     /// `None` leaves what the store has. Tiers that are no longer listed stay for the customers who have them.
     Configure {
@@ -383,6 +409,8 @@ pub enum Applied {
     /// Leases were given back, or a journal forgotten.
     Returned,
     Customer(Customer),
+    Granted(CreditGrant),
+    Refunded(CreditRefund),
     Key(ApiKey),
     Configured,
     /// `false`: the store did not stand where the stretch begins, so nothing was done.
@@ -407,6 +435,14 @@ impl Applied {
 
     pub fn customer(self) -> Result<Customer> {
         if let Applied::Customer(customer) = self { Ok(customer) } else { Err(self.mismatch()) }
+    }
+
+    pub fn granted(self) -> Result<CreditGrant> {
+        if let Applied::Granted(granted) = self { Ok(granted) } else { Err(self.mismatch()) }
+    }
+
+    pub fn refunded(self) -> Result<CreditRefund> {
+        if let Applied::Refunded(refund) = self { Ok(refund) } else { Err(self.mismatch()) }
     }
 
     pub fn claim(self) -> Result<Claim> {

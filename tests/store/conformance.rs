@@ -5,6 +5,7 @@ use weighbridge::store::Store;
 pub mod access;
 pub mod catalog;
 pub mod charges;
+pub mod credits;
 pub mod customers;
 pub mod event_ids;
 pub mod journals;
@@ -118,6 +119,21 @@ macro_rules! store_conformance {
                 other_periods_sort_what_was_used_under_prices,
                 a_price_of_an_older_version_rates_by_that_version,
                 the_sum_of_the_events_is_the_invoice,
+            }
+            credits {
+                what_is_counted_is_burnt_and_the_rest_is_owed,
+                whoever_pays_beforehand_spends_to_the_last_digit,
+                stores_on_one_place_spend_the_credit_between_them,
+                units_that_credit_covers_cost_nothing,
+                a_retry_burns_once,
+                a_journal_that_is_replayed_burns_once,
+                a_group_that_fails_burns_nothing,
+                a_grant_is_given_once,
+                a_void_ends_what_is_left,
+                a_refund_is_made_once,
+                an_event_of_another_time_burns_when_it_is_counted,
+                a_new_anchor_does_not_change_the_past,
+                every_balance_is_that_of_the_whole_history_from_its_beginning,
             }
             access {
                 an_unknown_key_is_refused,

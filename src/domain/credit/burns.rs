@@ -30,6 +30,10 @@ impl Burns {
         }
     }
 
+    pub(super) fn runs(&self) -> &[(Source, Decimal)] {
+        &self.0
+    }
+
     /// Takes off up to so many of the newest units, all of one source.
     pub(super) fn pop(&mut self, units: &Decimal) -> Option<(Source, Decimal)> {
         let (source, run) = self.0.last_mut()?;

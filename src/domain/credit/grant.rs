@@ -109,7 +109,7 @@ impl Grant {
     }
 }
 
-fn priority(object: &Object<'_>) -> Result<u8> {
+pub(super) fn priority(object: &Object<'_>) -> Result<u8> {
     let Some(value) = object.optional("priority") else { return Ok(DEFAULT_PRIORITY) };
     let whole = value.decimal()?.to_string();
     whole.parse().map_err(|_| value.must_be("a whole number from 0 to 255"))

@@ -29,18 +29,27 @@
 
 mod agenda;
 mod balance;
+mod books;
 mod burns;
 mod grant;
 mod history;
+mod payment;
 mod pool;
 mod recurrence;
+mod request;
 mod run;
 mod snapshot;
+mod stored;
+mod unit;
 
 pub use balance::{Balance, balance_at};
+pub use books::{Books, Entry, balance};
 pub use burns::Burns;
 pub use grant::{Ending, Grant, GrantId, Rollover};
 pub use history::{Change, Segment};
+pub use payment::{Payment, Shortfall, cost_of_rest};
 pub use recurrence::Recurrence;
+pub use request::{CreditGrant, GrantRequest};
 pub use run::{Activity, Outcome, OverageAtReset, Terms, run};
 pub use snapshot::{Account, Snapshot};
+pub use unit::Unit;

@@ -8,7 +8,7 @@ use crate::domain::{Decimal, Timestamp};
 use crate::{Error, Result};
 
 /// What was agreed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Terms<'a> {
     /// In any order. Those that ended before the snapshot may be left out.
     pub grants: &'a [Grant],

@@ -4,12 +4,14 @@
 //! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
+use crate::domain::credit::Payment;
 use crate::domain::{ApiKey, Customer, Period, Quota, Refusal, Timestamp, UsageEvent, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
 
 mod administration;
+mod credits;
 mod deltas;
 mod export;
 mod leases;
@@ -23,6 +25,7 @@ mod windows;
 
 use quotas::Shortage;
 
+pub use credits::Credit;
 pub use deltas::Deltas;
 pub use periods::Used;
 pub use rating::RatedEvent;
@@ -60,6 +63,9 @@ impl<T: Tables> Group<T> {
             Change::ReturnLeases { holder } => self.return_leases(holder),
             Change::ForgetJournal { holder } => self.forget_journal(holder),
             Change::UpsertCustomer { id, patch, now } => self.upsert_customer(id, patch, *now),
+            Change::GrantCredit { customer_id, request, now } => self.grant_credit(customer_id, request, *now),
+            Change::VoidGrant { customer_id, id, at, now } => self.void_grant(customer_id, id, *at, *now),
+            Change::RefundCredit { customer_id, refund } => self.refund_credit(customer_id, refund),
             Change::CreateKey { key, hash } => self.create_key(key, hash),
             Change::RevokeKey { id, now } => self.revoke_key(id, *now),
             Change::RotateKey { id, successor_id, prefix, hash, now, until } => {
@@ -115,13 +121,14 @@ impl<T: Tables> Group<T> {
                 Ok(event) => event,
                 Err(error) => return Ok(Err(error)),
             };
+            let payment = self.payment(&event, &customer, charge.now)?;
             if charge.admission.is_some()
-                && let Some(refusal) = self.overspending(&event, &charge.paid, &customer)?
+                && let Some(refusal) = self.unaffordable(&event, &payment, &charge.paid, &customer)?
             {
                 let verdict = Verdict::Refused(refusal);
                 return Ok(Ok(Applied::Charged(Charged { verdict, customer, standing, period })));
             }
-            if let Err(error) = self.record(&event, &customer, period, charge.now)? {
+            if let Err(error) = self.record(&event, &payment, &customer, period, charge.now)? {
                 return Ok(Err(error));
             }
             if is_new {
@@ -156,7 +163,8 @@ impl<T: Tables> Group<T> {
                         Ok(event) => event,
                         Err(error) => return Ok(Err(error)),
                     };
-                    if let Err(error) = self.record(&event, &customer, period, *now)? {
+                    let payment = self.payment(&event, &customer, *now)?;
+                    if let Err(error) = self.record(&event, &payment, &customer, period, *now)? {
                         return Ok(Err(error));
                     }
                     self.enqueue(&event, &customer, *now)?;
@@ -172,9 +180,17 @@ impl<T: Tables> Group<T> {
     }
 
     /// Counts an event wherever it counts.
-    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<T> {
-        let recorded = self.tables.record(event, customer, period, now)?;
+    fn record(
+        &mut self,
+        event: &UsageEvent,
+        payment: &Payment,
+        customer: &Customer,
+        period: Period,
+        now: Timestamp,
+    ) -> Counted<T> {
+        let recorded = self.tables.record(event, payment.cost, customer, period, now)?;
         if recorded.is_ok() {
+            self.pay(customer, payment)?;
             self.add_quantity(event, period)?;
             self.count_in_windows(event, customer, now)?;
         }

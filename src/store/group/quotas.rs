@@ -1,6 +1,7 @@
 //! Whether a customer's quotas have room for an event.
 
 use super::{Group, Tables};
+use crate::domain::credit::Payment;
 use crate::domain::{Customer, Frame, Money, Period, Quota, Refusal, Spending, Standing, Timestamp, UsageEvent};
 use crate::store::{Charge, LeasePart, paid_of};
 
@@ -62,23 +63,39 @@ impl<T: Tables> Group<T> {
         Ok(None)
     }
 
-    /// Whether an event costs more than the customer may still spend: to the last digit, unlike leases.
-    pub(super) fn overspending(
+    /// Why a customer cannot pay for an event: his cap has no room for it, or his credit does not cover it.
+    pub(super) fn unaffordable(
         &mut self,
         event: &UsageEvent,
+        payment: &Payment,
+        paid: &[LeasePart],
+        customer: &Customer,
+    ) -> Result<Option<Refusal>, T::Error> {
+        let overspending = self.overspending(event, payment.cost, paid, customer)?;
+        if overspending.is_some() || !customer.prepaid {
+            return Ok(overspending);
+        }
+        self.exhausted(event, customer, payment)
+    }
+
+    /// Whether an event costs more than the customer may still spend: to the last digit, unlike leases.
+    fn overspending(
+        &mut self,
+        event: &UsageEvent,
+        cost: Money,
         paid: &[LeasePart],
         customer: &Customer,
     ) -> Result<Option<Refusal>, T::Error> {
         let period = self.period_of(customer, event.timestamp);
         let paid = paid_of(paid, Quota::Spend);
-        if Money::from_billionths(paid) >= event.cost {
+        if Money::from_billionths(paid) >= cost {
             return Ok(None);
         }
         let Some(spending) = self.spending(customer, period)? else { return Ok(None) };
         let leased = self.leased(customer, Quota::Spend, period)?.saturating_sub(paid);
         let spoken_for = spending.spent.checked_add(Money::from_billionths(leased));
         // A sum that fits no number passes every cap.
-        let has_room = spoken_for.is_ok_and(|spent| Spending { spent, ..spending }.admits(event.cost));
-        Ok((!has_room).then_some(Refusal::SpendCapExceeded { spending, cost: event.cost }))
+        let has_room = spoken_for.is_ok_and(|spent| Spending { spent, ..spending }.admits(cost));
+        Ok((!has_room).then_some(Refusal::SpendCapExceeded { spending, cost }))
     }
 }

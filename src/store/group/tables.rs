@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{CounterKey, RatedEvent, Tally, Used};
+use super::{CounterKey, Credit, RatedEvent, Tally, Used};
 use crate::Error;
+use crate::domain::credit::{CreditGrant, GrantId};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
     self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
     Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
-use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
+use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow};
 
 /// The tables of a store, inside one transaction. What was written before is read afterwards, and whoever decides from
 /// what he reads here decides alone: nobody else changes it before the transaction ends.
@@ -69,8 +70,22 @@ pub trait Tables {
     ) -> Result<(), Self::Error>;
     /// Whether the event's id was seen, and if so whether with the same contents.
     fn seen(&mut self, event: &UsageEvent) -> Result<Option<bool>, Self::Error>;
-    /// Counts an event and writes it and its id down. The inner error: a sum would overflow, and nothing was done.
-    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self>;
+    /// Counts an event at what it costs in the end, and writes it and its id down. The inner error: a sum would overflow, and
+    /// nothing was done.
+    fn record(
+        &mut self,
+        event: &UsageEvent,
+        cost: Money,
+        customer: &Customer,
+        period: Period,
+        now: Timestamp,
+    ) -> Counted<Self>;
+
+    /// Of a customer who has credit. What is changed in its books here is written at the end.
+    fn credit(&mut self, customer_id: &CustomerId) -> Result<&mut Credit, Self::Error>;
+    fn put_grant(&mut self, customer_id: &CustomerId, grant: &CreditGrant) -> Result<(), Self::Error>;
+    fn credit_refund(&mut self, customer_id: &CustomerId, id: &GrantId) -> Result<Option<CreditRefund>, Self::Error>;
+    fn put_credit_refund(&mut self, customer_id: &CustomerId, refund: &CreditRefund) -> Result<(), Self::Error>;
 
     /// Adds an event that was counted to the open report of its window, or opens one.
     fn enqueue(

@@ -18,11 +18,12 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn plus(self, event: &UsageEvent) -> Result<Self> {
+    /// With an event that costs so much.
+    pub fn plus(self, event: &UsageEvent, cost: Money) -> Result<Self> {
         Ok(Self {
             events: self.events + 1,
             units: Standing { limit: None, used: self.units }.plus(event.units)?.used,
-            cost: self.cost.checked_add(event.cost)?,
+            cost: self.cost.checked_add(cost)?,
         })
     }
 }

@@ -104,16 +104,16 @@ impl Additions {
         let period = billing_period(anchor, event.timestamp, catalog.time_zone);
         let counter = (event.customer_id.clone(), period.start, event.meter);
         let tally = self.counters.entry(counter.clone()).or_default();
-        *tally = tally.plus(event).ok()?;
+        *tally = tally.plus(event, event.cost).ok()?;
         let added = tally.units;
         let rollup = self.rollups.entry(rollup_key(event)).or_default();
-        *rollup = rollup.plus(event).ok()?;
+        *rollup = rollup.plus(event, event.cost).ok()?;
         self.places.push(Place { counter, period, added, kind });
         if let Some(rule) = catalog.export.as_ref().filter(|rule| rule.covers(event.meter)) {
             self.deltas.add(event, None, rule, now).ok()?;
         }
         let subscription_id = event.subscription_id.clone();
-        self.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
+        self.events.push(CountedEvent { event: event.clone(), cost: event.cost, subscription_id, at: now });
         Some(())
     }
 

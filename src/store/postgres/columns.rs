@@ -13,7 +13,8 @@ use crate::{Code, Error};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor, c.catalog_version, trim_scale(c.spend_cap)::text"
+         c.billing_cycle_anchor, c.catalog_version, trim_scale(c.spend_cap)::text, c.prepaid, \
+         c.has_credit"
     };
 }
 
@@ -41,6 +42,8 @@ pub fn customer(row: &Row, first: usize) -> Result<Customer> {
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
         catalog_version: row.try_get(first + 8)?,
         spend_cap: row.try_get::<_, Option<&str>>(first + 9)?.map(Money::from_stored).transpose()?,
+        prepaid: row.try_get(first + 10)?,
+        has_credit: row.try_get(first + 11)?,
     })
 }
 

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_spend_cap.sql"),
     include_str!("migrations/0006_window_usage.sql"),
     include_str!("migrations/0007_quantities.sql"),
+    include_str!("migrations/0008_credits.sql"),
 ];
 
 /// Says that a schema is ours, and how many migrations it has had.

@@ -11,13 +11,17 @@ use self::database::{Database, Purpose};
 use self::listener::Announcements;
 use self::writer::Writer;
 use super::versions::KnownVersions;
-use super::{Catalog, Change, Committed, Counter, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor};
+use super::{
+    Catalog, Change, Committed, Counter, CreditRecord, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
+};
 use crate::Result;
+use crate::domain::credit::{CreditGrant, Unit};
 use crate::domain::invoice::Quantities;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Quota, Timestamp};
 
 mod append;
 mod columns;
+mod credits;
 mod database;
 mod error;
 mod event_ids;
@@ -162,6 +166,14 @@ impl Store for PostgresStore {
         let rows = self.at(read::ask(&self.database, quantities::find_statement(&wanted)))?;
         let quantity = |row| self.at(quantities::found(row)).map(|(_, price, quantity)| (price, quantity));
         rows.iter().map(quantity).collect()
+    }
+
+    fn credit_grants(&self, customer_id: &CustomerId) -> Result<Vec<CreditGrant>> {
+        self.at(credits::grants(&self.database, customer_id))
+    }
+
+    fn credit_record(&self, customer_id: &CustomerId, unit: Unit, at: Option<Timestamp>) -> Result<CreditRecord> {
+        self.at(credits::record(&self.database, customer_id, unit, at))
     }
 
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {

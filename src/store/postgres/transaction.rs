@@ -1,6 +1,7 @@
 //! The tables inside one write transaction: what the group is known to need is read at its beginning, and what it changes
 //! is written at its end.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -12,14 +13,17 @@ use super::error::{PostgresError, Result};
 use super::event_ids::{self, Fingerprint, Key};
 use super::wanted::Wanted;
 use super::write;
-use super::{outbox, quantities, read, stripe_events};
+use super::{credits, outbox, quantities, read, stripe_events};
+use crate::domain::credit::{CreditGrant, GrantId};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
     self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
     Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
-use crate::store::group::{Counted, CounterKey, Deltas, RatedEvent, RollupKey, Tables, Tally, Used, rollup_key};
-use crate::store::{Catalog, Lease, LeasePart, StripeEventRow};
+use crate::store::group::{
+    Counted, CounterKey, Credit, Deltas, RatedEvent, RollupKey, Tables, Tally, Used, rollup_key,
+};
+use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow};
 
 /// Customer, quota, start of the period, holder.
 pub type LeaseKey = (CustomerId, Quota, Timestamp, HolderId);
@@ -37,6 +41,7 @@ pub struct Transaction<'d> {
     pub(super) windows: HashMap<CustomerId, BTreeMap<Quota, WindowUsage>>,
     pub(super) ids: HashMap<(CustomerId, Key), Option<Fingerprint>>,
     pub(super) positions: HashMap<HolderId, u64>,
+    pub(super) credits: HashMap<CustomerId, Credit>,
     pub(super) unwritten: Unwritten,
     /// Something was recalled that was not before.
     pub(super) recalls_anew: bool,
@@ -73,6 +78,8 @@ pub struct Unwritten {
 /// An event that is counted.
 pub struct CountedEvent {
     pub event: UsageEvent,
+    /// What it costs in the end.
+    pub cost: Money,
     pub subscription_id: Option<String>,
     pub at: Timestamp,
 }
@@ -91,14 +98,15 @@ impl<'d> Transaction<'d> {
             windows: HashMap::new(),
             ids: HashMap::new(),
             positions: HashMap::new(),
+            credits: HashMap::new(),
             unwritten: Unwritten::default(),
             recalls_anew: false,
         }
     }
 
-    /// Of the customers who are known here.
+    /// Of the customers who are known here and have no credit: where there is some, it is decided upon.
     pub fn anchors(&self) -> impl Iterator<Item = (CustomerId, Option<Timestamp>)> {
-        let known = self.customers.values().flatten();
+        let known = self.customers.values().flatten().filter(|customer| !customer.has_credit);
         known.map(|customer| (customer.id.clone(), customer.billing_cycle_anchor))
     }
 
@@ -330,16 +338,23 @@ impl Tables for Transaction<'_> {
         Ok(seen.map(|fingerprint| event_ids::is_of(fingerprint, event)))
     }
 
-    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self> {
+    fn record(
+        &mut self,
+        event: &UsageEvent,
+        cost: Money,
+        customer: &Customer,
+        period: Period,
+        now: Timestamp,
+    ) -> Counted<Self> {
         let key = (event.customer_id.clone(), period.start, event.meter);
-        let counter = match self.counter(&key)?.plus(event) {
+        let counter = match self.counter(&key)?.plus(event, cost) {
             Ok(counter) => counter,
             Err(error) => return Ok(Err(error)),
         };
         // An hour's sums are a part of a period's, and what is added to them of what they become: they fit too.
-        let added = self.unwritten.counters.get(&key).copied().unwrap_or_default().plus(event)?;
+        let added = self.unwritten.counters.get(&key).copied().unwrap_or_default().plus(event, cost)?;
         let rollup_key = rollup_key(event);
-        let rolled_up = self.unwritten.rollups.get(&rollup_key).copied().unwrap_or_default().plus(event)?;
+        let rolled_up = self.unwritten.rollups.get(&rollup_key).copied().unwrap_or_default().plus(event, cost)?;
         self.unwritten.counters.insert(key.clone(), added);
         self.unwritten.rollups.insert(rollup_key, rolled_up);
         self.counters.insert(key, counter);
@@ -349,8 +364,32 @@ impl Tables for Transaction<'_> {
         }
         // That of the customer, who may have another one before this is written.
         let subscription_id = event.subscription_id.as_ref().or(customer.subscription_id.as_ref()).cloned();
-        self.unwritten.events.push(CountedEvent { event: event.clone(), subscription_id, at: now });
+        self.unwritten.events.push(CountedEvent { event: event.clone(), cost, subscription_id, at: now });
         Ok(Ok(()))
+    }
+
+    /// His lock is held, so nobody else opens his books meanwhile.
+    fn credit(&mut self, customer_id: &CustomerId) -> Result<&mut Credit> {
+        match self.credits.entry(customer_id.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => {
+                let answers = self.session.run(&credits::credit_statements(customer_id))?;
+                Ok(unknown.insert(credits::credit(&answers)?))
+            }
+        }
+    }
+
+    fn put_grant(&mut self, customer_id: &CustomerId, grant: &CreditGrant) -> Result<()> {
+        self.session.run_one(credits::put_grant(customer_id, grant)).map(drop)
+    }
+
+    fn credit_refund(&mut self, customer_id: &CustomerId, id: &GrantId) -> Result<Option<CreditRefund>> {
+        let rows = self.session.run_one(credits::refund_statement(customer_id, id))?;
+        rows.first().map(|row| credits::refund(id, row)).transpose()
+    }
+
+    fn put_credit_refund(&mut self, customer_id: &CustomerId, refund: &CreditRefund) -> Result<()> {
+        self.session.run_one(credits::put_refund(customer_id, refund)).map(drop)
     }
 
     fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {

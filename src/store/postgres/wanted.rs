@@ -75,6 +75,9 @@ impl Wanted {
                 }
             }
             Change::Release(part) => self.add_part(part),
+            Change::GrantCredit { customer_id, .. }
+            | Change::VoidGrant { customer_id, .. }
+            | Change::RefundCredit { customer_id, .. } => self.customers.extend([customer_id.clone()]),
             Change::UpsertCustomer { id, .. } => self.customers.extend([id.clone()]),
             Change::CreateKey { key, .. } => self.customers.extend([key.customer_id.clone()]),
             Change::RevokeKey { id, .. } | Change::RotateKey { id, .. } => self.keys.extend([id.clone()]),

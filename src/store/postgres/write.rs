@@ -8,7 +8,7 @@ use super::columns;
 use super::database::Statement;
 use super::error::Result;
 use super::transaction::{CountedEvent, LeaseKey, Transaction, Unwritten};
-use super::{event_ids, outbox, quantities, windows};
+use super::{credits, event_ids, outbox, quantities, windows};
 use crate::domain::{
     CatalogVersions, Customer, CustomerId, HolderId, Period, Quota, SubscriptionStatus, TierTable, TimeZone,
 };
@@ -18,7 +18,7 @@ use crate::store::versions;
 impl Transaction<'_> {
     /// Writes what is not written yet, and goes on.
     pub(super) fn write(&mut self) -> Result<()> {
-        let statements = self.take_unwritten();
+        let statements = self.take_unwritten()?;
         if !statements.is_empty() {
             self.session.run(&statements)?;
         }
@@ -27,25 +27,31 @@ impl Transaction<'_> {
 
     /// What is not written yet, as statements. Whoever writes the same rows takes them in the same order, so that nobody
     /// waits in a circle.
-    pub(super) fn take_unwritten(&mut self) -> Vec<Statement> {
+    pub(super) fn take_unwritten(&mut self) -> Result<Vec<Statement>> {
         let revised = self.unwritten.revised;
         let unwritten = std::mem::replace(&mut self.unwritten, Unwritten { revised, ..Unwritten::default() });
         let customers = unwritten.customers.iter().filter_map(|id| self.customers.get(id)?.as_ref());
         let leases = self.lease_statements(&unwritten.leases);
         let forgotten = windows::forget_statement(&unwritten.forgotten_windows);
         let windows = windows::usage_statement(&unwritten.windows, &self.windows);
-        [customer_statement(customers), counter_statement(&unwritten.counters), rollup_statement(&unwritten.rollups)]
-            .into_iter()
-            .flatten()
-            .chain(quantities::put_statement(&unwritten.quantities))
-            .chain(event_statements(&unwritten.events))
-            .chain(outbox::delta_statement(&unwritten.deltas))
-            .chain(leases)
-            .chain(recall_statements(&unwritten.recalls))
-            .chain(forgotten)
-            .chain(windows)
-            .chain(position_statement(&unwritten.positions))
-            .collect()
+        let entries = credits::entry_statement(&mut self.credits)?;
+        let statements = [
+            customer_statement(customers),
+            counter_statement(&unwritten.counters),
+            rollup_statement(&unwritten.rollups),
+        ]
+        .into_iter()
+        .flatten()
+        .chain(quantities::put_statement(&unwritten.quantities))
+        .chain(event_statements(&unwritten.events))
+        .chain(outbox::delta_statement(&unwritten.deltas))
+        .chain(leases)
+        .chain(recall_statements(&unwritten.recalls))
+        .chain(forgotten)
+        .chain(windows)
+        .chain(position_statement(&unwritten.positions))
+        .chain(entries);
+        Ok(statements.collect())
     }
 
     fn lease_statements(&self, changed: &BTreeSet<LeaseKey>) -> Vec<Statement> {
@@ -213,15 +219,17 @@ struct LeaseColumns {
 pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
     upsert_customers(
         "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                subscription_status, billing_cycle_anchor, catalog_version, spend_cap)
+                                subscription_status, billing_cycle_anchor, catalog_version, spend_cap, prepaid, has_credit)
          SELECT w.id, w.tier_id, w.subscription_id, w.stripe_customer_id, w.suspended, w.created_at, w.status, w.anchor,
-             w.version, w.spend_cap::numeric
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) AS w(
-             id, tier_id, subscription_id, stripe_customer_id, suspended, created_at, status, anchor, version, spend_cap)
+             w.version, w.spend_cap::numeric, w.prepaid, w.has_credit
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS w(
+             id, tier_id, subscription_id, stripe_customer_id, suspended, created_at, status, anchor, version, spend_cap,
+             prepaid, has_credit)
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
              stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
              subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor,
-             catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap",
+             catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap, prepaid = excluded.prepaid,
+             has_credit = excluded.has_credit",
         customers,
     )
 }
@@ -230,6 +238,7 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut statuses, mut anchors, mut versions, mut caps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut prepaid, mut has_credit) = (Vec::new(), Vec::new());
     for customer in customers {
         ids.push(customer.id.as_str().to_owned());
         tiers.push(customer.tier_id.clone());
@@ -241,6 +250,8 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
         anchors.push(customer.billing_cycle_anchor.map(columns::instant));
         versions.push(customer.catalog_version.clone());
         caps.push(customer.spend_cap.map(|cap| cap.to_string()));
+        prepaid.push(customer.prepaid);
+        has_credit.push(customer.has_credit);
     }
     (!ids.is_empty()).then(|| {
         Statement::new(sql)
@@ -254,6 +265,8 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
             .with(anchors, Type::TIMESTAMPTZ_ARRAY)
             .with(versions, Type::TEXT_ARRAY)
             .with(caps, Type::TEXT_ARRAY)
+            .with(prepaid, Type::BOOL_ARRAY)
+            .with(has_credit, Type::BOOL_ARRAY)
     })
 }
 
@@ -346,7 +359,7 @@ pub fn event_statements(recorded: &[CountedEvent]) -> Vec<Statement> {
         .with(text(&|recorded| Some(recorded.event.id.as_ref()?.as_str())), Type::TEXT_ARRAY)
         .with(text(&|recorded| Some(recorded.event.meter.as_str())), Type::TEXT_ARRAY)
         .with(units, Type::INT8_ARRAY)
-        .texts(recorded.iter().map(|recorded| recorded.event.cost.to_string()).collect())
+        .texts(recorded.iter().map(|recorded| recorded.cost.to_string()).collect())
         .with(instants(&|recorded| recorded.at), Type::TIMESTAMPTZ_ARRAY)
         .with(text(&|recorded| recorded.subscription_id.as_deref()), Type::TEXT_ARRAY)
         .with(text(&|recorded| recorded.event.endpoint.as_deref()), Type::TEXT_ARRAY)

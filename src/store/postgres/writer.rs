@@ -123,7 +123,7 @@ impl Writer {
         let mut group = Group::begin(transaction);
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<Result<_>>()?;
         let mut transaction = group.tables;
-        let mut statements = transaction.take_unwritten();
+        let mut statements = transaction.take_unwritten()?;
         if transaction.recalls_anew {
             statements.push(listener::announce_recall(&self.options.schema));
         }

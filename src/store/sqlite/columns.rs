@@ -13,7 +13,7 @@ use crate::store::{StripeEvent, StripeEventRow};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor, c.catalog_version, c.spend_cap"
+         c.billing_cycle_anchor, c.catalog_version, c.spend_cap, c.prepaid, c.has_credit"
     };
 }
 
@@ -41,6 +41,8 @@ pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {
         billing_cycle_anchor: optional_timestamp(row, first + 7)?,
         catalog_version: row.get(first + 8)?,
         spend_cap: optional_money(row, first + 9)?,
+        prepaid: row.get(first + 10)?,
+        has_credit: row.get(first + 11)?,
     })
 }
 
@@ -122,6 +124,6 @@ fn optional<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rus
     text.map(|text| text.parse().map_err(|error| unreadable(column, error))).transpose()
 }
 
-fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub fn unreadable(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
 }

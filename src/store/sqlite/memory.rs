@@ -5,6 +5,7 @@
 //! forgotten. It is asked inside the write transaction, where nobody else can move it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -12,11 +13,12 @@ use rusqlite::Connection;
 use super::error::Result;
 use super::event_ids::EventIds;
 use super::quantities::KnownQuantities;
-use super::read;
 use super::tallies::Tallies;
 use super::windows::Windows;
+use super::{credits, read};
 use crate::domain::{ApiKey, CatalogVersions, Customer, CustomerId};
 use crate::store::Catalog;
+use crate::store::group::Credit;
 
 /// The most that is remembered, in entries of some hundred bytes; past it everything is forgotten and learnt anew.
 const MAX_ENTRIES: usize = 200_000;
@@ -27,6 +29,7 @@ pub struct Memory {
     pub catalog: Catalog,
     customers: HashMap<CustomerId, Customer>,
     keys: HashMap<String, ApiKey>,
+    credits: HashMap<CustomerId, Credit>,
     pub tallies: Tallies,
     pub windows: Windows,
     pub quantities: KnownQuantities,
@@ -46,6 +49,7 @@ impl Memory {
             catalog: read::catalog(connection, versions)?,
             customers: HashMap::new(),
             keys: HashMap::new(),
+            credits: HashMap::new(),
             tallies: Tallies::default(),
             windows: Windows::default(),
             quantities: KnownQuantities::default(),
@@ -69,7 +73,7 @@ impl Memory {
 
     fn len(&self) -> usize {
         let tallied = self.tallies.len() + self.windows.len() + self.quantities.len();
-        self.customers.len() + self.keys.len() + tallied
+        self.customers.len() + self.keys.len() + self.credits.len() + tallied
     }
 
     pub fn customer(&mut self, connection: &Connection, id: &CustomerId) -> Result<Option<Customer>> {
@@ -90,6 +94,13 @@ impl Memory {
 
     pub fn set_customer(&mut self, customer: &Customer) {
         self.customers.insert(customer.id.clone(), customer.clone());
+    }
+
+    pub fn credit(&mut self, connection: &Connection, customer_id: &CustomerId) -> Result<&mut Credit> {
+        match self.credits.entry(customer_id.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(unknown) => Ok(unknown.insert(credits::credit(connection, customer_id)?)),
+        }
     }
 
     pub fn key(&mut self, connection: &Connection, id: &str) -> Result<Option<&ApiKey>> {

@@ -13,14 +13,17 @@ use self::transaction::Transaction;
 use super::group::Group;
 use super::versions::KnownVersions;
 use super::{
-    Catalog, Change, Committed, Counter, Durability, HistoryVisitor, Lease, Store, Stretch, StripeEventRow, Visitor,
+    Catalog, Change, Committed, Counter, CreditRecord, Durability, HistoryVisitor, Lease, Store, Stretch,
+    StripeEventRow, Visitor,
 };
 use crate::Result;
+use crate::domain::credit::{CreditGrant, Unit};
 use crate::domain::invoice::Quantities;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Quota, Timestamp};
 
 mod columns;
 mod connection;
+mod credits;
 mod error;
 mod event_ids;
 mod export;
@@ -158,6 +161,14 @@ impl Store for SqliteStore {
 
     fn quantities(&self, customer_id: &CustomerId, period_start: Timestamp, meter: Meter) -> Result<Quantities> {
         self.read(|connection| quantities::read(connection, customer_id, period_start, meter.as_str()))
+    }
+
+    fn credit_grants(&self, customer_id: &CustomerId) -> Result<Vec<CreditGrant>> {
+        self.read(|connection| credits::grants(connection, customer_id))
+    }
+
+    fn credit_record(&self, customer_id: &CustomerId, unit: Unit, at: Option<Timestamp>) -> Result<CreditRecord> {
+        self.read(|connection| credits::record(connection, customer_id, unit, at))
     }
 
     fn hourly_rollups(&self, customer: Option<&CustomerId>, span: Period, visit: Visitor<'_>) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The tables inside one write transaction. What is written often is gathered in memory and written at the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, params};
@@ -9,15 +9,16 @@ use super::columns;
 use super::error::{Result, SqliteError};
 use super::leases::{self, Settlements};
 use super::memory::Memory;
-use super::{outbox, quantities, read, stripe_events};
+use super::{credits, outbox, quantities, read, stripe_events};
+use crate::domain::credit::{CreditGrant, GrantId};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
     self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
     Quota, Recipient, Standing, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
     WindowUsage,
 };
-use crate::store::group::{Counted, CounterKey, Deltas, RatedEvent, Tables, Tally, Used, rollup_key};
-use crate::store::{Catalog, Lease, LeasePart, StripeEventRow, versions};
+use crate::store::group::{Counted, CounterKey, Credit, Deltas, RatedEvent, Tables, Tally, Used, rollup_key};
+use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow, versions};
 
 pub struct Transaction<'c> {
     connection: &'c Connection,
@@ -25,6 +26,8 @@ pub struct Transaction<'c> {
     revised: bool,
     settlements: Settlements,
     deltas: Deltas,
+    /// Whose credit was asked for.
+    credited: HashSet<CustomerId>,
     /// How far the journals of this group's events are recorded.
     positions: HashMap<HolderId, u64>,
 }
@@ -38,6 +41,7 @@ impl<'c> Transaction<'c> {
             revised: false,
             settlements: Settlements::default(),
             deltas: Deltas::default(),
+            credited: HashSet::new(),
             positions: HashMap::new(),
         })
     }
@@ -47,6 +51,10 @@ impl<'c> Transaction<'c> {
         self.memory.tallies.write(self.connection)?;
         self.memory.windows.write(self.connection)?;
         self.memory.quantities.write(self.connection)?;
+        for customer_id in &self.credited {
+            let credit = self.memory.credit(self.connection, customer_id)?;
+            credits::put_entries(self.connection, customer_id, credit)?;
+        }
         self.settlements.write(self.connection)?;
         outbox::write_deltas(self.connection, &self.deltas)?;
         leases::write_positions(self.connection, &mut self.positions)?;
@@ -181,13 +189,15 @@ impl Tables for Transaction<'_> {
         self.connection
             .prepare_cached(
                 "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                        subscription_status, billing_cycle_anchor, catalog_version, spend_cap)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                        subscription_status, billing_cycle_anchor, catalog_version, spend_cap, prepaid,
+                                        has_credit)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
                      stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
                      subscription_status = excluded.subscription_status,
                      billing_cycle_anchor = excluded.billing_cycle_anchor,
-                     catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap",
+                     catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap,
+                     prepaid = excluded.prepaid, has_credit = excluded.has_credit",
             )?
             .execute(params![
                 customer.id.as_str(),
@@ -200,6 +210,8 @@ impl Tables for Transaction<'_> {
                 customer.billing_cycle_anchor.map(Timestamp::as_millis),
                 customer.catalog_version,
                 customer.spend_cap.map(|cap| cap.to_string()),
+                customer.prepaid,
+                customer.has_credit,
             ])?;
         self.memory.set_customer(customer);
         Ok(())
@@ -312,11 +324,18 @@ impl Tables for Transaction<'_> {
         self.memory.event_ids.seen(self.connection, event)
     }
 
-    fn record(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) -> Counted<Self> {
+    fn record(
+        &mut self,
+        event: &UsageEvent,
+        cost: Money,
+        customer: &Customer,
+        period: Period,
+        now: Timestamp,
+    ) -> Counted<Self> {
         let counter_key = (event.customer_id.clone(), period.start, event.meter);
         let rollup_key = rollup_key(event);
-        let counter = self.memory.tallies.counter(self.connection, &counter_key)?.plus(event);
-        let rollup = self.memory.tallies.rollup(self.connection, &rollup_key)?.plus(event);
+        let counter = self.memory.tallies.counter(self.connection, &counter_key)?.plus(event, cost);
+        let rollup = self.memory.tallies.rollup(self.connection, &rollup_key)?.plus(event, cost);
         let (counter, rollup) = match (counter, rollup) {
             (Ok(counter), Ok(rollup)) => (counter, rollup),
             (Err(error), _) | (_, Err(error)) => return Ok(Err(error)),
@@ -336,7 +355,7 @@ impl Tables for Transaction<'_> {
                 event.id.as_ref().map(|id| id.as_str()),
                 event.meter.as_str(),
                 event.units.get(),
-                event.cost.to_string(),
+                cost.to_string(),
                 event.timestamp.as_millis(),
                 now.as_millis(),
                 subscription_id,
@@ -349,6 +368,23 @@ impl Tables for Transaction<'_> {
             self.memory.event_ids.claim(self.connection, event, id, now)?;
         }
         Ok(Ok(()))
+    }
+
+    fn credit(&mut self, customer_id: &CustomerId) -> Result<&mut Credit> {
+        self.credited.insert(customer_id.clone());
+        self.memory.credit(self.connection, customer_id)
+    }
+
+    fn put_grant(&mut self, customer_id: &CustomerId, grant: &CreditGrant) -> Result<()> {
+        credits::put_grant(self.connection, customer_id, grant)
+    }
+
+    fn credit_refund(&mut self, customer_id: &CustomerId, id: &GrantId) -> Result<Option<CreditRefund>> {
+        credits::refund(self.connection, customer_id, id)
+    }
+
+    fn put_credit_refund(&mut self, customer_id: &CustomerId, refund: &CreditRefund) -> Result<()> {
+        credits::put_refund(self.connection, customer_id, refund)
     }
 
     fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {

@@ -22,6 +22,7 @@ pub fn an_upsert_changes_what_it_names_and_nothing_else(place: &dyn Fixture) {
         catalog_version: Patch::Keep,
         subscription_id: set("sub_1"),
         stripe_customer_id: set("cus_1"),
+        prepaid: Some(true),
         suspended: Some(true),
     };
     let full = Customer {
@@ -29,6 +30,7 @@ pub fn an_upsert_changes_what_it_names_and_nothing_else(place: &dyn Fixture) {
         subscription_id: Some("sub_1".to_owned()),
         stripe_customer_id: Some("cus_1".to_owned()),
         spend_cap: Some(money("100.000000000001")),
+        prepaid: true,
         suspended: true,
         ..Customer::new(customer_id("ann"), now())
     };
