@@ -36,7 +36,7 @@ pub struct Preview {
 /// `None` for a customer never seen. What a customer has not used costs him no more than the base amount and the minimum.
 ///
 /// Errors: `unknown_tier` where the catalog has not the tier that is given, or else the customer's; `invalid_catalog` where none is
-/// given and the store has none; `invalid_argument` where `held` does not lie within the billing period, or a credit is
+/// given and the store has none, or where the tier asks something for a billing period that is no month; `invalid_argument` where `held` does not lie within the billing period, or a credit is
 /// negative.
 pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question) -> Result<Option<Preview>> {
     let Question { customer_id, at, catalog, tier, held, credits } = question;
@@ -47,6 +47,7 @@ pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question
         None => place_of(catalog, customer.tier_id.as_deref()).ok_or_else(|| unknown_tier(&customer))?,
     };
     let tier = &catalog.tiers()[place];
+    tier.require_due_by_month()?;
     let period = customer.billing_period(*at, settings.time_zone);
     let share = held.map(|held| Proration::by_second(held, period)).transpose()?;
     let terms = Terms { tier: Some(place), anchor: customer.billing_cycle_anchor };
