@@ -1,6 +1,7 @@
 //! The engine, through its public interface.
 
 mod gate;
+mod held_means;
 mod leases;
 mod lifecycle;
 mod migration;
