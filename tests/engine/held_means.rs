@@ -25,7 +25,8 @@ fn report_on_all_threads(engine: &Arc<Engine>) -> Vec<Sender<()>> {
         let running = Arc::clone(&running);
         let report = move |_: &dyn weighbridge::store::Store, _: &_| {
             running.wait();
-            drop(receiver.recv());
+            // An error is the end of the report too.
+            let _ = receiver.recv();
             Ok(())
         };
         engine.peek(report, Box::new(drop));
