@@ -150,6 +150,7 @@ fn line_json(InvoiceLine { item, line }: &InvoiceLine) -> Json {
         Item::Usage { meter, price } => ("usage", Some(meter), Some(price)),
         Item::Unpriced { meter } => ("unpriced", Some(meter), None),
         Item::Minimum => ("minimum", None, None),
+        Item::Credited { meter } => ("credited", Some(meter), None),
     };
     json!({
         "type": kind,
