@@ -102,6 +102,7 @@ macro_rules! store_conformance {
                 a_day_is_a_day_of_the_time_zone,
                 leases_of_a_window_leave_room_for_nobody_else,
                 leases_of_past_steps_count_while_the_window_does,
+                a_clock_that_is_behind_finds_the_units_of_those_ahead,
                 stores_on_one_place_share_a_window,
             }
             rating {
