@@ -4,9 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{Group, Step, Tables};
 use crate::domain::credit::{Books, CreditGrant, Entry, Grant, GrantId, GrantRequest, Payment, Unit};
-use crate::domain::{Customer, CustomerId, Decimal, Money, Refusal, Timestamp, UsageEvent};
-use crate::store::{Applied, CreditRefund};
+use crate::domain::{
+    Customer, CustomerId, Decimal, Frame, HolderId, Money, Period, Quota, Refusal, Standing, Timestamp, UsageEvent,
+};
+use crate::store::{Applied, CreditRefund, Lease, LeasePart, paid_of};
 use crate::{Code, Error};
+
+/// Credit that is set aside counts until it is burnt or given back, also when its time is over: it may still be burnt.
+const EVER: Period = Period { start: Timestamp::MIN, end: Timestamp::MAX };
 
 /// A customer's credit, as a transaction knows it.
 #[derive(Debug, Default)]
@@ -176,9 +181,15 @@ impl<T: Tables> Group<T> {
     pub(super) fn exhausted(
         &mut self,
         event: &UsageEvent,
-        customer: &Customer,
         payment: &Payment,
+        paid: &[LeasePart],
+        customer: &Customer,
     ) -> Result<Option<Refusal>, T::Error> {
+        let paid = paid_of(paid, Quota::Credit);
+        if Money::from_billionths(paid) >= payment.cost && payment.owed.is_zero() {
+            return Ok(None);
+        }
+        let leased = self.leased(customer, Quota::Credit, EVER)?.saturating_sub(paid);
         let left = match customer.has_credit {
             true => {
                 let books = &self.tables.credit(&customer.id)?.books;
@@ -186,7 +197,39 @@ impl<T: Tables> Group<T> {
             }
             false => Decimal::default(),
         };
+        // What others have set aside they may burn.
+        let left = left.saturating_sub(&Money::from_billionths(leased).into());
         Ok(payment.shortfall(event, left).map(Refusal::CreditExhausted))
+    }
+
+    /// How much credit in money can be set aside, and for how long. None where there is credit for units too, which may make an
+    /// event cheaper than its price.
+    pub(super) fn credit_to_lease(
+        &mut self,
+        customer: &Customer,
+        holder: &HolderId,
+        at: Timestamp,
+    ) -> Result<(Frame, Standing), T::Error> {
+        let leases = self.tables.leases(&customer.id, Quota::Credit, EVER)?;
+        let next_reset = self.next_reset(customer);
+        let nothing = Standing { limit: Some(0), used: 0 };
+        let mut period = Period { start: at, end: next_reset(at) };
+        if !customer.prepaid || !customer.has_credit {
+            return Ok((Frame { period, span: EVER }, nothing));
+        }
+        let books = &mut self.tables.credit(&customer.id)?.books;
+        let has_units = books.keys().any(|unit| *unit != Unit::Money);
+        let Some(money) = books.get_mut(&Unit::Money).filter(|_| !has_units) else {
+            return Ok((Frame { period, span: EVER }, nothing));
+        };
+        money.turn_to(at, &next_reset)?;
+        period.end = money.next_change(&next_reset);
+        // One lease for all that is asked for until then.
+        let is_of_now =
+            |lease: &&Lease| lease.holder == *holder && lease.period_start <= at && lease.period_end == period.end;
+        period.start = leases.iter().filter(is_of_now).map(|lease| lease.period_start).max().unwrap_or(at);
+        let left = Money::from_decimal(&money.left()?).unwrap_or(Money::MAX);
+        Ok((Frame { period, span: EVER }, Standing { limit: Some(left.billionths().0), used: 0 }))
     }
 
     /// When usage is reset first after an instant: when the customer's next billing period begins.
