@@ -9,6 +9,10 @@ pub type RollupPosition = (String, i64, String, String);
 
 /// Customer, id: where a page of the outbox ends.
 pub type ReportPosition = (String, String);
+/// Customer, id: where a page of grants or of refunds ends.
+pub type GrantPosition = (String, String);
+/// Customer, unit, instant in milliseconds: where a page of the entries of credits ends.
+pub type EntryPosition = (String, String, i64);
 
 /// What is being moved into a schema, and how far that has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +69,9 @@ pub enum Stage {
     Subscriptions(String),
     StripeEvents(String),
     Reports(ReportPosition),
+    Grants(GrantPosition),
+    CreditEntries(EntryPosition),
+    CreditRefunds(GrantPosition),
     /// What is small: the tiers, the time zone, the takeovers.
     Settings,
     Verification,

@@ -20,6 +20,7 @@ use crate::domain::{
     Recipient, Subscription, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::store::group::{Counted, CounterKey, Credit, Deltas, RollupKey, Tables, Tally, Used, rollup_key};
+use crate::store::migration::rows::{MovedGrant, MovedRefund};
 use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow};
 
 /// Customer, meter, start of the period, holder.
@@ -335,7 +336,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_grant(&mut self, customer_id: &CustomerId, grant: &CreditGrant) -> Result<()> {
-        self.session.run_one(credits::put_grant(customer_id, grant)).map(drop)
+        let moved = MovedGrant { customer_id: customer_id.clone(), given: grant.clone() };
+        self.session.run_one(credits::put_grants(&[moved])).map(drop)
     }
 
     fn credit_refund(&mut self, customer_id: &CustomerId, id: &GrantId) -> Result<Option<CreditRefund>> {
@@ -344,7 +346,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_credit_refund(&mut self, customer_id: &CustomerId, refund: &CreditRefund) -> Result<()> {
-        self.session.run_one(credits::put_refund(customer_id, refund)).map(drop)
+        let moved = MovedRefund { customer_id: customer_id.clone(), refund: refund.clone() };
+        self.session.run_one(credits::put_refunds(&[moved])).map(drop)
     }
 
     fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {

@@ -32,7 +32,7 @@ impl Transaction<'_> {
         let unwritten = std::mem::replace(&mut self.unwritten, Unwritten { revised, ..Unwritten::default() });
         let customers = unwritten.customers.iter().filter_map(|id| self.customers.get(id)?.as_ref());
         let leases = self.lease_statements(&unwritten.leases);
-        let entries = credits::entry_statement(&mut self.credits)?;
+        let entries = credits::entry_statement(&credits::take_entries(&mut self.credits))?;
         let statements = [
             customer_statement(customers),
             counter_statement(&unwritten.counters),

@@ -7,6 +7,8 @@ use super::error::Result;
 use crate::domain::credit::{CreditGrant, Entry, GrantId, Snapshot, Unit};
 use crate::domain::{CustomerId, Decimal, Timestamp};
 use crate::store::group::Credit;
+use crate::store::migration::position::{EntryPosition, GrantPosition};
+use crate::store::migration::rows::{MovedEntry, MovedGrant, MovedRefund};
 use crate::store::{CreditRecord, CreditRefund};
 
 /// The columns that [`entry`] reads, in its order.
@@ -115,6 +117,44 @@ pub fn put_refund(connection: &Connection, customer_id: &CustomerId, refund: &Cr
         .prepare_cached("INSERT INTO credit_refunds (customer_id, id, unit, amount, at) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![customer_id.as_str(), id.as_str(), unit.as_str(), amount.to_string(), at.as_millis()])?;
     Ok(())
+}
+
+pub fn moved_grants(connection: &Connection, after: &GrantPosition, limit: usize) -> Result<Vec<MovedGrant>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT definition, customer_id FROM credit_grants WHERE (customer_id, id) > (?, ?)
+         ORDER BY customer_id, id LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![after.0, after.1, limit], |row| {
+        Ok(MovedGrant { customer_id: CustomerId::from_stored(row.get(1)?), given: grant(row)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn moved_entries(connection: &Connection, after: &EntryPosition, limit: usize) -> Result<Vec<MovedEntry>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        entry_columns!(),
+        ", unit, customer_id FROM credit_entries WHERE (customer_id, unit, at) > (?, ?, ?)
+         ORDER BY customer_id, unit, at LIMIT ?"
+    ))?;
+    let rows = statement.query_map(params![after.0, after.1, after.2, limit], |row| {
+        Ok(MovedEntry { customer_id: CustomerId::from_stored(row.get(7)?), unit: unit(row, 6)?, entry: entry(row)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn moved_refunds(connection: &Connection, after: &GrantPosition, limit: usize) -> Result<Vec<MovedRefund>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT unit, amount, at, id, customer_id FROM credit_refunds WHERE (customer_id, id) > (?, ?)
+         ORDER BY customer_id, id LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![after.0, after.1, limit], |row| {
+        let id = GrantId::from_stored(row.get(3)?);
+        let refund =
+            CreditRefund { id, unit: unit(row, 0)?, amount: decimal(row, 1)?, at: columns::timestamp(row, 2)? };
+        Ok(MovedRefund { customer_id: CustomerId::from_stored(row.get(4)?), refund })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
