@@ -50,10 +50,10 @@ pub struct Progress {
 pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> Result<()>;
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// All is moved, and both stores hold the same.
-    Moved(Comparison),
+    Moved(Box<Comparison>),
     /// It was moved before.
     WasMoved,
 }
@@ -178,7 +178,7 @@ pub fn run(
                 check()?;
                 source.mark_moved(&target.mark()?)?;
                 target.move_on(&position, &position.at(Stage::Done))?;
-                return Ok(Ended::Moved(comparison));
+                return Ok(Ended::Moved(Box::new(comparison)));
             }
             Stage::Done => {
                 // Where the mark is missing, as in a copy from before the end, it is set now.
