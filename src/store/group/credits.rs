@@ -69,8 +69,8 @@ impl<T: Tables> Group<T> {
         self.tables.put_grant(customer_id, &given)?;
         if !customer.has_credit {
             self.tables.put_customer(&Customer { has_credit: true, ..customer })?;
+            self.tables.revise();
         }
-        self.tables.revise();
         Ok(Ok(Applied::Granted(given)))
     }
 
@@ -96,7 +96,6 @@ impl<T: Tables> Group<T> {
         books.void(&mut given.grant, at.max(now))?;
         let given = given.clone();
         self.tables.put_grant(customer_id, &given)?;
-        self.tables.revise();
         Ok(Ok(Applied::Granted(given)))
     }
 
@@ -121,7 +120,6 @@ impl<T: Tables> Group<T> {
             return Ok(Err(error));
         }
         self.tables.put_credit_refund(customer_id, &refund)?;
-        self.tables.revise();
         Ok(Ok(Applied::Refunded(refund)))
     }
 

@@ -43,6 +43,9 @@ pub struct Stamp {
     /// How many of Stripe's events there are, how many of them are finished, and when the last one was changed.
     #[serde(default)]
     pub stripe_events: [u64; 3],
+    /// How much is written of grants, and how many refunds there are. What events have burnt their number tells.
+    #[serde(default)]
+    pub credits: [u64; 2],
     /// The place of the seed's files, by the name that PostgreSQL knows it by.
     pub home: String,
 }

@@ -25,9 +25,14 @@ macro_rules! entry_columns {
 /// What [`credit`] reads.
 pub fn credit_statements(customer_id: &CustomerId) -> [Statement; 2] {
     let last = Statement::new(concat!(
-        "SELECT DISTINCT ON (unit) ",
+        "SELECT ",
         entry_columns!(),
-        ", unit FROM credit_entries WHERE customer_id = $1 ORDER BY unit, at DESC"
+        ", unit FROM (SELECT DISTINCT unit FROM credit_grants WHERE customer_id = $1) AS units
+         CROSS JOIN LATERAL (
+             SELECT ",
+        entry_columns!(),
+        " FROM credit_entries WHERE customer_id = $1 AND credit_entries.unit = units.unit ORDER BY at DESC LIMIT 1
+         ) AS last"
     ));
     [last.text(customer_id.as_str()), grants_statement(customer_id)]
 }
@@ -60,8 +65,9 @@ pub fn record(
         entry_columns!(),
         " FROM credit_entries
          WHERE customer_id = $1 AND unit = $2
-             AND at >= (SELECT max(at) FROM credit_entries
-                        WHERE customer_id = $1 AND unit = $2 AND at <= $3 AND snapshot IS NOT NULL)
+             AND at >= (SELECT at FROM credit_entries
+                        WHERE customer_id = $1 AND unit = $2 AND at <= $3 AND snapshot IS NOT NULL
+                        ORDER BY at DESC LIMIT 1)
              AND at <= coalesce((SELECT min(at) FROM credit_entries WHERE customer_id = $1 AND unit = $2 AND at > $3), $3)
          ORDER BY at"
     ))

@@ -1,5 +1,7 @@
 //! Credits: grants, the entries of their books, refunds.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{self, unreadable};
@@ -22,12 +24,16 @@ pub fn credit(connection: &Connection, customer_id: &CustomerId) -> Result<Credi
     let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         entry_columns!(),
-        ", unit FROM credit_entries AS entry
-         WHERE customer_id = ?1 AND at = (SELECT max(at) FROM credit_entries WHERE customer_id = ?1 AND unit = entry.unit)"
+        " FROM credit_entries WHERE customer_id = ? AND unit = ? ORDER BY at DESC LIMIT 1"
     ))?;
-    let last = statement.query_map([customer_id.as_str()], |row| Ok((unit(row, 6)?, entry(row)?)))?;
-    let last = last.collect::<rusqlite::Result<_>>()?;
-    Ok(Credit::open(grants(connection, customer_id)?, last)?)
+    let grants = grants(connection, customer_id)?;
+    let units: BTreeSet<Unit> = grants.iter().map(|given| given.request.unit).collect();
+    let mut last = Vec::new();
+    for unit in units {
+        let found = statement.query_row([customer_id.as_str(), unit.as_str()], entry).optional()?;
+        last.extend(found.map(|entry| (unit, entry)));
+    }
+    Ok(Credit::open(grants, last)?)
 }
 
 pub fn grants(connection: &Connection, customer_id: &CustomerId) -> Result<Vec<CreditGrant>> {
@@ -51,8 +57,9 @@ pub fn record(
         entry_columns!(),
         " FROM credit_entries
          WHERE customer_id = ?1 AND unit = ?2
-             AND at >= (SELECT max(at) FROM credit_entries
-                        WHERE customer_id = ?1 AND unit = ?2 AND at <= ?3 AND snapshot NOT NULL)
+             AND at >= (SELECT at FROM credit_entries
+                        WHERE customer_id = ?1 AND unit = ?2 AND at <= ?3 AND snapshot NOT NULL
+                        ORDER BY at DESC LIMIT 1)
              AND at <= coalesce((SELECT min(at) FROM credit_entries WHERE customer_id = ?1 AND unit = ?2 AND at > ?3), ?3)
          ORDER BY at"
     ))?;

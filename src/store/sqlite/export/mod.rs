@@ -101,6 +101,10 @@ impl Export {
                     number("SELECT coalesce(max(changed_at), 0) FROM stripe_events")?,
                 ],
                 outbox: rows::outbox_stamp(connection)?,
+                credits: [
+                    number("SELECT coalesce(sum(length(definition)), 0) FROM credit_grants")?,
+                    number("SELECT count(*) FROM credit_refunds")?,
+                ],
                 taken_over: number("SELECT coalesce(sum(position), 0) FROM takeovers")?,
                 home: home.to_owned(),
             })
