@@ -71,7 +71,7 @@ impl Candidate {
     }
 
     /// Whether the period tells what it costs, and has not been asked.
-    fn is_to_be_rated(&self) -> bool {
+    pub(super) fn is_to_be_rated(&self) -> bool {
         self.event.cost_basis.price().is_some() && self.known_cost.is_none()
     }
 
@@ -80,7 +80,9 @@ impl Candidate {
             Intent::Record => Purpose::Spend,
             Intent::Hold { .. } => Purpose::Hold,
         };
-        Want { key: (self.event.customer_id.clone(), quota), units, purpose, now: self.event.timestamp }
+        // Credit is burnt when an event is counted, whenever it has happened.
+        let now = if quota == Quota::Credit { self.now } else { self.event.timestamp };
+        Want { key: (self.event.customer_id.clone(), quota), units, purpose, now }
     }
 
     /// Of what else the customer has only so much.
@@ -141,14 +143,19 @@ impl Engine {
         self.spend(candidate, claim)
     }
 
+    /// Goes on where a candidate has waited for a further quota.
+    pub(super) fn go_on(self: &Arc<Self>, candidate: Candidate, mut claim: Claim, want: Want, answer: Answer) -> Next {
+        let (quota, customer) = (want.key.1, Arc::clone(&claim.first.terms.customer));
+        match answer {
+            Answer::Taken(taken) => claim.add(want, taken),
+            Answer::Full(..) if candidate.is_judged_by_store(quota, &customer) => claim.leaves_money_to_store = true,
+            answer => return Next::Answer(self.refused(&candidate, &claim, quota, answer)),
+        }
+        self.take_further(candidate, claim)
+    }
+
     /// What it means for an event that another quota has nothing for it.
-    pub(super) fn refused(
-        &self,
-        candidate: &Candidate,
-        claim: &Claim,
-        quota: Quota,
-        answer: Answer,
-    ) -> Result<Passage> {
+    fn refused(&self, candidate: &Candidate, claim: &Claim, quota: Quota, answer: Answer) -> Result<Passage> {
         self.give_up(candidate, claim);
         let Answer::Full(terms, full, period) = answer else { return answer.refused() };
         let Taken { standing, period: billing_period, .. } = claim.first;

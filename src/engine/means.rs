@@ -3,7 +3,7 @@
 use super::{credits, usage};
 use crate::Result;
 use crate::domain::credit::{Payment, Unit};
-use crate::domain::{Customer, Decimal, Refusal, Spending, Timestamp, UsageEvent};
+use crate::domain::{Customer, Decimal, Money, Period, Quota, Refusal, Spending, Timestamp, UsageEvent};
 use crate::store::{Catalog, Store};
 
 /// What there is to pay with.
@@ -48,6 +48,24 @@ impl Means {
             (false, false) => None,
         };
         Ok(Self { spending: customer.spend_cap.map(spent).transpose()?, credit, is_prepaid: customer.prepaid })
+    }
+
+    /// The same less what leases have set apart.
+    pub fn to_set_apart(
+        store: &dyn Store,
+        catalog: &Catalog,
+        customer: &Customer,
+        event: &UsageEvent,
+        now: Timestamp,
+    ) -> Result<Self> {
+        // Before the balance: what is burnt meanwhile is missing twice then, and not set apart twice.
+        let leases = store.leases(&customer.id, Quota::Credit, Period::EVER)?;
+        let leased = leases.iter().fold(0, |sum: u64, lease| sum.saturating_add(lease.units));
+        let mut means = Self::of(store, catalog, customer, event, now)?;
+        if let Some(credit) = &mut means.credit {
+            credit.money = credit.money.saturating_sub(&Money::from_billionths(leased).into());
+        }
+        Ok(means)
     }
 
     /// Why they do not suffice.

@@ -23,6 +23,7 @@ use crate::domain::{
 use crate::store::group::{
     Counted, CounterKey, Credit, Deltas, RatedEvent, RollupKey, Tables, Tally, Used, rollup_key,
 };
+use crate::store::migration::rows::{MovedGrant, MovedRefund};
 use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow};
 
 /// Customer, quota, start of the period, holder.
@@ -373,7 +374,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_grant(&mut self, customer_id: &CustomerId, grant: &CreditGrant) -> Result<()> {
-        self.session.run_one(credits::put_grant(customer_id, grant)).map(drop)
+        let moved = MovedGrant { customer_id: customer_id.clone(), given: grant.clone() };
+        self.session.run_one(credits::put_grants(&[moved])).map(drop)
     }
 
     fn credit_refund(&mut self, customer_id: &CustomerId, id: &GrantId) -> Result<Option<CreditRefund>> {
@@ -382,7 +384,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_credit_refund(&mut self, customer_id: &CustomerId, refund: &CreditRefund) -> Result<()> {
-        self.session.run_one(credits::put_refund(customer_id, refund)).map(drop)
+        let moved = MovedRefund { customer_id: customer_id.clone(), refund: refund.clone() };
+        self.session.run_one(credits::put_refunds(&[moved])).map(drop)
     }
 
     fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {

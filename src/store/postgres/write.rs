@@ -34,7 +34,7 @@ impl Transaction<'_> {
         let leases = self.lease_statements(&unwritten.leases);
         let forgotten = windows::forget_statement(&unwritten.forgotten_windows);
         let windows = windows::usage_statement(&unwritten.windows, &self.windows);
-        let entries = credits::entry_statement(&mut self.credits)?;
+        let entries = credits::entry_statement(&credits::take_entries(&mut self.credits))?;
         let statements = [
             customer_statement(customers),
             counter_statement(&unwritten.counters),
