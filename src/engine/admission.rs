@@ -503,7 +503,7 @@ impl Engine {
                     CostBasis::Caller | CostBasis::UnitPrice => cost,
                 };
                 let event = UsageEvent { cost, units: Units::from_number(units as f64)?, ..event };
-                Means::to_set_apart(store, catalog, &customer, &event, now)?.refusal(&event)
+                Means::of(store, catalog, &customer, &event, now)?.refusal(&event)
             },
             Box::new(move |judged| {
                 let caller = owed.take();

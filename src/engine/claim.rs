@@ -80,7 +80,7 @@ impl Candidate {
             Intent::Record => Purpose::Spend,
             Intent::Hold { .. } => Purpose::Hold,
         };
-        // Credit is burnt when an event is counted, whenever it has happened.
+        // There is what is left of credit now, whenever the event has happened.
         let now = if quota == Quota::Credit { self.now } else { self.event.timestamp };
         Want { key: (self.event.customer_id.clone(), quota), units, purpose, now }
     }

@@ -57,14 +57,15 @@ pub struct Shortfall {
 }
 
 impl Payment {
-    /// What is missing where so much is left of the credit in money. This is the only place that compares the two.
-    pub fn shortfall(&self, event: &UsageEvent, left: Decimal) -> Option<Shortfall> {
+    /// What is missing where so much is left of the credit in money, and so much of that is set apart for others. This is the
+    /// only place that compares them.
+    pub fn shortfall(&self, event: &UsageEvent, left: Decimal, set_apart: Money) -> Option<Shortfall> {
         if !self.owed.is_zero() {
             let cost = Decimal::from(event.units.get());
             return Some(Shortfall { unit: Unit::Meter(event.meter), left: cost.saturating_sub(&self.owed), cost });
         }
         let cost = Decimal::from(self.cost);
-        (left < cost).then_some(Shortfall { unit: Unit::Money, left, cost })
+        (left.saturating_sub(&set_apart.into()) < cost).then_some(Shortfall { unit: Unit::Money, left, cost })
     }
 }
 

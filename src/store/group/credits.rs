@@ -196,9 +196,7 @@ impl<T: Tables> Group<T> {
             }
             false => Decimal::default(),
         };
-        // What others have set aside they may burn.
-        let left = left.saturating_sub(&Money::from_billionths(leased).into());
-        Ok(payment.shortfall(event, left).map(Refusal::CreditExhausted))
+        Ok(payment.shortfall(event, left, Money::from_billionths(leased)).map(Refusal::CreditExhausted))
     }
 
     /// How much credit in money can be set aside, and until when. None where there is credit for units too, which may make an
