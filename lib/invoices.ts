@@ -76,7 +76,11 @@ export interface Invoice {
   usage: UsageByPrice[]
   /** For each meter of the catalog: `used` is `included` + `overage`. */
   meters: MeterTotals[]
-  /** The base amount; for each meter included units and usage by price; what is missing to the minimum. */
+  /**
+   * The base amount; for each meter included units and usage by price; what is missing to the minimum; what credit for units
+   * has paid (`credited`, below 0), as it was burnt when the events were counted: where the store's own catalog and the
+   * customer's own tier price them.
+   */
   lines: InvoiceLine[]
   /** One for each credit that was given. */
   credits: { amount: string; applied: string }[]
@@ -109,7 +113,7 @@ export interface MeterTotals {
 
 /** A part of an invoice: `amount` is `units` × `unitAmount` + `flatAmount`, to the last digit. */
 export interface InvoiceLine extends QuoteLine {
-  type: 'base' | 'included' | 'usage' | 'unpriced' | 'minimum'
+  type: 'base' | 'included' | 'usage' | 'unpriced' | 'minimum' | 'credited'
   /** `null` of the base amount and the minimum. */
   meter: string | null
   /** The price's id in the catalog, where the line is of `usage`. */
@@ -132,7 +136,7 @@ export interface InvoicePreview extends Invoice {
   missingEvents: number
   /**
    * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It is the sum of
-   * the lines of `usage`, to the last digit, where they were priced by this catalog and the customer has kept his tier. It
+   * the lines of `usage` and `credited`, to the last digit, where they were priced by this catalog and the customer has kept his tier. It
    * differs where a caller has said what an event costs, or a price list of the middleware's own.
    */
   recordedCost: string

@@ -168,7 +168,8 @@ impl Engine {
         if let Next::ChargePaid(candidate, _)
         | Next::ChargeUnpaid(candidate)
         | Next::Wait(candidate, ..)
-        | Next::Rate(candidate, _) = &mut next
+        | Next::Rate(candidate, _)
+        | Next::HoldWithinMeans(candidate, _) = &mut next
         {
             candidate.deadline = candidate.deadline.or_else(|| self.deadline());
         }
@@ -468,7 +469,7 @@ impl Engine {
         let (price, meter) = (price.clone(), candidate.event.meter);
         let owed = self.owed_until(candidate.deadline, caller);
         let engine = Arc::clone(self);
-        self.read(
+        self.read_first(
             move |store, catalog| {
                 let (customer, period) = (&taken.terms.customer, taken.period);
                 rating::cost_now(store, &catalog.tiers, customer, (meter, period), &price, units)
@@ -494,7 +495,7 @@ impl Engine {
         let Taken { standing, period, .. } = claim.first;
         let (customer, event, now) = (Arc::clone(&claim.first.terms.customer), candidate.event.clone(), candidate.now);
         let (engine, (_, cost)) = (Arc::clone(self), candidate.size());
-        self.read(
+        self.read_first(
             move |store, catalog| {
                 let cost = match &event.cost_basis {
                     CostBasis::Period(price) => {

@@ -141,7 +141,7 @@ impl Gate {
         };
         let Question { method, path, rules, dimensions, units, .. } = question;
         let plans = &catalog.tiers;
-        let request = catalog::Request { method, path, rules: *rules };
+        let request = catalog::Request { method, path, rules: *rules, is_pattern: false };
         let offer = self.pricing.offer(plans, &customer, request, dimensions);
         if let Some(counted) = offer.counted.clone().filter(|counted| counted.cost != Cost::Unpriced) {
             let resolution = self.pricing.resolve(plans, &customer, request, dimensions);

@@ -162,7 +162,7 @@ impl Gate {
         let Identity { revision, key, customer } = identity;
         let catalog = self.engine.shared.catalog();
         let Request { method, path, rules, dimensions, .. } = &request;
-        let asked = catalog::Request { method, path, rules: *rules };
+        let asked = catalog::Request { method, path, rules: *rules, is_pattern: false };
         let offer = self.pricing.offer(&catalog.tiers, customer, asked, dimensions);
         // Who holds nothing was let through before, and tells what it took: neither key nor customer is judged again.
         let is_let_through = request.units == Wanted::Held(0);

@@ -1,8 +1,11 @@
 //! What a customer's billing period comes to so far, out of what is recorded.
 
+use std::collections::BTreeMap;
+
 use super::history::{self, History, Sink};
+use crate::domain::credit::Unit;
 use crate::domain::repricing::{PeriodTally, RecordedUsage, Tally, Terms, place_of_tier};
-use crate::domain::{Catalog, Customer, CustomerId, Decimal, Invoice, Period, Proration, Timestamp};
+use crate::domain::{Catalog, Customer, CustomerId, Decimal, Invoice, Money, Period, Proration, Timestamp};
 use crate::store::{self, Store};
 use crate::{Code, Error, Result};
 
@@ -33,10 +36,11 @@ pub struct Preview {
     pub missing_events: u64,
 }
 
+/// By the customer's own tier and version, what credit for units has paid is taken off as it was when events were counted.
 /// `None` for a customer never seen. What a customer has not used costs him no more than the base amount and the minimum.
 ///
 /// Errors: `unknown_tier` where the catalog has not the tier that is given, or else the customer's; `invalid_catalog` where none is
-/// given and the store has none; `invalid_argument` where `held` does not lie within the billing period, or a credit is
+/// given and the store has none, or where the tier asks something for a billing period that is no month; `invalid_argument` where `held` does not lie within the billing period, or a credit is
 /// negative.
 pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question) -> Result<Option<Preview>> {
     let Question { customer_id, at, catalog, tier, held, credits } = question;
@@ -47,6 +51,7 @@ pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question
         None => place_of(catalog, customer.tier_id.as_deref()).ok_or_else(|| unknown_tier(&customer))?,
     };
     let tier = &catalog.tiers()[place];
+    tier.require_due_by_month()?;
     let period = customer.billing_period(*at, settings.time_zone);
     let share = held.map(|held| Proration::by_second(held, period)).transpose()?;
     let terms = Terms { tier: Some(place), anchor: customer.billing_cycle_anchor };
@@ -54,9 +59,36 @@ pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question
     let History { sink, missing_events } = history::read(store, Some(customer_id), period, sink)?;
     let mut periods = sink.finish()?.into_iter().flat_map(|customer| customer.periods);
     let tally = periods.next().unwrap_or_else(|| PeriodTally::empty(period));
-    let invoice = Invoice::preview(catalog, tier, share, &tally.usage, credits)?;
+    let mut invoice = Invoice::preview(catalog, tier, share, &tally.usage, credits)?;
+    if counts_by(settings, &customer, catalog, &tier.id) {
+        invoice = invoice.with_units_paid(&costs_of_credited_meters(store, &customer, &tally)?)?;
+    }
     let (catalog, tier) = (catalog.clone(), tier.id.clone());
     Ok(Some(Preview { customer, catalog, tier, tally, invoice, missing_events }))
+}
+
+/// Whether events are counted at the prices of this tier in this catalog now.
+fn counts_by(settings: &store::Catalog, customer: &Customer, catalog: &Catalog, tier: &str) -> bool {
+    settings.tiers.catalog_of(customer) == Some(catalog) && customer.tier_id.as_deref() == Some(tier)
+}
+
+/// What the events of those meters cost for whose units the customer had credit by the end of the period.
+fn costs_of_credited_meters(
+    store: &dyn Store,
+    customer: &Customer,
+    tally: &PeriodTally,
+) -> Result<BTreeMap<String, Money>> {
+    if !customer.has_credit {
+        return Ok(BTreeMap::new());
+    }
+    let grants = store.credit_grants(&customer.id)?;
+    let is_of = |unit: Unit, meter: &str| matches!(unit, Unit::Meter(given) if given.as_str() == meter);
+    let had_credit = |meter: &str| {
+        let mut given = grants.iter().filter(|given| is_of(given.request.unit, meter));
+        given.any(|given| given.grant.effective_at < tally.period.end)
+    };
+    let costs = tally.costs.iter().filter(|(meter, _)| had_credit(meter));
+    Ok(costs.map(|(meter, cost)| (meter.clone(), *cost)).collect())
 }
 
 fn place_of(catalog: &Catalog, tier: Option<&str>) -> Option<usize> {

@@ -355,17 +355,33 @@ impl Engine {
         read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
         reply: Reply<T>,
     ) {
-        if self.shared.unrecorded.load(Ordering::Acquire) == 0 {
-            return self.peek(read, reply);
-        }
         let engine = Arc::clone(self);
-        self.journal.drain(Box::new(move || {
-            let recorder = engine.recorder.clone();
-            recorder.flush(Box::new(move |flushed| match flushed {
-                Ok(()) => engine.peek(read, reply),
-                Err(error) => reply(Err(error)),
-            }));
-        }));
+        self.when_recorded(move |flushed| match flushed {
+            Ok(()) => engine.peek(read, reply),
+            Err(error) => reply(Err(error)),
+        });
+    }
+
+    /// Reads something short that a request waits for: no report holds it up.
+    pub(super) fn read_first<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
+        reply: Reply<T>,
+    ) {
+        let engine = Arc::clone(self);
+        self.when_recorded(move |flushed| match flushed {
+            Ok(()) => engine.peek_first(read, reply),
+            Err(error) => reply(Err(error)),
+        });
+    }
+
+    /// Goes on when all that is on its way to the store is there.
+    fn when_recorded(self: &Arc<Self>, then: impl FnOnce(Result<()>) + Send + 'static) {
+        if self.shared.unrecorded.load(Ordering::Acquire) == 0 {
+            return then(Ok(()));
+        }
+        let recorder = self.recorder.clone();
+        self.journal.drain(Box::new(move || recorder.flush(Box::new(then))));
     }
 
     /// Reads what is recorded, without what is on its way there.
@@ -374,10 +390,25 @@ impl Engine {
         read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
         reply: Reply<T>,
     ) {
+        self.readers.submit(self.job(read, reply));
+    }
+
+    /// The same for something short that somebody waits for.
+    pub(super) fn peek_first<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
+        reply: Reply<T>,
+    ) {
+        self.readers.submit_first(self.job(read, reply));
+    }
+
+    fn job<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store, &Catalog) -> Result<T> + Send + 'static,
+        reply: Reply<T>,
+    ) -> readers::Job {
         let shared = Arc::clone(&self.shared);
-        self.readers.submit(Box::new(move |store| {
-            reply(store.and_then(|store| guarded(|| read(store, &shared.catalog()))));
-        }));
+        Box::new(move |store| reply(store.and_then(|store| guarded(|| read(store, &shared.catalog())))))
     }
 
     /// Works on the outbox, on a thread of its own.

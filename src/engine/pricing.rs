@@ -141,7 +141,7 @@ impl Pricing {
 impl Engine {
     /// Gives each of these events what it costs, by what its customer has now, and hands them on.
     pub fn price(&self, pricing: Pricing, events: Vec<UsageEvent>, reply: Reply<Vec<Result<UsageEvent>>>) {
-        self.peek(
+        self.peek_first(
             move |store, catalog| {
                 let priced = |event: UsageEvent| {
                     let customer = store.customer(&event.customer_id)?;

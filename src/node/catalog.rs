@@ -74,7 +74,12 @@ pub fn resolve_price(catalog: String, question: String) -> Result<ResolutionOutp
     let resolution = catalog.resolve(&Question {
         meter: &question.required("meter")?.string()?,
         tier: tier.as_deref(),
-        request: path.as_deref().map(|path| Request { method: &method, path, rules: RoutingRules::default() }),
+        request: path.as_deref().map(|path| Request {
+            method: &method,
+            path,
+            rules: RoutingRules::default(),
+            is_pattern: false,
+        }),
         dimensions: &dimensions.unwrap_or_default(),
     });
     let price = resolution.price.map(|price| price.to_json().to_string());

@@ -70,7 +70,12 @@ fn priced(catalog: &Catalog, tier: &str, row: &Value<'_>) -> crate::Result<Price
     let price = catalog.find(&Question {
         meter: &meter,
         tier: Some(tier),
-        request: path.as_deref().map(|path| Request { method: &method, path, rules: RoutingRules::default() }),
+        request: path.as_deref().map(|path| Request {
+            method: &method,
+            path,
+            rules: RoutingRules::default(),
+            is_pattern: false,
+        }),
         dimensions: &dimensions.unwrap_or_default(),
     });
     let Usage { quantity, events } = Usage::read(&object)?;
@@ -145,6 +150,7 @@ fn line_json(InvoiceLine { item, line }: &InvoiceLine) -> Json {
         Item::Usage { meter, price } => ("usage", Some(meter), Some(price)),
         Item::Unpriced { meter } => ("unpriced", Some(meter), None),
         Item::Minimum => ("minimum", None, None),
+        Item::Credited { meter } => ("credited", Some(meter), None),
     };
     json!({
         "type": kind,

@@ -47,6 +47,7 @@ fn does_not_depend_on_the_order_of_prices(catalog: &Catalog) {
             method: route.method.as_deref().unwrap_or("GET"),
             path: &route.endpoint,
             rules: RoutingRules::default(),
+            is_pattern: false,
         });
         for others in catalog.prices() {
             let mut dimensions: BTreeMap<String, String> = others.dimensions.clone();

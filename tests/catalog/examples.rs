@@ -10,7 +10,7 @@ use weighbridge::domain::{Catalog, Window};
 use crate::{VALID, catalog, entry, valid};
 
 fn request<'a>(method: &'a str, path: &'a str) -> Request<'a> {
-    Request { method, path, rules: RoutingRules::default() }
+    Request { method, path, rules: RoutingRules::default(), is_pattern: false }
 }
 
 #[test]

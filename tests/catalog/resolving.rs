@@ -180,7 +180,7 @@ proptest! {
             let Ok(catalog) = &catalog else { continue };
             let request = request.map(|request| {
                 let (method, path) = request.split_once(' ').expect("a request");
-                Request { method, path, rules: RoutingRules::default() }
+                Request { method, path, rules: RoutingRules::default(), is_pattern: false }
             });
             let question = Question { meter: "m", tier, request, dimensions: &dimensions };
             let found = catalog.resolve(&question).price.map(|price| price.id.clone());

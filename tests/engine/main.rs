@@ -2,6 +2,7 @@
 
 mod credits;
 mod gate;
+mod held_means;
 mod leases;
 mod lifecycle;
 mod migration;

@@ -43,7 +43,7 @@ fn exceeded(cap: &str, spent: &str) -> Verdict {
     Verdict::Refused(Refusal::SpendCapExceeded { spending, cost: money("0.03") })
 }
 
-fn admitted(gate: &Gate, request: Request) -> Admitted {
+pub fn admitted(gate: &Gate, request: Request) -> Admitted {
     match decide(gate, request).expect("a decision") {
         Passage::Admitted(admitted) => admitted,
         other => panic!("{other:?}"),
@@ -154,7 +154,7 @@ fn a_hold_is_refused_where_the_cap_has_no_room_for_it() {
 }
 
 /// An engine whose catalog has a price a unit, and packages of 100 for 0.9.
-fn with_packages(place: &Place, cap: &str) -> (Arc<Engine>, Gate) {
+pub fn with_packages(place: &Place, cap: &str) -> (Arc<Engine>, Gate) {
     let engine = place.open();
     let catalog = serde_json::json!({
         "id": "public", "version": "1", "currency": "USD", "meters": ["api_request"], "tiers": [{ "id": "tier" }],

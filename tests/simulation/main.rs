@@ -8,6 +8,7 @@ mod oracle;
 mod prices;
 #[path = "../support/mod.rs"]
 mod support;
+mod terms;
 mod world;
 
 use proptest::prelude::*;

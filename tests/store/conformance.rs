@@ -16,6 +16,7 @@ pub mod limits;
 pub mod model;
 pub mod outbox;
 pub mod periods;
+pub mod previews;
 pub mod rating;
 pub mod spend_cap;
 pub mod stripe_events;
@@ -255,6 +256,9 @@ macro_rules! store_conformance {
                 a_suspension_by_hand_stays_and_another_subscription_forgets_the_first,
                 stores_on_one_place_claim_each_event_once_between_them,
                 whoever_is_named_while_stripe_tells_is_not_missed,
+            }
+            previews {
+                credit_for_units_is_taken_off_as_it_was_burnt,
             }
             outbox {
                 what_is_counted_is_reported_by_customer_meter_and_window,

@@ -146,7 +146,7 @@ impl Catalog {
         Err(Error::new(Code::UnknownTier, message))
     }
 
-    /// That requests can be held to all of its limits: soft ones a month, and units that are included for a month.
+    /// That requests can be held to all of its limits, and rated: soft limits a month, and units that are included for a month.
     pub fn require_enforceable(&self) -> Result<()> {
         self.tiers.iter().try_for_each(CatalogTier::require_enforceable)
     }

@@ -27,6 +27,8 @@ pub struct Request<'a> {
     /// The full path: with the prefix under which the router is mounted, without a query string.
     pub path: &'a str,
     pub rules: RoutingRules,
+    /// The path is the pattern of a route: what stands for any rest in it is matched by nothing else.
+    pub is_pattern: bool,
 }
 
 impl<'a> Request<'a> {
@@ -36,7 +38,7 @@ impl<'a> Request<'a> {
         let is_method = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
         let named = endpoint.split_once(' ').filter(|(word, path)| is_method(word) && path.starts_with('/'));
         let (method, path) = named.unwrap_or((method.unwrap_or("GET"), endpoint));
-        Self { method, path, rules: RoutingRules::default() }
+        Self { method, path, rules: RoutingRules::default(), is_pattern: false }
     }
 }
 
@@ -75,6 +77,11 @@ impl Route {
         (self.method.as_ref(), &self.endpoint)
     }
 
+    /// That its path ends with what stands for any rest.
+    pub fn ends_with_wildcard(&self) -> bool {
+        self.endpoint.rsplit('/').next().is_some_and(|last| Segment::of(last) == Segment::Wildcard)
+    }
+
     /// How specific it is, if it matches.
     pub fn matches(&self, request: &Request<'_>) -> Option<Specificity> {
         let method = match &self.method {
@@ -91,6 +98,7 @@ impl Route {
             let (segment, after) = split(rest?);
             let is_match = match kind {
                 Segment::Wildcard => !rest?.is_empty(),
+                Segment::Parameter if request.is_pattern && Segment::of(segment) == Segment::Wildcard => false,
                 Segment::Parameter => !segment.is_empty(),
                 Segment::Plain => segment == pattern,
             };

@@ -110,7 +110,7 @@ impl Group {
     }
 
     fn find(&self, request: Option<&Request<'_>>) -> Option<usize> {
-        let on_route = request.and_then(|Request { method, path, rules }| {
+        let on_route = request.and_then(|Request { method, path, rules, .. }| {
             self.on_routes.get(self.router.as_ref()?.find(method, path, *rules)?).copied()
         });
         on_route.or(self.everywhere)

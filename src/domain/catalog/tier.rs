@@ -141,17 +141,30 @@ impl CatalogTier {
                 format!(": nobody is told of a soft limit on {:?} {}: use one a month", limit.meter, limit.window);
             return Err(contradiction(&self.place, &what));
         }
-        let blocked = self.included.iter().find(|included| included.overage == Overage::Block);
-        match blocked {
+        match self.included.first() {
             Some(Included { meter, .. }) if self.interval != Interval::MONTH => {
                 let what = format!(
-                    ": units of {meter:?} above the included ones cannot be refused in a tier whose billing period is no month: \
-                     charge them, or set a limit a month"
+                    ": units of {meter:?} cannot be included in a tier whose billing period is no month, because usage is \
+                     counted by the month: include what a month is to have in a tier by the month, or set a limit a month"
                 );
                 Err(contradiction(&self.place, &what))
             }
             _ => Ok(()),
         }
+    }
+
+    /// That what it asks for its billing period can be told of a month, by which usage is counted.
+    pub fn require_due_by_month(&self) -> Result<()> {
+        let asks_nothing = self.base_amount.is_zero() && self.minimum_amount.is_zero() && self.included.is_empty();
+        if self.interval == Interval::MONTH || asks_nothing {
+            return Ok(());
+        }
+        let what = format!(
+            ": recorded usage is priced by the month, and the billing period of {:?} is none, for which its base amount, \
+             minimum and included units are: give a tier by the month, or leave them out",
+            self.id
+        );
+        Err(contradiction(&self.place, &what))
     }
 
     fn limit_a_month(&self, meter: &str, soft: bool) -> Option<u64> {

@@ -8,6 +8,7 @@
 //!    that reaches tiers and packages. A price that the usage does not list costs nothing; one that it lists with 0 asks its
 //!    flat amounts.
 //! 4. What is missing to the **minimum**.
+//! 5. What **credit for units** has paid, where it was burnt when events were counted ([`Invoice::with_units_paid`]).
 //!
 //! **Credits** are taken off what that comes to, each as far as something is left; what is left of a credit stays his.
 //!
@@ -18,9 +19,11 @@ mod event;
 mod quantity;
 mod usage;
 
+use std::collections::BTreeMap;
+
 use super::catalog::{Catalog, CatalogTier};
 use super::rating::Line;
-use super::{Currency, Decimal, Proration, Rounding};
+use super::{Currency, Decimal, Money, Proration, Rounding};
 use crate::{Error, Result};
 
 pub use event::cost_of_event;
@@ -59,6 +62,10 @@ pub enum Item {
         meter: String,
     },
     Minimum,
+    /// What credit for its units has paid: an amount below 0.
+    Credited {
+        meter: String,
+    },
 }
 
 /// How much of a credit the invoice takes.
@@ -93,6 +100,24 @@ impl Invoice {
         Ok(Self { currency, lines, credits })
     }
 
+    /// Takes off what credit for units has paid: all that a meter's usage comes to above what its events cost in the end.
+    /// `costs` has the meters of which there was such credit.
+    pub fn with_units_paid(mut self, costs: &BTreeMap<String, Money>) -> Result<Self> {
+        for (meter, cost) in costs {
+            let is_usage =
+                |line: &&InvoiceLine| matches!(&line.item, Item::Usage { meter: other, .. } if other == meter);
+            let usage: Decimal = self.lines.iter().filter(is_usage).map(|line| line.line.amount()).sum();
+            let paid = &Decimal::from(*cost) - &usage;
+            if !paid.is_zero() {
+                let item = Item::Credited { meter: meter.clone() };
+                self.lines.push(InvoiceLine::flat(item, "Paid by credit for units", &paid));
+            }
+        }
+        let credits: Vec<Decimal> = self.credits.into_iter().map(|credit| credit.amount).collect();
+        self.credits = apply(&credits, sum(&self.lines))?;
+        Ok(self)
+    }
+
     /// How many of a meter's units were included.
     pub fn included(&self, meter: &str) -> Decimal {
         let is_included = |line: &&InvoiceLine| matches!(&line.item, Item::Included { meter: other } if other == meter);
@@ -104,7 +129,8 @@ impl Invoice {
         sum(&self.lines)
     }
 
-    /// The subtotal less the credits that are applied; never negative, and not rounded.
+    /// The subtotal less the credits that are applied; not rounded. Negative only where units that credit has paid for made
+    /// others cheaper, under a volume price.
     pub fn total(&self) -> Decimal {
         let applied: Decimal = self.credits.iter().map(|credit| credit.applied.clone()).sum();
         &self.subtotal() - &applied
@@ -133,7 +159,7 @@ fn apply(credits: &[Decimal], mut due: Decimal) -> Result<Vec<CreditLine>> {
         if amount.is_negative() {
             return Err(Error::invalid(format!("`credits[{position}]` must not be negative, got {amount}")));
         }
-        let applied = amount.min(&due).clone();
+        let applied = amount.saturating_sub(&amount.saturating_sub(&due));
         due = &due - &applied;
         lines.push(CreditLine { amount: amount.clone(), applied });
     }

@@ -28,6 +28,8 @@ pub struct PriceFinder<'c> {
     /// What prices ask of metadata.
     names: BTreeSet<&'c str>,
     asks_method: bool,
+    /// The endpoints of routes that end with a wildcard. What was recorded under one of them was a request of that route.
+    wildcards: BTreeSet<&'c str>,
     lines: Vec<Line<'c>>,
     ids: HashMap<Line<'c>, LineId>,
     /// By usage as it was recorded, word for word: so metadata need not be read.
@@ -48,10 +50,14 @@ impl<'c> PriceFinder<'c> {
         if asks_method {
             names.insert(METHOD);
         }
+        let routes = prices.iter().filter_map(|price| price.route.as_ref());
+        let routes = routes.chain(catalog.rules().iter().map(|rule| &rule.route));
+        let wildcards = routes.filter(|route| route.ends_with_wildcard()).map(|route| route.endpoint.as_str());
         Self {
             catalog,
             names,
             asks_method,
+            wildcards: wildcards.collect(),
             lines: Vec::new(),
             ids: HashMap::new(),
             recorded: HashMap::new(),
@@ -98,7 +104,10 @@ impl<'c> PriceFinder<'c> {
             return *line;
         }
         let method = method.or_else(|| texts.get(METHOD).map(String::as_str)).map(str::to_ascii_uppercase);
-        let request = |endpoint| Request::of_endpoint(endpoint, method.as_deref());
+        let request = |endpoint| Request {
+            is_pattern: self.wildcards.contains(endpoint),
+            ..Request::of_endpoint(endpoint, method.as_deref())
+        };
         let dimensions: BTreeMap<String, String> =
             texts.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
         let price = tier.and_then(|tier| self.catalog.tiers().get(tier)).and_then(|tier| {

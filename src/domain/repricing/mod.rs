@@ -8,7 +8,9 @@
 //!   priced. So the order of usage does not matter, nor how it was divided among tallies that are merged.
 //! - **What is unknown is told**, never guessed: a customer without a tier of the catalog, a meter that it does not name.
 //! - **The method** of a request, where it is not known, is that of an endpoint such as `POST /api/execute`, or else the text
-//!   `method` of the usage's metadata; without one it is GET, as for [`Catalog::resolve`]. The path is the endpoint's, **dimensions** are the texts of the metadata.
+//!   `method` of the usage's metadata; without one it is GET, as for [`Catalog::resolve`]. The path is
+//!   the endpoint's; one that is the wildcard pattern of a route, such as `/files/*path`, stands for the requests that were
+//!   counted under it. **Dimensions** are the texts of the metadata.
 
 mod assignment;
 mod finder;

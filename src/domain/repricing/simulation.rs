@@ -80,7 +80,7 @@ impl CustomerOutcome {
 
 impl Simulation {
     /// `customers` are by id. Base amounts and minimums of a billing period that `span` cuts are due for the part within it,
-    /// by the second.
+    /// by the second. `invalid_catalog` where a customer's tier asks something for a billing period that is no month.
     pub fn of(catalog: &Catalog, span: Period, customers: &[CustomerTally], old: &Old<'_>) -> Result<Self> {
         let mut simulation = Self { old: (!matches!(old, Old::Unknown)).then(Decimal::default), ..Self::default() };
         for customer in customers {
@@ -158,6 +158,7 @@ fn outcome(
 /// The tier's id, and what all periods come to; `None` without a tier.
 fn due<'c>(catalog: &'c Catalog, span: Period, customer: &CustomerTally) -> Result<Option<(&'c str, Decimal)>> {
     let Some(tier) = customer.terms.tier.and_then(|tier| catalog.tiers().get(tier)) else { return Ok(None) };
+    tier.require_due_by_month()?;
     let mut sum = Decimal::default();
     for period in &customer.periods {
         let whole = period.period;

@@ -65,6 +65,8 @@ pub struct PeriodTally {
     pub unpriced_events: u64,
     /// The sum of what the events cost when they were recorded.
     pub cost: Money,
+    /// The same by meter.
+    pub costs: BTreeMap<String, Money>,
 }
 
 impl<'c, Known: FnMut(&str) -> Terms> Tally<'c, Known> {
@@ -178,22 +180,33 @@ impl CustomerTally {
 impl PeriodTally {
     /// Of a period without usage.
     pub fn empty(period: Period) -> Self {
-        Self { period, usage: vec![], unknown: vec![], events: 0, unpriced_events: 0, cost: Money::ZERO }
+        Self {
+            period,
+            usage: vec![],
+            unknown: vec![],
+            events: 0,
+            unpriced_events: 0,
+            cost: Money::ZERO,
+            costs: BTreeMap::new(),
+        }
     }
 
     /// By meter and price: an order that depends on nothing else.
     fn of(catalog: &Catalog, period: Period, mut sums: Vec<(&Line<'_>, Sum)>) -> Result<Self> {
         sums.sort_unstable_by(|(one, _), (other, _)| (&one.meter, one.price).cmp(&(&other.meter, other.price)));
         let (mut events, mut unpriced_events, mut cost) = (0, 0, Money::ZERO);
+        let mut costs: BTreeMap<String, Money> = BTreeMap::new();
         let mut rows = Vec::with_capacity(sums.len());
         for (line, sum) in sums {
             events += sum.events;
             unpriced_events += if line.price.is_none() { sum.events } else { 0 };
             cost = cost.checked_add(sum.cost)?;
+            let of_meter = costs.entry(line.meter.to_string()).or_default();
+            *of_meter = of_meter.checked_add(sum.cost)?;
             let usage = Usage { quantity: Decimal::whole(sum.units), events: Some(Decimal::from(sum.events)) };
             rows.push(PricedUsage { meter: line.meter.to_string(), price: line.price.map(str::to_owned), usage });
         }
         let (usage, unknown) = rows.into_iter().partition(|row| catalog.meters().contains(&row.meter));
-        Ok(Self { period, usage, unknown, events, unpriced_events, cost })
+        Ok(Self { period, usage, unknown, events, unpriced_events, cost, costs })
     }
 }
