@@ -41,6 +41,8 @@ export interface Customer {
   billingCycleAnchor: number | null
   /** The most that what is admitted may cost in a billing period: a decimal in the currency's major unit. */
   spendCap: string | null
+  /** Whether requests are refused that his credit does not cover. */
+  prepaid: boolean
   /** Whether `customers.upsert` has suspended him: a suspended customer's requests are answered 403. */
   suspended: boolean
   /** When Weighbridge first saw him, milliseconds since the epoch. */
@@ -222,6 +224,7 @@ export interface Quota {
  * | `amount_overflow` | a sum of money no longer fits 28 digits |
  * | `unknown_tier` | no tier has this id |
  * | `unknown_key` | no API key has this id |
+ * | `unknown_grant` | the customer has no grant with this id |
  * | `key_exists` | the imported secret is an API key already |
  * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
  * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
@@ -263,6 +266,7 @@ export type BillingErrorCode =
   | 'amount_overflow'
   | 'unknown_tier'
   | 'unknown_key'
+  | 'unknown_grant'
   | 'key_exists'
   | 'key_revoked'
   | 'idempotency_conflict'
@@ -431,7 +435,8 @@ export interface Consumption {
 export interface ConsumptionResult extends Quota {
   /** Whether it was counted, now or before. */
   allowed: boolean
-  code: 'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'customer_suspended'
+  code:
+    'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'credit_exhausted' | 'customer_suspended'
 }
 /** What to report. */
 export interface UsageQuery {
@@ -1547,6 +1552,293 @@ export declare function checkCatalog(catalog: Catalog): CheckedCatalog
  * @throws CatalogError where the catalog is none, BillingError `invalid_argument` where the question is none.
  */
 export declare function resolvePrice(catalog: Catalog, question: PriceQuestion): PriceResolution
+/**
+ * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or
+ * an offset, such as `'2026-01-31T00:00:00Z'`.
+ */
+export type InstantInput = number | string | Date
+/** Credit given to a customer. It counts in `[effectiveAt, end)`, where the end is the earlier of expiry and voiding. */
+export interface Grant {
+  /** Yours, 1 to 255 bytes, without control characters. Each grant has another one. */
+  id: string
+  /** How much, from 0: units of one meter, or money of one currency. All grants of a question are of the same kind. */
+  amount: DecimalInput
+  /** Lower ones are burnt first: 0 to 255, 50 by default, as Stripe has it. */
+  priority?: number
+  /** The first instant at which it counts. */
+  effectiveAt: InstantInput
+  /** The first instant at which it does not count any more. Left out, it does not expire. */
+  expiresAt?: InstantInput
+  /** When it was made, for the burning order; by default `effectiveAt`. */
+  createdAt?: InstantInput
+  /** From here on it is worth nothing. What was burnt before stays burnt. */
+  voidedAt?: InstantInput
+  /** When it is given again, whole. What was left of it has expired then. */
+  recurrence?: GrantRecurrence
+  /** What a reset leaves of it; without a rollover, all. */
+  rollover?: GrantRollover
+}
+/**
+ * With each hour, day or month of a time zone's calendar that begins after `effectiveAt` (UTC by default); or at instants of
+ * your own, such as the beginnings of a subscription's periods.
+ */
+export type GrantRecurrence =
+  | {
+      every: 'hour' | 'day' | 'month'
+      timeZone?: string
+    }
+  | {
+      at: readonly InstantInput[]
+    }
+/** After a reset there is `min(maximum, max(minimum, left))`, as OpenMeter has it. */
+export interface GrantRollover {
+  /** At least so much, given anew where less is left; 0 by default. */
+  minimum?: DecimalInput
+  /** At most so much; without one, all that is left. */
+  maximum?: DecimalInput
+}
+/** So much was used, or refunded, at an instant. */
+export interface CreditActivity {
+  at: InstantInput
+  /** From 0. */
+  amount: DecimalInput
+}
+/** What {@link creditBalance} is asked. No list has to be in any order. */
+export interface CreditQuestion {
+  grants: readonly Grant[]
+  usage?: readonly CreditActivity[]
+  /** Each undoes the newest usage before it, and at its own instant. */
+  refunds?: readonly CreditActivity[]
+  /** When usage begins anew, such as with each billing period: rollovers apply, and what is owed is billed or carried. */
+  resets?: readonly InstantInput[]
+  /** What a reset does with what is still owed: `bill` (by default) settles it outside of credit, `carry` goes on owing it. */
+  overageAtReset?: 'bill' | 'carry'
+  /** The balance has the grants of this instant, and the usage before it. Whatever is later is left aside. */
+  at: InstantInput
+}
+/** What is left, and how that came about. All amounts are decimal strings in their shortest form. */
+export interface CreditBalance {
+  /** What is left of all grants. */
+  balance: string
+  /** What was used, is owed, and no grant has covered so far. Above 0 only where the balance is 0. */
+  overage: string
+  /** What was owed at resets and is to be paid by other means than credit. */
+  billed: string
+  /** Those that have taken effect, in the order in which they are burnt. */
+  grants: GrantBalance[]
+  /** Without gap from the first grant or usage up to the instant. A new segment begins wherever time changes the grants. */
+  history: CreditSegment[]
+}
+/** What has become of a grant: `granted` is `left` + `burnt` + `expired` + `voided`. */
+export interface GrantBalance {
+  id: string
+  /** With its recurrences, and with what rollover minimums have added. */
+  granted: string
+  left: string
+  /** Less what was refunded. */
+  burnt: string
+  expired: string
+  voided: string
+  /** How it ended, if it has. */
+  ended: 'expired' | 'voided' | null
+}
+/** A time in which nothing but usage and refunds has changed the grants. */
+export interface CreditSegment {
+  /** Milliseconds since the epoch, the first one. */
+  start: number
+  /** Milliseconds since the epoch, no longer in it. */
+  end: number
+  /** What happened when it began, in this order. */
+  changes: CreditChange[]
+  used: string
+  refunded: string
+  /** From which grants was burnt what, by id, less what came back to them. */
+  burnt: Record<string, string>
+  /** What was left at the end of the grants that count, by id. */
+  left: Record<string, string>
+  /** What was owed at the end. */
+  overage: string
+}
+/** What time has done. `forfeited` is what was left until then. */
+export type CreditChange =
+  | {
+      type: 'given'
+      grant: string
+      amount: string
+      forfeited: string
+    }
+  | {
+      type: 'expired' | 'voided'
+      grant: string
+      forfeited: string
+    }
+  | {
+      type: 'rolled_over'
+      grant: string
+      before: string
+      after: string
+    }
+  | {
+      type: 'reset'
+      billed: string
+    }
+/**
+ * What is left of a customer's credit at an instant, now or ever, to the last digit. Nothing is rounded and nothing is
+ * remembered: the same question always has the same answer.
+ *
+ * ```ts
+ * creditBalance({
+ *   grants: [
+ *     { id: 'trial', amount: '10', effectiveAt: '2026-01-01T00:00:00Z', expiresAt: '2026-02-01T00:00:00Z' },
+ *     { id: 'bought', amount: '100', effectiveAt: '2026-01-01T00:00:00Z' },
+ *   ],
+ *   usage: [{ at: '2026-01-20T12:00:00Z', amount: '12.5' }],
+ *   at: '2026-01-31T00:00:00Z',
+ * }).balance // '97.5'
+ * ```
+ *
+ * Grants burn by priority, then expiry (earliest first, none last), then creation, then id. What no grant covers is owed, and
+ * paid by the next grant that has something. Usage at the very instant of a change comes after it.
+ *
+ * @throws BillingError `invalid_argument` where something is missing, unknown or cannot be read, where two grants have the same
+ * id, and where more is refunded than was used. The message names the place: `grants[1].expiresAt`.
+ * @see https://openmeter.io/docs/billing/entitlements/grant
+ */
+export declare function creditBalance(question: CreditQuestion): CreditBalance
+/** Credit that is to be given to a customer. It counts in `[effectiveAt, end)`: the end is the earlier of expiry and voiding. */
+export interface CreditGrantInput {
+  /**
+   * Yours, 1 to 255 bytes, without control characters: each grant of a customer has another one. The same request under the
+   * same id does nothing again, so it can be retried; another one is an `idempotency_conflict`.
+   */
+  id: string
+  /** `'money'` (the default), in the currency of your prices, or the name of a meter, whose units are given then. */
+  unit?: string
+  /** How much, above 0. */
+  amount: DecimalInput
+  /** Lower ones are burnt first: 0 to 255, 50 by default. */
+  priority?: number
+  /** The first instant at which it counts: now by default. One of the past means now. */
+  effectiveAt?: InstantInput
+  /** The first instant at which it does not count any more. Left out, it does not expire. */
+  expiresAt?: InstantInput
+  /** When it is given again, whole. What was left of it has expired then. */
+  recurrence?: GrantRecurrence
+  /** What is left of it when the customer's next billing period begins; without a rollover, all. */
+  rollover?: GrantRollover
+}
+/** Credit that was given. Instants are milliseconds since the epoch, amounts decimal strings. */
+export interface CreditGrant {
+  id: string
+  /** `money`, or the name of a meter. */
+  unit: string
+  amount: string
+  priority: number
+  /** The first instant at which it counts. */
+  effectiveAt: number
+  expiresAt: number | null
+  /** When it was given, for the burning order. */
+  createdAt: number
+  /** From when on it is worth nothing, if it was voided. */
+  voidedAt: number | null
+  recurrence:
+    | {
+        every: 'hour' | 'day' | 'month'
+        timeZone: string
+      }
+    | {
+        at: number[]
+      }
+    | null
+  rollover: {
+    minimum: string
+    maximum: string | null
+  } | null
+}
+/** Something to be given back. */
+export interface CreditRefundInput {
+  /** Yours, 1 to 255 bytes. The same refund under the same id does nothing again; another one is an `idempotency_conflict`. */
+  id: string
+  /** `'money'` (the default) or the name of a meter. */
+  unit?: string
+  /** How much of what was used, above 0. */
+  amount: DecimalInput
+}
+/** Something that was given back. */
+export interface CreditRefund {
+  id: string
+  unit: string
+  /** A decimal. */
+  amount: string
+  /** From when on it counts, milliseconds since the epoch. */
+  at: number
+}
+/** Which balance: of what, and of when. */
+export interface CustomerCreditQuestion {
+  /** `'money'` (the default) or the name of a meter. */
+  unit?: string
+  /** An instant, also of the past: the balance has the grants of it, and the usage before it. By default all that is counted. */
+  at?: InstantInput
+}
+/** What is left of a customer's credit in one unit, in decimal strings. */
+export interface CustomerCredit {
+  unit: string
+  /** Of which instant, milliseconds since the epoch. */
+  at: number
+  /** What is left of all grants. */
+  balance: string
+  /** What was used, is owed, and no grant has covered so far. Above 0 only where the balance is 0. */
+  overage: string
+  /** What was owed when billing periods ended, and is to be paid by other means than credit. */
+  billed: string
+  /** Those that have taken effect, in the order in which they are burnt. */
+  grants: GrantBalance[]
+}
+/**
+ * What customers are given beforehand: money, or units of a meter. Their usage burns it in the very transaction that counts it,
+ * exact over all processes. See docs/credits.md.
+ */
+export declare class CustomerCredits {
+  #private
+  /**
+   * Gives credit. A customer never seen comes into being. From the first grant in a unit on, what is used of it and no grant covers
+   * is owed, and paid by the next one.
+   *
+   * ```ts
+   * await billing.credits.grant('acme', { id: 'order-1001', amount: '100.00' })
+   * ```
+   *
+   * @throws BillingError `invalid_argument`, `idempotency_conflict`, `closed`, or a `store_*` code.
+   */
+  grant(customerId: string, grant: CreditGrantInput): Promise<CreditGrant>
+  /**
+   * Ends a grant: what is left of it is void; what was burnt stays burnt. One that has ended stays as it is.
+   *
+   * @param options `at`: when it ends, by default now. An instant of the past means now.
+   * @throws BillingError `unknown_grant`, `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  void(
+    customerId: string,
+    grantId: string,
+    options?: {
+      at?: InstantInput
+    },
+  ): Promise<CreditGrant>
+  /**
+   * Gives back what was used last: first what is owed, then what was burnt, to the grants that it was burnt from.
+   *
+   * @throws BillingError `invalid_argument` where it is more than was used, `idempotency_conflict`, `closed`, or a `store_*` code.
+   */
+  refund(customerId: string, refund: CreditRefundInput): Promise<CreditRefund>
+  /** All grants of a customer, by id: those that have ended too. */
+  list(customerId: string): Promise<CreditGrant[]>
+  /**
+   * What is left, now or at an instant of the past: then it is what was enforced at that instant, to the last digit.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  balance(customerId: string, question?: CustomerCreditQuestion): Promise<CustomerCredit>
+}
 /** What to change of a customer: what is left out stays, `null` clears. */
 export interface CustomerUpdate {
   /** 1 to 255 bytes. A customer never seen comes into being. */
@@ -1578,6 +1870,11 @@ export interface CustomerUpdate {
    * settlement) counts past it. `null`, the default: no cap.
    */
   spendCap?: number | string | null
+  /**
+   * Whether he pays beforehand: what his credit does not cover is refused, requests are answered 402. What has happened
+   * (`recordEvent`, a settlement) is counted all the same, and owed. `false`, the default: what no credit covers goes on as overage.
+   */
+  prepaid?: boolean
   /** A suspended customer's requests are answered 403. */
   suspended?: boolean
 }
@@ -1733,7 +2030,7 @@ export interface PostgresOptions {
 }
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
- * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `spend_cap_exceeded`: 402. `usage_limit_exceeded`:
+ * `feature_required`, `unpriced_endpoint` (with `unpriced: 'refuse'`): 403. `spend_cap_exceeded`, `credit_exhausted`: 402. `usage_limit_exceeded`:
  * 429. `invalid_idempotency_key`: 400.
  * `idempotency_conflict`: 422. `internal`: 500, Weighbridge cannot decide.
  */
@@ -1745,6 +2042,7 @@ export type RefusalCode =
   | 'feature_required'
   | 'usage_limit_exceeded'
   | 'spend_cap_exceeded'
+  | 'credit_exhausted'
   | 'unpriced_endpoint'
   | 'invalid_idempotency_key'
   | 'idempotency_conflict'
@@ -1755,8 +2053,8 @@ export interface Refusal {
   /** The HTTP status. */
   status: number
   /**
-   * The JSON body: `error`, and where there is more to say `message`, `requiredTier`, `requiredFeatures`, or `spendCap`, `spent`,
-   * `cost` and `resetAt`.
+   * The JSON body: `error`, and where there is more to say `message`, `requiredTier`, `requiredFeatures`, `spendCap`, `spent`, `cost`
+   * and `resetAt`, or `unit`, `balance` and `cost`.
    */
   body: Record<string, unknown>
 }
@@ -1838,6 +2136,14 @@ export interface Explanation {
   spending: {
     cap: string
     spent: string
+  } | null
+  /**
+   * What is left of the customer's credit, decimals: money, and units of the meter (`null` where none were ever given). `null` where
+   * he was never given any and does not pay beforehand.
+   */
+  credit: {
+    money: string
+    units: string | null
   } | null
 }
 /** What a handler learns when it is done. */
@@ -1956,167 +2262,12 @@ export interface BillingResponse extends ServerResponse {
 export type Next = (error?: any) => void
 /** A handler for `app.use` of Express 4 or 5. */
 export type BillingHandler = (req: BillingRequest, res: BillingResponse, next: Next) => void
-/**
- * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or
- * an offset, such as `'2026-01-31T00:00:00Z'`.
- */
-export type InstantInput = number | string | Date
-/** Credit given to a customer. It counts in `[effectiveAt, end)`, where the end is the earlier of expiry and voiding. */
-export interface Grant {
-  /** Yours, 1 to 255 bytes, without control characters. Each grant has another one. */
-  id: string
-  /** How much, from 0: units of one meter, or money of one currency. All grants of a question are of the same kind. */
-  amount: DecimalInput
-  /** Lower ones are burnt first: 0 to 255, 50 by default, as Stripe has it. */
-  priority?: number
-  /** The first instant at which it counts. */
-  effectiveAt: InstantInput
-  /** The first instant at which it does not count any more. Left out, it does not expire. */
-  expiresAt?: InstantInput
-  /** When it was made, for the burning order; by default `effectiveAt`. */
-  createdAt?: InstantInput
-  /** From here on it is worth nothing. What was burnt before stays burnt. */
-  voidedAt?: InstantInput
-  /** When it is given again, whole. What was left of it has expired then. */
-  recurrence?: GrantRecurrence
-  /** What a reset leaves of it; without a rollover, all. */
-  rollover?: GrantRollover
-}
-/**
- * With each hour, day or month of a time zone's calendar that begins after `effectiveAt` (UTC by default); or at instants of
- * your own, such as the beginnings of a subscription's periods.
- */
-export type GrantRecurrence =
-  | {
-      every: 'hour' | 'day' | 'month'
-      timeZone?: string
-    }
-  | {
-      at: readonly InstantInput[]
-    }
-/** After a reset there is `min(maximum, max(minimum, left))`, as OpenMeter has it. */
-export interface GrantRollover {
-  /** At least so much, given anew where less is left; 0 by default. */
-  minimum?: DecimalInput
-  /** At most so much; without one, all that is left. */
-  maximum?: DecimalInput
-}
-/** So much was used, or refunded, at an instant. */
-export interface CreditActivity {
-  at: InstantInput
-  /** From 0. */
-  amount: DecimalInput
-}
-/** What {@link creditBalance} is asked. No list has to be in any order. */
-export interface CreditQuestion {
-  grants: readonly Grant[]
-  usage?: readonly CreditActivity[]
-  /** Each undoes the newest usage before it, and at its own instant. */
-  refunds?: readonly CreditActivity[]
-  /** When usage begins anew, such as with each billing period: rollovers apply, and what is owed is billed or carried. */
-  resets?: readonly InstantInput[]
-  /** What a reset does with what is still owed: `bill` (by default) settles it outside of credit, `carry` goes on owing it. */
-  overageAtReset?: 'bill' | 'carry'
-  /** The balance has the grants of this instant, and the usage before it. Whatever is later is left aside. */
-  at: InstantInput
-}
-/** What is left, and how that came about. All amounts are decimal strings in their shortest form. */
-export interface CreditBalance {
-  /** What is left of all grants. */
-  balance: string
-  /** What was used, is owed, and no grant has covered so far. Above 0 only where the balance is 0. */
-  overage: string
-  /** What was owed at resets and is to be paid by other means than credit. */
-  billed: string
-  /** Those that have taken effect, in the order in which they are burnt. */
-  grants: GrantBalance[]
-  /** Without gap from the first grant or usage up to the instant. A new segment begins wherever time changes the grants. */
-  history: CreditSegment[]
-}
-/** What has become of a grant: `granted` is `left` + `burnt` + `expired` + `voided`. */
-export interface GrantBalance {
-  id: string
-  /** With its recurrences, and with what rollover minimums have added. */
-  granted: string
-  left: string
-  /** Less what was refunded. */
-  burnt: string
-  expired: string
-  voided: string
-  /** How it ended, if it has. */
-  ended: 'expired' | 'voided' | null
-}
-/** A time in which nothing but usage and refunds has changed the grants. */
-export interface CreditSegment {
-  /** Milliseconds since the epoch, the first one. */
-  start: number
-  /** Milliseconds since the epoch, no longer in it. */
-  end: number
-  /** What happened when it began, in this order. */
-  changes: CreditChange[]
-  used: string
-  refunded: string
-  /** From which grants was burnt what, by id, less what came back to them. */
-  burnt: Record<string, string>
-  /** What was left at the end of the grants that count, by id. */
-  left: Record<string, string>
-  /** What was owed at the end. */
-  overage: string
-}
-/** What time has done. `forfeited` is what was left until then. */
-export type CreditChange =
-  | {
-      type: 'given'
-      grant: string
-      amount: string
-      forfeited: string
-    }
-  | {
-      type: 'expired' | 'voided'
-      grant: string
-      forfeited: string
-    }
-  | {
-      type: 'rolled_over'
-      grant: string
-      before: string
-      after: string
-    }
-  | {
-      type: 'reset'
-      billed: string
-    }
-/**
- * What is left of a customer's credit at an instant, now or ever, to the last digit. Nothing is rounded and nothing is
- * remembered: the same question always has the same answer.
- *
- * ```ts
- * creditBalance({
- *   grants: [
- *     { id: 'trial', amount: '10', effectiveAt: '2026-01-01T00:00:00Z', expiresAt: '2026-02-01T00:00:00Z' },
- *     { id: 'bought', amount: '100', effectiveAt: '2026-01-01T00:00:00Z' },
- *   ],
- *   usage: [{ at: '2026-01-20T12:00:00Z', amount: '12.5' }],
- *   at: '2026-01-31T00:00:00Z',
- * }).balance // '97.5'
- * ```
- *
- * Grants burn by priority, then expiry (earliest first, none last), then creation, then id. What no grant covers is owed, and
- * paid by the next grant that has something. Usage at the very instant of a change comes after it.
- *
- * @throws BillingError `invalid_argument` where something is missing, unknown or cannot be read, where two grants have the same
- * id, and where more is refunded than was used. The message names the place: `grants[1].expiresAt`.
- * @see https://openmeter.io/docs/billing/entitlements/grant
- */
-export declare function creditBalance(question: CreditQuestion): CreditBalance
 /** A half-open span of time: it holds its start and not its end. */
 export interface PeriodInput {
   start: InstantInput
   end: InstantInput
 }
 interface Terms {
-  /** The price list by which usage is priced, whatever it cost when it was recorded. */
-  catalog: Catalog
   /** For which part of the billing period the tier is due, where that is not all of it: to the second, as Stripe prorates. */
   held?: PeriodInput
   /** Money that is taken off, in this order, each as far as something is due: decimals from 0. */
@@ -2127,6 +2278,11 @@ interface Terms {
 /** Whose invoice, and of when. */
 export interface InvoiceQuestion extends Terms {
   customerId: string
+  /**
+   * The price list by which usage is priced, whatever it cost when it was recorded: by default the version of the store's own
+   * catalog that the customer has.
+   */
+  catalog?: Catalog
   /** An instant in the billing period: by default now. */
   at?: InstantInput
   /** The tier in the catalog: by default the one with the id of the customer's own. */
@@ -2134,6 +2290,8 @@ export interface InvoiceQuestion extends Terms {
 }
 /** What {@link previewInvoice} is asked. */
 export interface InvoiceTerms extends Terms {
+  /** The price list by which usage is priced. */
+  catalog: Catalog
   /** The tier in the catalog. */
   tierId: string
   /** In any order: what has one price is added up before it is priced. */
@@ -2238,11 +2396,12 @@ export declare class Invoices {
    * What a customer's billing period comes to by a catalog, out of what is recorded, as it is now: asked again after the next
    * event, it has that too. Nothing is changed. `null` for a customer never seen.
    *
-   * The price of an event is that of its event type as the meter, its endpoint as the path, the text `method` of its metadata
-   * as the method (without one `GET`), and the texts in its metadata as dimensions.
+   * The price of an event is that of its event type as the meter, its endpoint as the path, with its method (`POST /api/execute`)
+   * or the text `method` of its metadata as the method (without one `GET`), and the texts in its metadata as dimensions.
    *
    * @throws CatalogError where the catalog is none; BillingError `unknown_tier` where it has neither `tierId` nor the
-   * customer's own tier; `invalid_argument`, `closed`, or a `store_*` code.
+   * customer's own tier; `invalid_catalog` where none is given and the store has none; `invalid_argument`, `closed`, or a
+   * `store_*` code.
    */
   preview(question: InvoiceQuestion): Promise<InvoicePreview | null>
 }
@@ -2499,6 +2658,8 @@ export declare class Billing {
   readonly keys: ApiKeys
   /** Customers. */
   readonly customers: Customers
+  /** What customers are given beforehand. */
+  readonly credits: CustomerCredits
   /** What billing periods come to. */
   readonly invoices: Invoices
   /** Stripe, with this Billing's tiers. */

@@ -65,14 +65,15 @@ test('what a server answered 200 is recorded, though it was killed the moment af
 describe('of two servers, one of which is killed', () => {
   /** What there is suffices for 300 requests. */
   test.each<
-    [what: string, refused: number, spendCap: string | null, per: 'month' | 'day' | { slidingSeconds: number }]
+    [what: string, refused: number, money: 'cap' | 'credit' | null, per: 'month' | 'day' | { slidingSeconds: number }]
   >([
-    ['a spend cap', 402, '30.00', 'month'],
+    ['a spend cap', 402, 'cap', 'month'],
+    ['credit', 402, 'credit', 'month'],
     ['a day', 429, null, 'day'],
     ['the last hour', 429, null, { slidingSeconds: 3_600 }],
-  ])('the other one finds exactly what is left of %s', async (_, refused, spendCap, per) => {
+  ])('the other one finds exactly what is left of %s', async (_, refused, money, per) => {
     const dir = temporaryDirectory()
-    const units = spendCap === null ? 300 : null
+    const units = money === null ? 300 : null
     const billing = openBilling({
       dir,
       catalog: {
@@ -85,7 +86,12 @@ describe('of two servers, one of which is killed', () => {
       },
     })
     const key = await keyOf(billing, 'customer-1', 'limited')
-    await billing.customers.upsert({ id: 'customer-1', spendCap })
+    await billing.customers.upsert({
+      id: 'customer-1',
+      spendCap: money === 'cap' ? '30.00' : null,
+      prepaid: money === 'credit',
+    })
+    if (money === 'credit') await billing.credits.grant('customer-1', { id: 'order-1', amount: '30.00' })
     await billing.close()
 
     const [dying, surviving] = [start('server.cjs', { dir }), start('server.cjs', { dir })]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::api_key::KeyState;
-use super::credit::Shortfall;
+use super::credit::{Shortfall, Unit};
 use super::{ApiKey, Customer, Money, Plans, Requirements, Spending, Standing, Timestamp};
 
 /// Why a request or an event was turned away. A value, never an error.
@@ -32,7 +32,16 @@ pub enum Refusal {
 impl Refusal {
     /// Whether it says that too little is left, which others may hold and give back.
     pub fn is_shortage(&self) -> bool {
-        matches!(self, Refusal::LimitExceeded(_) | Refusal::SpendCapExceeded { .. })
+        matches!(self, Refusal::LimitExceeded(_)) || self.unaffordable().is_some()
+    }
+
+    /// What something costs that the customer has not the money for.
+    pub fn unaffordable(&self) -> Option<Money> {
+        match self {
+            Refusal::SpendCapExceeded { cost, .. } => Some(*cost),
+            Refusal::CreditExhausted(Shortfall { unit: Unit::Money, cost, .. }) => Money::from_decimal(cost).ok(),
+            _ => None,
+        }
     }
 }
 

@@ -97,10 +97,10 @@ impl Customer {
         billing_period(self.billing_cycle_anchor, at, zone)
     }
 
-    /// Whether only the store knows if he can pay for something: he pays by credit, which may also make it cheaper than its
-    /// price.
-    pub fn pays_by_credit(&self) -> bool {
-        self.prepaid || (self.spend_cap.is_some() && self.has_credit)
+    /// Whether only the store knows if he can pay for something: credit for units makes it cheaper than its price, and counts
+    /// that much less against his cap.
+    pub fn pays_by_cap_and_credit(&self) -> bool {
+        self.spend_cap.is_some() && (self.prepaid || self.has_credit)
     }
 
     /// A suspended customer's requests are refused; what is recorded for him otherwise still counts. His subscription

@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn allowance(limit: Option<u64>, used: u64) -> Allowance {
-        let period = Period { start: super::super::Timestamp::from_stored(0), end: super::super::Timestamp::MAX };
+        let period = Period::EVER;
         Allowance::new(period, Standing { limit, used })
     }
 

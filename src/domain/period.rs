@@ -69,6 +69,8 @@ pub struct Period {
 }
 
 impl Period {
+    pub const EVER: Period = Period { start: Timestamp::EPOCH, end: Timestamp::MAX };
+
     pub fn contains(self, at: Timestamp) -> bool {
         self.start <= at && at < self.end
     }

@@ -151,6 +151,8 @@ impl Plans {
                 let mut limits = self.tier_of(customer)?.window_limits(meter.as_str());
                 limits.find(|(other, _)| *other == window).map(|(_, units)| units)
             }
+            // What is left the books tell.
+            Quota::Credit => customer.prepaid.then_some(Money::MOST_BILLIONTHS),
             Quota::Spend => Some(Spending { cap: customer.spend_cap?, spent: Money::ZERO }.standing().limit?),
         }
     }

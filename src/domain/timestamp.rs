@@ -9,6 +9,7 @@ use crate::{Error, Result};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    pub const EPOCH: Timestamp = Timestamp(0);
     pub const MAX: Timestamp = Timestamp(253_402_300_799_999);
 
     /// `field` names the argument in the error.

@@ -263,12 +263,10 @@ impl Engine {
             (None, Answer::Taken(taken)) => {
                 engine.answer_later(engine.take_further(candidate, taken.into()), caller);
             }
-            (Some(mut claim), Answer::Taken(taken)) => {
-                claim.add(wanted, taken);
-                engine.answer_later(engine.take_further(candidate, claim), caller);
+            (Some(claim), answer) => {
+                engine.answer_later(engine.go_on(candidate, claim, wanted, answer), caller);
             }
             (None, answer) => caller.answer(answer.refused()),
-            (Some(claim), answer) => caller.answer(engine.refused(&candidate, &claim, wanted.key.1, answer)),
         });
         let resume = Owed::new(resume);
         if let Some(deadline) = deadline {
@@ -391,9 +389,10 @@ impl Engine {
                 drop(ledger);
                 let Some(caller) = caller else { return };
                 match charged.verdict {
-                    // Others may hold what is missing.
-                    Verdict::Refused(Refusal::SpendCapExceeded { cost, .. })
-                        if leaves_money_to_store && candidate.known_cost.is_none() =>
+                    // What is missing may be leased.
+                    Verdict::Refused(refusal)
+                        if candidate.is_to_be_rated()
+                            && let Some(cost) = refusal.unaffordable() =>
                     {
                         let again = Candidate { known_cost: Some(cost), is_new: true, ..candidate };
                         engine.answer_later(engine.next(again), caller);

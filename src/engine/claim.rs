@@ -71,7 +71,7 @@ impl Candidate {
     }
 
     /// Whether the period tells what it costs, and has not been asked.
-    fn is_to_be_rated(&self) -> bool {
+    pub(super) fn is_to_be_rated(&self) -> bool {
         self.event.cost_basis.price().is_some() && self.known_cost.is_none()
     }
 
@@ -80,13 +80,16 @@ impl Candidate {
             Intent::Record => Purpose::Spend,
             Intent::Hold { .. } => Purpose::Hold,
         };
-        Want { key: (self.event.customer_id.clone(), quota), units, purpose, now: self.event.timestamp }
+        // There is what is left of credit now, whenever the event has happened.
+        let now = if quota == Quota::Credit { self.now } else { self.event.timestamp };
+        Want { key: (self.event.customer_id.clone(), quota), units, purpose, now }
     }
 
     /// Of what else the customer has only so much.
     fn further_wants(&self, plans: &Plans, customer: &Customer) -> Vec<(Want, u64)> {
         let (units, cost) = self.size();
-        let money = customer.spend_cap.and_then(|_| Some((Quota::Spend, plans.limit_on(customer, Quota::Spend)?)));
+        let money = if customer.prepaid { Quota::Credit } else { Quota::Spend };
+        let money = plans.limit_on(customer, money).map(|limit| (money, limit));
         let all = plans.windows(customer, self.event.meter).chain(money);
         let wants = all.map(|(quota, limit)| (self.want_of(quota, quota.amount(units, cost)), limit));
         wants.filter(|(want, _)| want.units > 0).collect()
@@ -96,16 +99,17 @@ impl Candidate {
 /// All that an event of a meter may take of.
 pub fn quotas(plans: &Plans, customer: &Customer, meter: Meter) -> Vec<Quota> {
     let windows = plans.windows(customer, meter).map(|(quota, _)| quota);
-    [Quota::Period(meter), Quota::Spend].into_iter().chain(windows).collect()
+    [Quota::Period(meter), Quota::Spend, Quota::Credit].into_iter().chain(windows).collect()
 }
 
 impl Engine {
     /// Goes on with the quotas of which nothing is taken yet.
     pub(super) fn take_further(self: &Arc<Self>, candidate: Candidate, mut claim: Claim) -> Next {
         let customer = Arc::clone(&claim.first.terms.customer);
-        if customer.pays_by_credit() {
+        let is_limited = customer.spend_cap.is_some() || customer.prepaid;
+        if customer.pays_by_cap_and_credit() {
             claim.leaves_money_to_store = true;
-        } else if customer.spend_cap.is_some() && candidate.is_to_be_rated() {
+        } else if is_limited && candidate.is_to_be_rated() {
             match candidate.intent {
                 Intent::Record => claim.leaves_money_to_store = true,
                 // Whoever holds nothing was let through before.
@@ -119,7 +123,7 @@ impl Engine {
         let plans = &self.shared.catalog().tiers;
         for (want, limit) in candidate.further_wants(plans, &customer) {
             let quota = want.key.1;
-            if claim.has(quota) || (quota == Quota::Spend && customer.pays_by_credit()) {
+            if claim.has(quota) || (quota.meter().is_none() && claim.leaves_money_to_store) {
                 continue;
             }
             let terms = Terms { limit: Some(limit), ..claim.first.terms.clone() };
@@ -129,7 +133,7 @@ impl Engine {
                     self.give_up(&candidate, &claim);
                     return Next::ChargeUnpaid(candidate);
                 }
-                Some(Answer::Full(..)) if candidate.is_for_the_store_to_judge(quota, &customer) => {
+                Some(Answer::Full(..)) if candidate.is_judged_by_store(quota, &customer) => {
                     claim.leaves_money_to_store = true;
                 }
                 Some(answer) => return Next::Answer(self.refused(&candidate, &claim, quota, answer)),
@@ -139,14 +143,19 @@ impl Engine {
         self.spend(candidate, claim)
     }
 
+    /// Goes on where a candidate has waited for a further quota.
+    pub(super) fn go_on(self: &Arc<Self>, candidate: Candidate, mut claim: Claim, want: Want, answer: Answer) -> Next {
+        let (quota, customer) = (want.key.1, Arc::clone(&claim.first.terms.customer));
+        match answer {
+            Answer::Taken(taken) => claim.add(want, taken),
+            Answer::Full(..) if candidate.is_judged_by_store(quota, &customer) => claim.leaves_money_to_store = true,
+            answer => return Next::Answer(self.refused(&candidate, &claim, quota, answer)),
+        }
+        self.take_further(candidate, claim)
+    }
+
     /// What it means for an event that another quota has nothing for it.
-    pub(super) fn refused(
-        &self,
-        candidate: &Candidate,
-        claim: &Claim,
-        quota: Quota,
-        answer: Answer,
-    ) -> Result<Passage> {
+    fn refused(&self, candidate: &Candidate, claim: &Claim, quota: Quota, answer: Answer) -> Result<Passage> {
         self.give_up(candidate, claim);
         let Answer::Full(terms, full, period) = answer else { return answer.refused() };
         let Taken { standing, period: billing_period, .. } = claim.first;
@@ -181,9 +190,14 @@ impl Candidate {
         self.event.id.is_some() && self.intent == Intent::Record && !self.is_new
     }
 
-    /// Leases of money are rounded; the store looks at the last digit.
-    fn is_for_the_store_to_judge(&self, quota: Quota, customer: &Customer) -> bool {
+    /// Leases of money are rounded, and there is none of credit where units may be paid by credit too; the store looks at the
+    /// last digit.
+    fn is_judged_by_store(&self, quota: Quota, customer: &Customer) -> bool {
         let may_be_rounded = |cap| Spending::may_be_rounded(cap, self.event.cost);
-        quota == Quota::Spend && self.intent == Intent::Record && customer.spend_cap.is_some_and(may_be_rounded)
+        match quota {
+            Quota::Credit => true,
+            Quota::Spend => self.intent == Intent::Record && customer.spend_cap.is_some_and(may_be_rounded),
+            Quota::Period(_) | Quota::Window(..) => false,
+        }
     }
 }

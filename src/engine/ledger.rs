@@ -231,8 +231,8 @@ impl Ledger {
         let terms = Terms { revision, customer: Arc::new(leased.customer), limit: leased.standing.limit };
         account.learn(terms, &key, &self.holder, &mut self.returns);
         account.granted(leased.period, leased.standing, leased.granted, moment);
-        if matches!(request.quota, Quota::Window(..)) {
-            // They are short: what was not used of the one before is of use to nobody.
+        if !matches!(request.quota, Quota::Period(_) | Quota::Spend) {
+            // Such periods are short: what was not used of the one before is of use to nobody.
             account.give_back(&key, &self.holder, Some(leased.period), &mut self.returns);
             account.allowances.retain(|allowance| allowance.period == leased.period || !allowance.is_idle());
         }
@@ -447,7 +447,9 @@ impl Account {
             return;
         }
         let anchor = |terms: &Terms| terms.customer.billing_cycle_anchor;
-        if self.terms.as_ref().is_some_and(|known| anchor(known) != anchor(&terms)) {
+        let has_moved = self.terms.as_ref().is_some_and(|known| anchor(known) != anchor(&terms));
+        // Whatever has changed may be what was granted.
+        if has_moved || key.1 == Quota::Credit {
             // Other periods apply.
             self.current = None;
             self.full = None;
@@ -474,8 +476,11 @@ impl Account {
         month: &mut Option<(TimeZone, Period)>,
     ) -> Option<Period> {
         let customer = &self.terms.as_ref()?.customer;
-        if matches!(quota, Quota::Window(..)) {
-            return Some(quota.frame(customer, now, zone).period);
+        match quota {
+            Quota::Window(..) => return Some(quota.frame(customer, now, zone).period),
+            // The store has said how far it reaches.
+            Quota::Credit => return self.current.filter(|current| current.contains(now)),
+            Quota::Period(_) | Quota::Spend => {}
         }
         let last = match customer.billing_cycle_anchor {
             Some(_) => self.current,
@@ -594,7 +599,7 @@ fn part(holder: &HolderId, key: &AccountKey, period_start: Timestamp, units: u64
 
 /// What [`LeaseSize`] counts: units of a meter one by one, and money by what the event at hand costs.
 fn piece(want: &Want) -> u64 {
-    if want.key.1 == Quota::Spend { want.units.max(1) } else { 1 }
+    if want.key.1.meter().is_none() { want.units.max(1) } else { 1 }
 }
 
 /// What leases pay for besides the units of the event's meter in the billing period.

@@ -3,7 +3,7 @@
 use super::{credits, usage};
 use crate::Result;
 use crate::domain::credit::{Payment, Unit};
-use crate::domain::{Customer, Decimal, Refusal, Spending, Timestamp, UsageEvent};
+use crate::domain::{Customer, Decimal, Money, Period, Quota, Refusal, Spending, Timestamp, UsageEvent};
 use crate::store::{Catalog, Store};
 
 /// What there is to pay with.
@@ -14,6 +14,8 @@ pub struct Means {
     /// Where the customer was ever given credit, or pays beforehand.
     pub credit: Option<CreditLeft>,
     is_prepaid: bool,
+    /// Of the credit in money, by leases.
+    set_apart: Money,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,10 @@ impl Means {
         event: &UsageEvent,
         now: Timestamp,
     ) -> Result<Self> {
+        // Before the balance: what is burnt meanwhile is missing twice then, and not set apart twice.
+        let leases = store.leases(&customer.id, Quota::Credit, Period::EVER)?;
+        let set_apart = leases.iter().fold(0, |sum: u64, lease| sum.saturating_add(lease.units));
+        let set_apart = Money::from_billionths(set_apart);
         let period = customer.billing_period(event.timestamp, catalog.time_zone);
         let spent = |cap| Ok(Spending { cap, spent: usage::spent(store, &customer.id, period)? });
         let left = |unit| Ok(credits::balance(store, catalog, &customer.id, unit, None, now)?.1.left);
@@ -47,7 +53,12 @@ impl Means {
             (false, true) => Some(CreditLeft { money: Decimal::default(), units: None }),
             (false, false) => None,
         };
-        Ok(Self { spending: customer.spend_cap.map(spent).transpose()?, credit, is_prepaid: customer.prepaid })
+        Ok(Self {
+            spending: customer.spend_cap.map(spent).transpose()?,
+            credit,
+            is_prepaid: customer.prepaid,
+            set_apart,
+        })
     }
 
     /// Why they do not suffice.
@@ -61,7 +72,7 @@ impl Means {
             return Ok(Some(Refusal::SpendCapExceeded { spending, cost: payment.cost }));
         }
         let credit = self.credit.as_ref().filter(|_| self.is_prepaid);
-        let shortfall = credit.and_then(|credit| payment.shortfall(event, credit.money.clone()));
+        let shortfall = credit.and_then(|credit| payment.shortfall(event, credit.money.clone(), self.set_apart));
         Ok(shortfall.map(Refusal::CreditExhausted))
     }
 }

@@ -91,7 +91,7 @@ pub fn run(options: &Options, watch: Watch<'_>) -> Result<Report> {
     let home = home::name(&options.directory)?;
     let check = || refuse_traces(&journals);
     Ok(match migration::run(&mut source, &mut target, &home, options.pace, check, watch)? {
-        Ended::Moved(comparison) => Report::Moved(comparison),
+        Ended::Moved(comparison) => Report::Moved(*comparison),
         Ended::WasMoved => Report::WasMoved,
     })
 }

@@ -300,6 +300,8 @@ pub struct LeaseRequest {
 pub struct Lease {
     pub holder: HolderId,
     pub period_start: Timestamp,
+    /// When what is left of it can be used no more.
+    pub period_end: Timestamp,
     /// Set aside, and not counted as used. Never none: a lease that is used up is no lease any more.
     pub units: u64,
 }

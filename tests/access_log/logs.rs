@@ -12,7 +12,7 @@ use serde_json::json;
 use weighbridge::domain::access_log::{CustomerBy, Format, Reader};
 use weighbridge::domain::json::Value;
 use weighbridge::domain::repricing::Assignment;
-use weighbridge::domain::{Catalog, Period, TimeZone as Zone, Timestamp};
+use weighbridge::domain::{Catalog, Period, TimeZone as Zone};
 use weighbridge::engine::access_log::{Answer, Question, simulate};
 use weighbridge::engine::simulation::Plan;
 
@@ -135,7 +135,7 @@ fn run(file: &Path) -> Answer {
         file: file.to_owned(),
         plan: plan(),
         baseline: None,
-        span: Period { start: Timestamp::from_stored(0), end: Timestamp::MAX },
+        span: Period::EVER,
         zone: Zone::UTC,
         reader: Reader::new(None, CustomerBy::User).unwrap(),
         bill_on: Default::default(),
@@ -256,7 +256,7 @@ fn what_cannot_be_read_is_told() {
         file: file.to_owned(),
         plan: plan(),
         baseline: None,
-        span: Period { start: Timestamp::from_stored(0), end: Timestamp::MAX },
+        span: Period::EVER,
         zone: Zone::UTC,
         reader: Reader::default(),
         bill_on: Default::default(),

@@ -63,6 +63,11 @@ pub fn asked(gate: &Gate, request: Request) -> Asked {
 }
 
 impl Asked {
+    /// Whether it is admitted as soon as it is written, without asking the store.
+    pub fn is_writing(&self) -> bool {
+        matches!(self.0, Decision::Writing(_))
+    }
+
     /// What becomes of it, once that is known and written.
     pub fn get(self) -> Result<Passage> {
         let said = || self.1.recv_timeout(Duration::from_secs(60)).expect("an answer");

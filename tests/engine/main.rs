@@ -1,5 +1,6 @@
 //! The engine, through its public interface.
 
+mod credits;
 mod gate;
 mod held_means;
 mod leases;

@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use weighbridge::domain::credit::{GrantId, GrantRequest, Unit};
 use weighbridge::domain::customer::{CustomerPatch, Patch};
+use weighbridge::domain::json::Value;
 use weighbridge::domain::outbox::delivery::Answer;
 use weighbridge::domain::subscription::Report as Told;
 use weighbridge::domain::{
-    ApiKey, Catalog, CatalogVersions, CostBasis, Meter, Period, PriceId, Subscription, SubscriptionStatus, Timestamp,
-    UsageEvent,
+    ApiKey, Catalog, CatalogVersions, CostBasis, Decimal, Meter, Period, PriceId, Subscription, SubscriptionStatus,
+    Timestamp, UsageEvent,
 };
 use weighbridge::engine::migration::{self, Options, Report};
 use weighbridge::store::migration::{Pace, Progress};
 use weighbridge::store::outbox::Claim;
 use weighbridge::store::{
-    Change, FinishedStripeEvent, PostgresStore, SqliteStore, Store, StripeEvent, Takeover, Verdict,
+    Change, CreditRefund, FinishedStripeEvent, PostgresStore, SqliteStore, Store, StripeEvent, Takeover, Verdict,
 };
 use weighbridge::{Code, Error, Result};
 
@@ -126,8 +128,14 @@ fn fill(store: &dyn Store) {
     changes.push(anchor("zoe", None));
     let capped = CustomerPatch { spend_cap: Patch::Set(money("100.000000000001")), ..CustomerPatch::default() };
     changes.push(upsert("zoe", capped));
+    // What follows is burnt.
+    changes.push(give("zoe", r#"{ "id": "money", "amount": "0.2", "recurrence": { "every": "month" } }"#));
     changes.extend((EVENTS / 2..EVENTS).map(|index| record(numbered(index))));
     changes.push(anchor("bob", Some("2026-03-01T01:15:00Z")));
+    let units = r#"{ "id": "units", "unit": "api_request", "amount": 2, "rollover": { "maximum": 1 } }"#;
+    changes.extend([give_back("zoe", "0.05"), give("zoe", units)]);
+    let (id, at) = (GrantId::parse("id", "money").unwrap(), now());
+    changes.push(Change::VoidGrant { customer_id: customer_id("zoe"), id, at, now: at });
     changes.extend(
         ["evt_claimed", "evt_done", "evt_kept"]
             .map(|id| Change::ClaimStripeEvent { event: stripe_event(id), now: now() }),
@@ -139,6 +147,17 @@ fn fill(store: &dyn Store) {
     let on_their_way = claimed(store, &Claim { limit: 3, ..claim_by("a-sender") });
     settle(store, "a-sender", &on_their_way[0], Answer::Accepted);
     settle(store, "a-sender", &on_their_way[1], Answer::Refused);
+}
+
+fn give(customer: &str, grant: &str) -> Change {
+    let request = GrantRequest::read(&Value::parse("grant", grant).unwrap()).unwrap();
+    Change::GrantCredit { customer_id: customer_id(customer), request, now: now() }
+}
+
+fn give_back(customer: &str, amount: &str) -> Change {
+    let (id, unit) = (GrantId::parse("id", "back").unwrap(), Unit::Money);
+    let refund = CreditRefund { id, unit, amount: Decimal::parse("amount", amount).unwrap(), at: now() };
+    Change::RefundCredit { customer_id: customer_id(customer), refund }
 }
 
 /// Bob has one of its tiers from before it.
@@ -185,6 +204,7 @@ fn subscription(id: &str, stripe_customer_id: &str) -> Told {
 fn filled() -> Place {
     let place = Place::new();
     fill(&place.store());
+    assert!(contents(&place.store()).contains("used: Decimal"), "some credit is burnt");
     place
 }
 
@@ -233,6 +253,12 @@ fn contents(store: &dyn Store) -> String {
         rows.concat()
     };
     text += &format!("{:#?}\n", reports(store));
+    let zoe = customer_id("zoe");
+    text += &format!("{:#?}\n", store.credit_grants(&zoe).unwrap());
+    for unit in ["money", "api_request"].map(|unit| unit.parse().unwrap()) {
+        let record = store.credit_record(&zoe, unit, Some(now().plus_millis(5))).unwrap();
+        text += &format!("{record:#?}\n");
+    }
     text + &shown(hourly_rollups(store, None, all_time())) + &shown(events(store, None, all_time()))
 }
 

@@ -92,6 +92,18 @@ impl Books {
         Ok(())
     }
 
+    /// The first instant after this one at which time changes what is left.
+    pub fn next_change(&self, next_reset: impl Fn(Timestamp) -> Timestamp) -> Timestamp {
+        let at = self.at();
+        let of_grant = |grant: &Grant| {
+            let end = grant.end().map(|(end, _)| end);
+            let recurrence = grant.recurrence.as_ref().and_then(|recurrence| recurrence.after(at));
+            [Some(grant.effective_at), end, recurrence]
+        };
+        let changes = self.grants.iter().flat_map(of_grant).flatten().chain([next_reset(at)]);
+        changes.filter(|change| *change > at).min().unwrap_or(Timestamp::MAX)
+    }
+
     /// What is left at this instant.
     pub fn left(&self) -> Result<Decimal> {
         let after = self.run(self.at().plus_millis(1))?;

@@ -44,6 +44,17 @@ impl Burns {
         self.0.pop()
     }
 
+    /// A grant is given again. What comes back to its issues before has expired, whichever it was burnt from: they need not be
+    /// told apart any more.
+    pub(super) fn reissue(&mut self, grant: &GrantId) {
+        for (source, units) in std::mem::take(&mut self.0) {
+            match source {
+                Source::Grant(id, _) if id == *grant => self.push(Source::Grant(id, NO_ISSUE), units),
+                other => self.push(other, units),
+            }
+        }
+    }
+
     /// A reset finds so much left of an issue. Units that come back to it later are worth what the rollover would have left
     /// of them: none where a minimum has replaced them, and none above the maximum.
     pub(super) fn roll_over(&mut self, grant: &GrantId, issue: u64, left: &Decimal, rollover: &Rollover) {

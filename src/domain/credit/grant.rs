@@ -22,6 +22,11 @@ impl GrantId {
         Ok(Self(id.to_owned()))
     }
 
+    /// For ids that the store gave back.
+    pub fn from_stored(id: String) -> Self {
+        Self(id)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

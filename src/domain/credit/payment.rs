@@ -57,13 +57,35 @@ pub struct Shortfall {
 }
 
 impl Payment {
-    /// What is missing where so much is left of the credit in money. This is the only place that compares the two.
-    pub fn shortfall(&self, event: &UsageEvent, left: Decimal) -> Option<Shortfall> {
+    /// What is missing where so much is left of the credit in money, and so much of that is set apart for others. This is the
+    /// only place that compares them.
+    pub fn shortfall(&self, event: &UsageEvent, left: Decimal, set_apart: Money) -> Option<Shortfall> {
         if !self.owed.is_zero() {
             let cost = Decimal::from(event.units.get());
             return Some(Shortfall { unit: Unit::Meter(event.meter), left: cost.saturating_sub(&self.owed), cost });
         }
         let cost = Decimal::from(self.cost);
-        (left < cost).then_some(Shortfall { unit: Unit::Money, left, cost })
+        (left.saturating_sub(&set_apart.into()) < cost).then_some(Shortfall { unit: Unit::Money, left, cost })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(cost: &str, units: u64, covered: &str) -> String {
+        let covered = Decimal::parse("covered", covered).unwrap();
+        cost_of_rest(Money::parse("cost", cost).unwrap(), &units.into(), &covered).unwrap().to_string()
+    }
+
+    #[test]
+    fn units_that_are_covered_cost_nothing_and_the_others_what_they_cost() {
+        assert_eq!(rest("0.3", 3, "0"), "0.3");
+        assert_eq!(rest("0.3", 3, "2"), "0.1");
+        assert_eq!(rest("0.3", 3, "3"), "0");
+        assert_eq!(rest("0.3", 3, "0.5"), "0.25", "a part of a unit");
+        assert_eq!(rest("0", 3, "1"), "0");
+        assert_eq!(rest("1", 3, "1"), "0.666666666667", "no price of a unit, but a sum that was said");
+        assert_eq!(rest("999999999999.999999999999", 9_007_199_254_740_991, "0"), "999999999999.999999999999");
     }
 }

@@ -24,6 +24,7 @@ impl Pool<'_> {
 
     fn give(&mut self, place: usize) -> Change {
         let grant = self.grants[place];
+        self.snapshot.burns.reissue(&grant.id);
         let account = self.snapshot.accounts.entry(grant.id.clone()).or_default();
         let forfeited = account.give(&grant.amount);
         Change::Given { grant: grant.id.clone(), amount: grant.amount.clone(), forfeited }

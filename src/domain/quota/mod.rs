@@ -20,6 +20,8 @@ pub enum Quota {
     Window(Meter, LimitWindow),
     /// What may be spent in a billing period, in billionths of the currency: see [`super::Spending`].
     Spend,
+    /// Credit in money of a customer who pays with it, in billionths: what is left, until time changes that.
+    Credit,
 }
 
 /// Where an amount at some instant belongs.
@@ -36,11 +38,13 @@ const STEPS: i64 = 50;
 
 impl Quota {
     const SPEND: &str = "$";
+    const CREDIT: &str = "$credit";
 
     /// `zone` is that of calendar months, days and hours.
     pub fn frame(self, customer: &Customer, at: Timestamp, zone: TimeZone) -> Frame {
         match self {
-            Quota::Period(_) | Quota::Spend => Frame::whole(customer.billing_period(at, zone)),
+            // How long credit lasts within it, its books tell.
+            Quota::Period(_) | Quota::Spend | Quota::Credit => Frame::whole(customer.billing_period(at, zone)),
             Quota::Window(_, LimitWindow::Calendar(window)) => Frame::whole(window.containing(at, zone)),
             Quota::Window(_, LimitWindow::Sliding { seconds }) => Frame::sliding(seconds, at),
         }
@@ -48,14 +52,14 @@ impl Quota {
 
     /// How much of it so many units take that cost so much.
     pub fn amount(self, units: u64, cost: Money) -> u64 {
-        if self == Quota::Spend { Spending::amount(cost) } else { units }
+        if self.meter().is_none() { Spending::amount(cost) } else { units }
     }
 
     /// The meter whose units it is; `None` for money.
     pub fn meter(self) -> Option<Meter> {
         match self {
             Quota::Period(meter) | Quota::Window(meter, _) => Some(meter),
-            Quota::Spend => None,
+            Quota::Spend | Quota::Credit => None,
         }
     }
 
@@ -65,6 +69,7 @@ impl Quota {
             Quota::Period(meter) => meter.as_str().into(),
             Quota::Window(meter, window) => format!("{}/{}", meter.as_str(), window.name()).into(),
             Quota::Spend => Self::SPEND.into(),
+            Quota::Credit => Self::CREDIT.into(),
         }
     }
 }
@@ -76,6 +81,7 @@ impl FromStr for Quota {
     fn from_str(name: &str) -> Result<Self> {
         match name.split_once('/') {
             _ if name == Self::SPEND => Ok(Quota::Spend),
+            _ if name == Self::CREDIT => Ok(Quota::Credit),
             None => Ok(Quota::Period(Meter::declared(name)?)),
             Some((meter, window)) => Ok(Quota::Window(Meter::declared(meter)?, LimitWindow::from_name(window)?)),
         }
@@ -179,10 +185,13 @@ mod tests {
             LimitWindow::Calendar(Window::Hour),
             LimitWindow::Sliding { seconds: 60 },
         ];
-        let all =
-            windows.map(|window| Quota::Window(api, window)).into_iter().chain([Quota::Period(api), Quota::Spend]);
+        let all = windows.map(|window| Quota::Window(api, window)).into_iter().chain([
+            Quota::Period(api),
+            Quota::Spend,
+            Quota::Credit,
+        ]);
         let names: Vec<_> = all.clone().map(Quota::name).collect();
-        assert_eq!(names, ["api_request/day", "api_request/hour", "api_request/60s", "api_request", "$"]);
+        assert_eq!(names, ["api_request/day", "api_request/hour", "api_request/60s", "api_request", "$", "$credit"]);
         assert!(all.zip(names).all(|(quota, name)| name.parse::<Quota>().ok() == Some(quota)));
         for name in ["", "/", "api_request/", "api_request/week", "api_request/0s", "Api/day"] {
             assert!(name.parse::<Quota>().is_err(), "{name}");

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{Group, Step, Tables};
 use crate::domain::credit::{Books, CreditGrant, Entry, Grant, GrantId, GrantRequest, Payment, Unit};
-use crate::domain::{Customer, CustomerId, Decimal, Money, Refusal, Timestamp, UsageEvent};
-use crate::store::{Applied, CreditRefund};
+use crate::domain::{
+    Customer, CustomerId, Decimal, Frame, HolderId, Money, Period, Quota, Refusal, Standing, Timestamp, UsageEvent,
+};
+use crate::store::{Applied, CreditRefund, Lease, LeasePart, paid_of};
 use crate::{Code, Error};
 
 /// A customer's credit, as a transaction knows it.
@@ -69,8 +71,8 @@ impl<T: Tables> Group<T> {
         self.tables.put_grant(customer_id, &given)?;
         if !customer.has_credit {
             self.tables.put_customer(&Customer { has_credit: true, ..customer })?;
-            self.tables.revise();
         }
+        self.tables.revise();
         Ok(Ok(Applied::Granted(given)))
     }
 
@@ -96,6 +98,7 @@ impl<T: Tables> Group<T> {
         books.void(&mut given.grant, at.max(now))?;
         let given = given.clone();
         self.tables.put_grant(customer_id, &given)?;
+        self.tables.revise();
         Ok(Ok(Applied::Granted(given)))
     }
 
@@ -120,6 +123,7 @@ impl<T: Tables> Group<T> {
             return Ok(Err(error));
         }
         self.tables.put_credit_refund(customer_id, &refund)?;
+        self.tables.revise();
         Ok(Ok(Applied::Refunded(refund)))
     }
 
@@ -176,9 +180,15 @@ impl<T: Tables> Group<T> {
     pub(super) fn exhausted(
         &mut self,
         event: &UsageEvent,
-        customer: &Customer,
         payment: &Payment,
+        paid: &[LeasePart],
+        customer: &Customer,
     ) -> Result<Option<Refusal>, T::Error> {
+        let paid = paid_of(paid, Quota::Credit);
+        if Money::from_billionths(paid) >= payment.cost && payment.owed.is_zero() {
+            return Ok(None);
+        }
+        let leased = self.leased(customer, Quota::Credit, Period::EVER)?.saturating_sub(paid);
         let left = match customer.has_credit {
             true => {
                 let books = &self.tables.credit(&customer.id)?.books;
@@ -186,7 +196,40 @@ impl<T: Tables> Group<T> {
             }
             false => Decimal::default(),
         };
-        Ok(payment.shortfall(event, left).map(Refusal::CreditExhausted))
+        Ok(payment.shortfall(event, left, Money::from_billionths(leased)).map(Refusal::CreditExhausted))
+    }
+
+    /// How much credit in money can be set aside, and until when. None where there is credit for units too, which may make an
+    /// event cheaper than its price. What was set aside counts until it is burnt or given back, also when its time is over: it
+    /// may still be burnt.
+    pub(super) fn credit_to_lease(
+        &mut self,
+        customer: &Customer,
+        holder: &HolderId,
+        at: Timestamp,
+    ) -> Result<(Frame, Standing), T::Error> {
+        let leases = self.tables.leases(&customer.id, Quota::Credit, Period::EVER)?;
+        let next_reset = self.next_reset(customer);
+        let mut period = Period { start: at, end: next_reset(at) };
+        // The limit is always the same: so it is another standing that a top-up makes, and no other limit.
+        let most = Money::MOST_BILLIONTHS;
+        let standing = |left| Standing { limit: Some(most), used: most - left };
+        if !customer.prepaid || !customer.has_credit {
+            return Ok((Frame { period, span: Period::EVER }, standing(0)));
+        }
+        let books = &mut self.tables.credit(&customer.id)?.books;
+        let has_units = books.keys().any(|unit| *unit != Unit::Money);
+        let Some(money) = books.get_mut(&Unit::Money).filter(|_| !has_units) else {
+            return Ok((Frame { period, span: Period::EVER }, standing(0)));
+        };
+        money.turn_to(at, &next_reset)?;
+        period.end = money.next_change(&next_reset);
+        // One lease for all that is asked for until then.
+        let is_of_now =
+            |lease: &&Lease| lease.holder == *holder && lease.period_start <= at && lease.period_end == period.end;
+        period.start = leases.iter().filter(is_of_now).map(|lease| lease.period_start).max().unwrap_or(at);
+        let left = Money::from_decimal(&money.left()?).unwrap_or(Money::MAX);
+        Ok((Frame { period, span: Period::EVER }, standing(left.billionths().0)))
     }
 
     /// When usage is reset first after an instant: when the customer's next billing period begins.

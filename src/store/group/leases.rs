@@ -2,7 +2,7 @@
 
 use super::{Group, Step, Tables};
 use crate::domain::lease::{Claims, Wish, grant};
-use crate::domain::{Customer, HolderId};
+use crate::domain::{Customer, HolderId, Quota};
 use crate::store::{Applied, Lease, LeasePart, LeaseRequest, Leased};
 
 impl<T: Tables> Group<T> {
@@ -10,9 +10,14 @@ impl<T: Tables> Group<T> {
         let LeaseRequest { holder, customer_id, quota, now, wish, urgent } = request;
         let known = self.tables.customer(customer_id)?;
         let customer = known.unwrap_or_else(|| Customer::new(customer_id.clone(), *now));
-        let frame = self.frame(&customer, *quota, *now);
+        let (frame, standing) = match quota {
+            Quota::Credit => self.credit_to_lease(&customer, holder, *now)?,
+            _ => {
+                let frame = self.frame(&customer, *quota, *now);
+                (frame, self.standing(&customer, *quota, frame)?)
+            }
+        };
         let period = frame.period;
-        let standing = self.standing(&customer, *quota, frame)?;
 
         let leases = self.tables.leases(customer_id, *quota, frame.span)?;
         let others = leases.iter().filter(|lease| lease.holder != *holder).count() as u64;

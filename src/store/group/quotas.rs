@@ -16,13 +16,15 @@ impl<T: Tables> Group<T> {
     pub(super) fn frame(&mut self, customer: &Customer, quota: Quota, at: Timestamp) -> Frame {
         match quota {
             Quota::Period(_) | Quota::Spend => Frame::whole(self.period_of(customer, at)),
-            Quota::Window(..) => quota.frame(customer, at, self.tables.catalog().time_zone),
+            Quota::Window(..) | Quota::Credit => quota.frame(customer, at, self.tables.catalog().time_zone),
         }
     }
 
     /// What is used counts what is recorded; leases do not.
     pub(super) fn standing(&mut self, customer: &Customer, quota: Quota, frame: Frame) -> Result<Standing, T::Error> {
         let used = match quota {
+            // What is used of credit is not left any more.
+            Quota::Credit => 0,
             Quota::Period(meter) => self.tables.used(&customer.id, meter, frame.period)?,
             Quota::Window(..) => self.used_in_window(customer, quota, frame.span)?,
             Quota::Spend => self.spending(customer, frame.period)?.map_or(0, |spending| spending.standing().used),
@@ -36,7 +38,7 @@ impl<T: Tables> Group<T> {
         Ok(Some(Spending { cap, spent: self.tables.spent(&customer.id, period)? }))
     }
 
-    fn leased(&mut self, customer: &Customer, quota: Quota, span: Period) -> Result<u64, T::Error> {
+    pub(super) fn leased(&mut self, customer: &Customer, quota: Quota, span: Period) -> Result<u64, T::Error> {
         let leases = self.tables.leases(&customer.id, quota, span)?;
         Ok(leases.iter().fold(0, |sum: u64, lease| sum.saturating_add(lease.units)))
     }
@@ -75,7 +77,7 @@ impl<T: Tables> Group<T> {
         if overspending.is_some() || !customer.prepaid {
             return Ok(overspending);
         }
-        self.exhausted(event, customer, payment)
+        self.exhausted(event, payment, paid, customer)
     }
 
     /// Whether an event costs more than the customer may still spend: to the last digit, unlike leases.

@@ -50,11 +50,10 @@ pub struct Progress {
 pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> Result<()>;
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one for each run")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// All is moved, and both stores hold the same.
-    Moved(Comparison),
+    Moved(Box<Comparison>),
     /// It was moved before.
     WasMoved,
 }
@@ -148,8 +147,32 @@ pub fn run(
                 let reports = source.reports(&after, pace.rows)?;
                 copied += reports.len() as u64;
                 let last = reports.last().map(|moved| moved.position());
-                let next = position.at(last.map_or(Stage::Settings, Stage::Reports));
+                let next = position.at(last.map_or(Stage::Grants(Default::default()), Stage::Reports));
                 target.write_reports(&reports, &position, &next)?;
+                next
+            }
+            Stage::Grants(after) => {
+                let grants = source.grants(&after, pace.rows)?;
+                copied += grants.len() as u64;
+                let last = grants.last().map(|moved| moved.position());
+                let next = position.at(last.map_or(Stage::CreditEntries(Default::default()), Stage::Grants));
+                target.write_grants(&grants, &position, &next)?;
+                next
+            }
+            Stage::CreditEntries(after) => {
+                let entries = source.credit_entries(&after, pace.rows)?;
+                copied += entries.len() as u64;
+                let last = entries.last().map(|moved| moved.position());
+                let next = position.at(last.map_or(Stage::CreditRefunds(Default::default()), Stage::CreditEntries));
+                target.write_credit_entries(&entries, &position, &next)?;
+                next
+            }
+            Stage::CreditRefunds(after) => {
+                let refunds = source.credit_refunds(&after, pace.rows)?;
+                copied += refunds.len() as u64;
+                let last = refunds.last().map(|moved| moved.position());
+                let next = position.at(last.map_or(Stage::Settings, Stage::CreditRefunds));
+                target.write_credit_refunds(&refunds, &position, &next)?;
                 next
             }
             Stage::Settings => {
@@ -163,7 +186,7 @@ pub fn run(
                 check()?;
                 source.mark_moved(&target.mark()?)?;
                 target.move_on(&position, &position.at(Stage::Done))?;
-                return Ok(Ended::Moved(comparison));
+                return Ok(Ended::Moved(Box::new(comparison)));
             }
             Stage::Done => {
                 // Where the mark is missing, as in a copy from before the end, it is set now.
@@ -196,6 +219,7 @@ fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
         Stage::Subscriptions(_) => ("subscriptions", sizes.subscriptions),
         Stage::StripeEvents(_) => ("stripe events", sizes.stripe_events),
         Stage::Reports(_) => ("outbox", sizes.reports),
+        Stage::Grants(_) | Stage::CreditEntries(_) | Stage::CreditRefunds(_) => ("credits", sizes.credits),
         Stage::Settings => ("settings", 1),
         Stage::Verification | Stage::Done => ("verification", sizes.events),
     };

@@ -11,6 +11,10 @@ pub type RollupPosition = (String, i64, String, String);
 
 /// Customer, id: where a page of the outbox ends.
 pub type ReportPosition = (String, String);
+/// Customer, id: where a page of grants or of refunds ends.
+pub type GrantPosition = (String, String);
+/// Customer, unit, instant in milliseconds: where a page of the entries of credits ends.
+pub type EntryPosition = (String, String, i64);
 
 /// What is being moved into a schema, and how far that has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +45,9 @@ pub struct Stamp {
     /// How many of Stripe's events there are, how many of them are finished, and when the last one was changed.
     #[serde(default)]
     pub stripe_events: [u64; 3],
+    /// How much is written of grants, and how many refunds there are. What events have burnt their number tells.
+    #[serde(default)]
+    pub credits: [u64; 2],
     /// The place of the seed's files, by the name that PostgreSQL knows it by.
     pub home: String,
 }
@@ -68,6 +75,9 @@ pub enum Stage {
     Subscriptions(String),
     StripeEvents(String),
     Reports(ReportPosition),
+    Grants(GrantPosition),
+    CreditEntries(EntryPosition),
+    CreditRefunds(GrantPosition),
     /// What is small: the tiers, the time zone, the takeovers.
     Settings,
     Verification,

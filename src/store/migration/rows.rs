@@ -1,8 +1,10 @@
 //! What is moved, as rows.
 
-use super::position::ReportPosition;
+use super::position::{EntryPosition, GrantPosition, ReportPosition};
+use crate::domain::credit::{CreditGrant, Entry, Unit};
 use crate::domain::invoice::Quantity;
-use crate::domain::{ApiKey, KeyHash, Report, Timestamp, UsageEvent};
+use crate::domain::{ApiKey, CustomerId, KeyHash, Report, Timestamp, UsageEvent};
+use crate::store::CreditRefund;
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
 /// An event as it was recorded.
@@ -48,6 +50,46 @@ pub type Counted = (CounterKey, Tally);
 pub type UnderPrice = (CounterKey, String, Quantity);
 /// What a customer used of a meter on an endpoint in an hour.
 pub type Rollup = (RollupKey, Tally);
+
+/// Credit that was given, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedGrant {
+    pub customer_id: CustomerId,
+    pub given: CreditGrant,
+}
+
+impl MovedGrant {
+    pub fn position(&self) -> GrantPosition {
+        (self.customer_id.as_str().to_owned(), self.given.request.id.as_str().to_owned())
+    }
+}
+
+/// An entry of the books of a customer's credit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedEntry {
+    pub customer_id: CustomerId,
+    pub unit: Unit,
+    pub entry: Entry,
+}
+
+impl MovedEntry {
+    pub fn position(&self) -> EntryPosition {
+        (self.customer_id.as_str().to_owned(), self.unit.to_string(), self.entry.at.as_millis())
+    }
+}
+
+/// Something that was given back, and to whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedRefund {
+    pub customer_id: CustomerId,
+    pub refund: CreditRefund,
+}
+
+impl MovedRefund {
+    pub fn position(&self) -> GrantPosition {
+        (self.customer_id.as_str().to_owned(), self.refund.id.as_str().to_owned())
+    }
+}
 
 /// How far a file that the seed's code left behind was taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]

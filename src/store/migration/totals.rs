@@ -20,6 +20,8 @@ pub struct Totals {
     pub rollups: u64,
     /// Reports of usage in the outbox.
     pub reports: u64,
+    /// Grants of credit, entries of their books, and refunds.
+    pub credits: u64,
     /// Ids of events that are remembered.
     pub event_ids: u64,
     /// Those that Stripe has told of.

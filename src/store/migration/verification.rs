@@ -22,6 +22,7 @@ pub fn run(source: &Export, target: &Import, home: &str, rows: usize, watch: Wat
     subscriptions(source, target, rows, &mut found)?;
     stripe_events(source, target, rows, &mut found)?;
     reports(source, target, rows, &mut found)?;
+    credits(source, target, rows, &mut found)?;
     (found.source.event_ids, found.target.event_ids) = (source.event_ids()?, target.event_ids()?);
     same("the event ids that are remembered", &[found.source.event_ids], &[found.target.event_ids])?;
     events(source, target, rows, &mut found, watch)?;
@@ -123,6 +124,35 @@ fn reports(source: &Export, target: &Import, rows: usize, found: &mut Comparison
         found.source.reports += here.len() as u64;
         found.target.reports += there.len() as u64;
     }
+}
+
+fn credits(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut count = |here: usize, there: usize| {
+        found.source.credits += here as u64;
+        found.target.credits += there as u64;
+    };
+    let mut after = Some(Default::default());
+    while let Some(position) = after {
+        let (here, there) = (source.grants(&position, rows)?, target.grants(&position, rows)?);
+        same("the grants of credit", &here, &there)?;
+        count(here.len(), there.len());
+        after = here.last().map(|last| last.position());
+    }
+    let mut after = Some(Default::default());
+    while let Some(position) = after {
+        let (here, there) = (source.credit_entries(&position, rows)?, target.credit_entries(&position, rows)?);
+        same("the entries of credits", &here, &there)?;
+        count(here.len(), there.len());
+        after = here.last().map(|last| last.position());
+    }
+    let mut after = Some(Default::default());
+    while let Some(position) = after {
+        let (here, there) = (source.credit_refunds(&position, rows)?, target.credit_refunds(&position, rows)?);
+        same("the refunds of credit", &here, &there)?;
+        count(here.len(), there.len());
+        after = here.last().map(|last| last.position());
+    }
+    Ok(())
 }
 
 /// Compares what the events add up to, with each other and with the counters.

@@ -11,6 +11,8 @@ use super::error::Result;
 use crate::domain::credit::{CreditGrant, Entry, GrantId, Snapshot, Unit};
 use crate::domain::{CustomerId, Decimal, Timestamp};
 use crate::store::group::Credit;
+use crate::store::migration::position::{EntryPosition, GrantPosition};
+use crate::store::migration::rows::{MovedEntry, MovedGrant, MovedRefund};
 use crate::store::{CreditRecord, CreditRefund};
 
 /// The columns that [`entry`] reads, in its order.
@@ -23,9 +25,14 @@ macro_rules! entry_columns {
 /// What [`credit`] reads.
 pub fn credit_statements(customer_id: &CustomerId) -> [Statement; 2] {
     let last = Statement::new(concat!(
-        "SELECT DISTINCT ON (unit) ",
+        "SELECT ",
         entry_columns!(),
-        ", unit FROM credit_entries WHERE customer_id = $1 ORDER BY unit, at DESC"
+        ", unit FROM (SELECT DISTINCT unit FROM credit_grants WHERE customer_id = $1) AS units
+         CROSS JOIN LATERAL (
+             SELECT ",
+        entry_columns!(),
+        " FROM credit_entries WHERE customer_id = $1 AND credit_entries.unit = units.unit ORDER BY at DESC LIMIT 1
+         ) AS last"
     ));
     [last.text(customer_id.as_str()), grants_statement(customer_id)]
 }
@@ -58,8 +65,9 @@ pub fn record(
         entry_columns!(),
         " FROM credit_entries
          WHERE customer_id = $1 AND unit = $2
-             AND at >= (SELECT max(at) FROM credit_entries
-                        WHERE customer_id = $1 AND unit = $2 AND at <= $3 AND snapshot IS NOT NULL)
+             AND at >= (SELECT at FROM credit_entries
+                        WHERE customer_id = $1 AND unit = $2 AND at <= $3 AND snapshot IS NOT NULL
+                        ORDER BY at DESC LIMIT 1)
              AND at <= coalesce((SELECT min(at) FROM credit_entries WHERE customer_id = $1 AND unit = $2 AND at > $3), $3)
          ORDER BY at"
     ))
@@ -73,47 +81,45 @@ pub fn record(
     Ok(CreditRecord { grants, entries: entries.iter().map(entry).collect::<Result<_>>()? })
 }
 
-pub fn put_grant(customer_id: &CustomerId, given: &CreditGrant) -> Statement {
+pub fn put_grants(grants: &[MovedGrant]) -> Statement {
+    let texts = |value: &dyn Fn(&MovedGrant) -> String| grants.iter().map(value).collect::<Vec<_>>();
     Statement::new(
-        "INSERT INTO credit_grants (customer_id, id, unit, definition) VALUES ($1, $2, $3, $4)
+        "INSERT INTO credit_grants (customer_id, id, unit, definition) SELECT * FROM unnest($1, $2, $3, $4)
          ON CONFLICT (customer_id, id) DO UPDATE SET definition = excluded.definition",
     )
-    .text(customer_id.as_str())
-    .text(given.request.id.as_str())
-    .text(given.request.unit.as_str())
-    .text(given.to_stored())
+    .texts(texts(&|moved| moved.customer_id.to_string()))
+    .texts(texts(&|moved| moved.given.request.id.to_string()))
+    .texts(texts(&|moved| moved.given.request.unit.to_string()))
+    .texts(texts(&|moved| moved.given.to_stored()))
 }
 
 /// What has changed in the books of these customers.
-pub fn entry_statement(credits: &mut HashMap<CustomerId, Credit>) -> Result<Option<Statement>> {
-    let (mut customers, mut units, mut instants, mut numbers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut used, mut refunded, mut resets, mut snapshots) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (customer_id, credit) in credits {
-        for (unit, entry) in credit.take_changes() {
-            customers.push(customer_id.as_str().to_owned());
-            units.push(unit.as_str().to_owned());
-            instants.push(columns::instant(entry.at));
-            numbers.push(columns::bigint(entry.number));
-            used.push(entry.used.to_string());
-            refunded.push(entry.refunded.to_string());
-            resets.push(entry.is_reset);
-            snapshots.push(entry.snapshot.as_ref().map(Snapshot::to_stored).transpose()?);
-        }
-    }
-    Ok((!customers.is_empty()).then(|| {
+pub fn take_entries(credits: &mut HashMap<CustomerId, Credit>) -> Vec<MovedEntry> {
+    let of_customer = |(customer_id, credit): (&CustomerId, &mut Credit)| {
+        let moved = |(unit, entry)| MovedEntry { customer_id: customer_id.clone(), unit, entry };
+        credit.take_changes().map(moved).collect::<Vec<_>>()
+    };
+    credits.iter_mut().flat_map(of_customer).collect()
+}
+
+pub fn entry_statement(entries: &[MovedEntry]) -> Result<Option<Statement>> {
+    let texts = |value: &dyn Fn(&MovedEntry) -> String| entries.iter().map(value).collect::<Vec<_>>();
+    let snapshot = |moved: &MovedEntry| moved.entry.snapshot.as_ref().map(Snapshot::to_stored).transpose();
+    let snapshots: Vec<Option<String>> = entries.iter().map(snapshot).collect::<crate::Result<_>>()?;
+    Ok((!entries.is_empty()).then(|| {
         Statement::new(
             "INSERT INTO credit_entries (customer_id, unit, at, number, used, refunded, is_reset, snapshot)
              SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (customer_id, unit, at) DO UPDATE SET used = excluded.used, refunded = excluded.refunded,
                  is_reset = excluded.is_reset, snapshot = excluded.snapshot",
         )
-        .texts(customers)
-        .texts(units)
-        .with(instants, Type::TIMESTAMPTZ_ARRAY)
-        .with(numbers, Type::INT8_ARRAY)
-        .texts(used)
-        .texts(refunded)
-        .with(resets, Type::BOOL_ARRAY)
+        .texts(texts(&|moved| moved.customer_id.to_string()))
+        .texts(texts(&|moved| moved.unit.to_string()))
+        .with(entries.iter().map(|moved| columns::instant(moved.entry.at)).collect::<Vec<_>>(), Type::TIMESTAMPTZ_ARRAY)
+        .with(entries.iter().map(|moved| columns::bigint(moved.entry.number)).collect::<Vec<_>>(), Type::INT8_ARRAY)
+        .texts(texts(&|moved| moved.entry.used.to_string()))
+        .texts(texts(&|moved| moved.entry.refunded.to_string()))
+        .with(entries.iter().map(|moved| moved.entry.is_reset).collect::<Vec<_>>(), Type::BOOL_ARRAY)
         .with(snapshots, Type::TEXT_ARRAY)
     }))
 }
@@ -129,14 +135,63 @@ pub fn refund(id: &GrantId, row: &Row) -> Result<CreditRefund> {
     Ok(CreditRefund { id: id.clone(), unit, amount, at: columns::timestamp(row, 2)? })
 }
 
-pub fn put_refund(customer_id: &CustomerId, refund: &CreditRefund) -> Statement {
-    let CreditRefund { id, unit, amount, at } = refund;
-    Statement::new("INSERT INTO credit_refunds (customer_id, id, unit, amount, at) VALUES ($1, $2, $3, $4, $5)")
-        .text(customer_id.as_str())
-        .text(id.as_str())
-        .text(unit.as_str())
-        .text(amount.to_string())
-        .with(columns::instant(*at), Type::TIMESTAMPTZ)
+pub fn put_refunds(refunds: &[MovedRefund]) -> Statement {
+    let texts = |value: &dyn Fn(&MovedRefund) -> String| refunds.iter().map(value).collect::<Vec<_>>();
+    Statement::new(
+        "INSERT INTO credit_refunds (customer_id, id, unit, amount, at) SELECT * FROM unnest($1, $2, $3, $4, $5)",
+    )
+    .texts(texts(&|moved| moved.customer_id.to_string()))
+    .texts(texts(&|moved| moved.refund.id.to_string()))
+    .texts(texts(&|moved| moved.refund.unit.to_string()))
+    .texts(texts(&|moved| moved.refund.amount.to_string()))
+    .with(refunds.iter().map(|moved| columns::instant(moved.refund.at)).collect::<Vec<_>>(), Type::TIMESTAMPTZ_ARRAY)
+}
+
+pub fn moved_grants_statement(after: &GrantPosition, limit: i64) -> Statement {
+    Statement::new(
+        "SELECT definition, customer_id FROM credit_grants WHERE (customer_id, id) > ($1, $2)
+         ORDER BY customer_id, id LIMIT $3",
+    )
+    .text(after.0.as_str())
+    .text(after.1.as_str())
+    .with(limit, Type::INT8)
+}
+
+pub fn moved_grant(row: &Row) -> Result<MovedGrant> {
+    Ok(MovedGrant { customer_id: CustomerId::from_stored(row.try_get(1)?), given: grant(row)? })
+}
+
+pub fn moved_entries_statement(after: &EntryPosition, limit: i64) -> Statement {
+    Statement::new(concat!(
+        "SELECT ",
+        entry_columns!(),
+        ", unit, customer_id FROM credit_entries WHERE (customer_id, unit, at) > ($1, $2, $3)
+         ORDER BY customer_id, unit, at LIMIT $4"
+    ))
+    .text(after.0.as_str())
+    .text(after.1.as_str())
+    .with(columns::instant(Timestamp::from_stored(after.2)), Type::TIMESTAMPTZ)
+    .with(limit, Type::INT8)
+}
+
+pub fn moved_entry(row: &Row) -> Result<MovedEntry> {
+    let (unit, customer_id) = (Unit::from_stored(row.try_get(6)?)?, CustomerId::from_stored(row.try_get(7)?));
+    Ok(MovedEntry { customer_id, unit, entry: entry(row)? })
+}
+
+pub fn moved_refunds_statement(after: &GrantPosition, limit: i64) -> Statement {
+    Statement::new(
+        "SELECT unit, amount, at, id, customer_id FROM credit_refunds WHERE (customer_id, id) > ($1, $2)
+         ORDER BY customer_id, id LIMIT $3",
+    )
+    .text(after.0.as_str())
+    .text(after.1.as_str())
+    .with(limit, Type::INT8)
+}
+
+pub fn moved_refund(row: &Row) -> Result<MovedRefund> {
+    let refund = refund(&GrantId::from_stored(row.try_get(3)?), row)?;
+    Ok(MovedRefund { customer_id: CustomerId::from_stored(row.try_get(4)?), refund })
 }
 
 fn entry(row: &Row) -> Result<Entry> {

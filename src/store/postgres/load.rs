@@ -10,7 +10,7 @@ use super::database::Statement;
 use super::error::Result;
 use super::event_ids;
 use super::quantities;
-use super::transaction::{HeldLease, Transaction};
+use super::transaction::Transaction;
 use super::wanted::Wanted;
 use crate::domain::invoice::Quantities;
 use crate::domain::{CustomerId, HolderId, Quota};
@@ -111,9 +111,9 @@ impl Transaction<'_> {
                 self.counters.extend(counter.map(|counter| (counter, tally)));
             }
             Some(holder) => {
-                let lease = Lease { holder: HolderId::from_stored(holder), period_start, units };
-                let held = HeldLease { lease, period_end: columns::timestamp(row, 6)? };
-                self.leases.entry((customer_id, quota)).or_default().push(held);
+                let (holder, period_end) = (HolderId::from_stored(holder), columns::timestamp(row, 6)?);
+                let lease = Lease { holder, period_start, period_end, units };
+                self.leases.entry((customer_id, quota)).or_default().push(lease);
             }
         }
         Ok(())

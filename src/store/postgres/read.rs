@@ -233,7 +233,7 @@ pub fn store_id(database: &Database) -> Result<String> {
 
 pub fn leases(database: &Database, customer_id: &CustomerId, quota: Quota, period: Period) -> Result<Vec<Lease>> {
     let statement = Statement::new(
-        "SELECT holder, period_start, units FROM leases
+        "SELECT holder, period_start, units, period_end FROM leases
          WHERE customer_id = $1 AND quota = $2 AND period_start < $3 AND period_end > $4",
     )
     .text(customer_id.as_str())
@@ -244,6 +244,7 @@ pub fn leases(database: &Database, customer_id: &CustomerId, quota: Quota, perio
         Ok(Lease {
             holder: HolderId::from_stored(row.try_get(0)?),
             period_start: columns::timestamp(row, 1)?,
+            period_end: columns::timestamp(row, 3)?,
             units: columns::count(row, 2)?,
         })
     };

@@ -23,6 +23,7 @@ use crate::domain::{
 use crate::store::group::{
     Counted, CounterKey, Credit, Deltas, RatedEvent, RollupKey, Tables, Tally, Used, rollup_key,
 };
+use crate::store::migration::rows::{MovedGrant, MovedRefund};
 use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow};
 
 /// Customer, quota, start of the period, holder.
@@ -35,7 +36,7 @@ pub struct Transaction<'d> {
     pub(super) keys: HashMap<String, Option<ApiKey>>,
     pub(super) counters: HashMap<CounterKey, Tally>,
     pub(super) quantities: HashMap<CounterKey, Quantities>,
-    pub(super) leases: HashMap<(CustomerId, Quota), Vec<HeldLease>>,
+    pub(super) leases: HashMap<(CustomerId, Quota), Vec<Lease>>,
     pub(super) recalls: HashMap<(CustomerId, Quota), bool>,
     /// All of those customers who are in it.
     pub(super) windows: HashMap<CustomerId, BTreeMap<Quota, WindowUsage>>,
@@ -45,13 +46,6 @@ pub struct Transaction<'d> {
     pub(super) unwritten: Unwritten,
     /// Something was recalled that was not before.
     pub(super) recalls_anew: bool,
-}
-
-/// A lease and how far it reaches.
-#[derive(Debug, Clone)]
-pub struct HeldLease {
-    pub lease: Lease,
-    pub period_end: Timestamp,
 }
 
 /// What was changed and is not written yet. All of it is sorted, so that whoever writes the same rows does so in the same
@@ -380,7 +374,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_grant(&mut self, customer_id: &CustomerId, grant: &CreditGrant) -> Result<()> {
-        self.session.run_one(credits::put_grant(customer_id, grant)).map(drop)
+        let moved = MovedGrant { customer_id: customer_id.clone(), given: grant.clone() };
+        self.session.run_one(credits::put_grants(&[moved])).map(drop)
     }
 
     fn credit_refund(&mut self, customer_id: &CustomerId, id: &GrantId) -> Result<Option<CreditRefund>> {
@@ -389,7 +384,8 @@ impl Tables for Transaction<'_> {
     }
 
     fn put_credit_refund(&mut self, customer_id: &CustomerId, refund: &CreditRefund) -> Result<()> {
-        self.session.run_one(credits::put_refund(customer_id, refund)).map(drop)
+        let moved = MovedRefund { customer_id: customer_id.clone(), refund: refund.clone() };
+        self.session.run_one(credits::put_refunds(&[moved])).map(drop)
     }
 
     fn enqueue(&mut self, event: &UsageEvent, recipient: Recipient, rule: &ExportRule, now: Timestamp) -> Result<()> {
@@ -399,9 +395,9 @@ impl Tables for Transaction<'_> {
     fn leases(&mut self, customer_id: &CustomerId, quota: Quota, span: Period) -> Result<Vec<Lease>> {
         let key = self.account(customer_id, quota)?;
         let leases = self.leases.get(&key).into_iter().flatten();
-        let overlapping = leases
-            .filter(|held| held.lease.units > 0 && held.lease.period_start < span.end && held.period_end > span.start);
-        Ok(overlapping.map(|held| held.lease.clone()).collect())
+        let overlapping =
+            leases.filter(|held| held.units > 0 && held.period_start < span.end && held.period_end > span.start);
+        Ok(overlapping.cloned().collect())
     }
 
     /// The lock of the customer is held, so that what is used and leased is known for certain: nobody else can set
@@ -415,15 +411,15 @@ impl Tables for Transaction<'_> {
             return Ok(false);
         }
         let leases = self.leases.entry((customer_id.clone(), *quota)).or_default();
-        let place = |held: &&mut HeldLease| held.lease.holder == *holder && held.lease.period_start == *period_start;
+        let place = |held: &&mut Lease| held.holder == *holder && held.period_start == *period_start;
         match leases.iter_mut().find(place) {
             Some(held) => {
-                held.lease.units += units;
+                held.units += units;
                 held.period_end = held.period_end.max(period_end);
             }
             None => {
-                let lease = Lease { holder: holder.clone(), period_start: *period_start, units: *units };
-                leases.push(HeldLease { lease, period_end });
+                let (holder, period_start, units) = (holder.clone(), *period_start, *units);
+                leases.push(Lease { holder, period_start, period_end, units });
             }
         }
         self.unwritten.leases.insert((customer_id.clone(), *quota, *period_start, holder.clone()));
@@ -436,9 +432,9 @@ impl Tables for Transaction<'_> {
         let LeasePart { holder, customer_id, quota, period_start, units } = part;
         let key = self.account(customer_id, *quota)?;
         let leases = self.leases.entry(key).or_default();
-        let place = |held: &&mut HeldLease| held.lease.holder == *holder && held.lease.period_start == *period_start;
+        let place = |held: &&mut Lease| held.holder == *holder && held.period_start == *period_start;
         let held = leases.iter_mut().find(place);
-        let before = held.as_ref().map_or(0, |held| held.lease.units);
+        let before = held.as_ref().map_or(0, |held| held.units);
         if before < *units {
             // It has happened, so it counts; but the limit may have been passed by what is missing.
             let customer_id = customer_id.as_str();
@@ -451,7 +447,7 @@ impl Tables for Transaction<'_> {
             );
         }
         if let Some(held) = held {
-            held.lease.units = before.saturating_sub(*units);
+            held.units = before.saturating_sub(*units);
             self.unwritten.leases.insert((customer_id.clone(), *quota, *period_start, holder.clone()));
         }
         Ok(())
@@ -460,7 +456,7 @@ impl Tables for Transaction<'_> {
     fn end_leases(&mut self, holder: &HolderId) -> Result<()> {
         self.write()?;
         for held in self.leases.values_mut() {
-            held.retain(|held| held.lease.holder != *holder);
+            held.retain(|held| held.holder != *holder);
         }
         // Where nobody holds anything any more there is nothing to recall, even if nobody asks again.
         let recalls = Statement::new(

@@ -72,6 +72,7 @@ impl Wanted {
                     Quota::Period(meter) => self.add_counter(customer_id, *meter, *now, calendar),
                     Quota::Window(..) => drop(self.windows.insert(customer_id.clone())),
                     Quota::Spend => self.add_spending(customer_id, *now, calendar),
+                    Quota::Credit => {}
                 }
             }
             Change::Release(part) => self.add_part(part),

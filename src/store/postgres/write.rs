@@ -34,7 +34,7 @@ impl Transaction<'_> {
         let leases = self.lease_statements(&unwritten.leases);
         let forgotten = windows::forget_statement(&unwritten.forgotten_windows);
         let windows = windows::usage_statement(&unwritten.windows, &self.windows);
-        let entries = credits::entry_statement(&mut self.credits)?;
+        let entries = credits::entry_statement(&credits::take_entries(&mut self.credits))?;
         let statements = [
             customer_statement(customers),
             counter_statement(&unwritten.counters),
@@ -59,10 +59,8 @@ impl Transaction<'_> {
         for key in changed {
             let (customer_id, quota, period_start, holder) = key;
             let leases = self.leases.get(&(customer_id.clone(), *quota)).into_iter().flatten();
-            let held = leases
-                .into_iter()
-                .find(|held| held.lease.holder == *holder && held.lease.period_start == *period_start);
-            let units = held.map_or(0, |held| held.lease.units);
+            let held = leases.into_iter().find(|held| held.holder == *holder && held.period_start == *period_start);
+            let units = held.map_or(0, |held| held.units);
             let columns = if units > 0 { &mut kept } else { &mut ended };
             columns.customers.push(customer_id.as_str().to_owned());
             columns.quotas.push(quota.name().into_owned());

@@ -1,5 +1,7 @@
 //! Credits: grants, the entries of their books, refunds.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::columns::{self, unreadable};
@@ -7,6 +9,8 @@ use super::error::Result;
 use crate::domain::credit::{CreditGrant, Entry, GrantId, Snapshot, Unit};
 use crate::domain::{CustomerId, Decimal, Timestamp};
 use crate::store::group::Credit;
+use crate::store::migration::position::{EntryPosition, GrantPosition};
+use crate::store::migration::rows::{MovedEntry, MovedGrant, MovedRefund};
 use crate::store::{CreditRecord, CreditRefund};
 
 /// The columns that [`entry`] reads, in its order.
@@ -20,12 +24,16 @@ pub fn credit(connection: &Connection, customer_id: &CustomerId) -> Result<Credi
     let mut statement = connection.prepare_cached(concat!(
         "SELECT ",
         entry_columns!(),
-        ", unit FROM credit_entries AS entry
-         WHERE customer_id = ?1 AND at = (SELECT max(at) FROM credit_entries WHERE customer_id = ?1 AND unit = entry.unit)"
+        " FROM credit_entries WHERE customer_id = ? AND unit = ? ORDER BY at DESC LIMIT 1"
     ))?;
-    let last = statement.query_map([customer_id.as_str()], |row| Ok((unit(row, 6)?, entry(row)?)))?;
-    let last = last.collect::<rusqlite::Result<_>>()?;
-    Ok(Credit::open(grants(connection, customer_id)?, last)?)
+    let grants = grants(connection, customer_id)?;
+    let units: BTreeSet<Unit> = grants.iter().map(|given| given.request.unit).collect();
+    let mut last = Vec::new();
+    for unit in units {
+        let found = statement.query_row([customer_id.as_str(), unit.as_str()], entry).optional()?;
+        last.extend(found.map(|entry| (unit, entry)));
+    }
+    Ok(Credit::open(grants, last)?)
 }
 
 pub fn grants(connection: &Connection, customer_id: &CustomerId) -> Result<Vec<CreditGrant>> {
@@ -49,8 +57,9 @@ pub fn record(
         entry_columns!(),
         " FROM credit_entries
          WHERE customer_id = ?1 AND unit = ?2
-             AND at >= (SELECT max(at) FROM credit_entries
-                        WHERE customer_id = ?1 AND unit = ?2 AND at <= ?3 AND snapshot NOT NULL)
+             AND at >= (SELECT at FROM credit_entries
+                        WHERE customer_id = ?1 AND unit = ?2 AND at <= ?3 AND snapshot NOT NULL
+                        ORDER BY at DESC LIMIT 1)
              AND at <= coalesce((SELECT min(at) FROM credit_entries WHERE customer_id = ?1 AND unit = ?2 AND at > ?3), ?3)
          ORDER BY at"
     ))?;
@@ -115,6 +124,44 @@ pub fn put_refund(connection: &Connection, customer_id: &CustomerId, refund: &Cr
         .prepare_cached("INSERT INTO credit_refunds (customer_id, id, unit, amount, at) VALUES (?, ?, ?, ?, ?)")?
         .execute(params![customer_id.as_str(), id.as_str(), unit.as_str(), amount.to_string(), at.as_millis()])?;
     Ok(())
+}
+
+pub fn moved_grants(connection: &Connection, after: &GrantPosition, limit: usize) -> Result<Vec<MovedGrant>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT definition, customer_id FROM credit_grants WHERE (customer_id, id) > (?, ?)
+         ORDER BY customer_id, id LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![after.0, after.1, limit], |row| {
+        Ok(MovedGrant { customer_id: CustomerId::from_stored(row.get(1)?), given: grant(row)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn moved_entries(connection: &Connection, after: &EntryPosition, limit: usize) -> Result<Vec<MovedEntry>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        entry_columns!(),
+        ", unit, customer_id FROM credit_entries WHERE (customer_id, unit, at) > (?, ?, ?)
+         ORDER BY customer_id, unit, at LIMIT ?"
+    ))?;
+    let rows = statement.query_map(params![after.0, after.1, after.2, limit], |row| {
+        Ok(MovedEntry { customer_id: CustomerId::from_stored(row.get(7)?), unit: unit(row, 6)?, entry: entry(row)? })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub fn moved_refunds(connection: &Connection, after: &GrantPosition, limit: usize) -> Result<Vec<MovedRefund>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT unit, amount, at, id, customer_id FROM credit_refunds WHERE (customer_id, id) > (?, ?)
+         ORDER BY customer_id, id LIMIT ?",
+    )?;
+    let rows = statement.query_map(params![after.0, after.1, limit], |row| {
+        let id = GrantId::from_stored(row.get(3)?);
+        let refund =
+            CreditRefund { id, unit: unit(row, 0)?, amount: decimal(row, 1)?, at: columns::timestamp(row, 2)? };
+        Ok(MovedRefund { customer_id: CustomerId::from_stored(row.get(4)?), refund })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {

@@ -143,7 +143,7 @@ pub fn overlapping(
     span: Period,
 ) -> Result<Vec<Lease>> {
     let mut statement = connection.prepare_cached(
-        "SELECT holder, period_start, units FROM leases
+        "SELECT holder, period_start, units, period_end FROM leases
          WHERE customer_id = ? AND quota = ? AND period_start < ? AND period_end > ?",
     )?;
     let rows = statement.query_map(
@@ -152,6 +152,7 @@ pub fn overlapping(
             Ok(Lease {
                 holder: HolderId::from_stored(row.get(0)?),
                 period_start: columns::timestamp(row, 1)?,
+                period_end: columns::timestamp(row, 3)?,
                 units: row.get(2)?,
             })
         },

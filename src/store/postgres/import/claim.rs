@@ -40,6 +40,9 @@ pub fn claim(database: &Database, place: &str, start: &Position) -> PostgresResu
         "DELETE FROM stripe_subscriptions",
         "DELETE FROM stripe_events",
         "DELETE FROM usage_reports",
+        "DELETE FROM credit_grants",
+        "DELETE FROM credit_entries",
+        "DELETE FROM credit_refunds",
     ];
     let statements: Vec<_> = copied.into_iter().map(Statement::new).chain([update]).collect();
     session.finish(&statements)?;
@@ -81,7 +84,7 @@ fn refuse_others(session: &mut Session<'_>, place: &str) -> PostgresResult<()> {
                 OR EXISTS (SELECT 1 FROM event_ids) OR EXISTS (SELECT 1 FROM period_counters)
                 OR EXISTS (SELECT 1 FROM hourly_rollups) OR EXISTS (SELECT 1 FROM usage_reports)
                 OR EXISTS (SELECT 1 FROM takeovers) OR EXISTS (SELECT 1 FROM stripe_subscriptions)
-                OR EXISTS (SELECT 1 FROM stripe_events),
+                OR EXISTS (SELECT 1 FROM stripe_events) OR EXISTS (SELECT 1 FROM credit_grants),
             EXISTS (SELECT 1 FROM writers WHERE seen_at > now() - interval '60 seconds')",
     ))?;
     let Some(row) = rows.first() else { return Ok(()) };

@@ -8,12 +8,15 @@ use super::database::{Database, Purpose, Statement};
 use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
-use super::{columns, migrate, outbox, quantities, read, stripe_events, write};
+use super::{columns, credits, migrate, outbox, quantities, read, stripe_events, write};
 use crate::domain::invoice::Quantities;
 use crate::domain::{Customer, Subscription};
-use crate::store::migration::position::{CounterPosition, Position, QuantityPosition, ReportPosition, RollupPosition};
+use crate::store::migration::position::{
+    CounterPosition, EntryPosition, GrantPosition, Position, QuantityPosition, ReportPosition, RollupPosition,
+};
 use crate::store::migration::rows::{
-    Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, UnderPrice, without_nul,
+    Counted, MovedEntry, MovedEvent, MovedGrant, MovedKey, MovedRefund, MovedReport, Rollup, TakenOver, UnderPrice,
+    without_nul,
 };
 use crate::store::sqlite::Mark;
 use crate::store::{Catalog, StripeEventRow};
@@ -139,6 +142,21 @@ impl Import {
         self.advance(position, next, &Vec::from_iter(outbox::moved_statement(reports)))
     }
 
+    /// Copies the grants of credit.
+    pub fn write_grants(&self, grants: &[MovedGrant], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &[credits::put_grants(grants)])
+    }
+
+    /// Copies the entries of the books of credits.
+    pub fn write_credit_entries(&self, entries: &[MovedEntry], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &Vec::from_iter(self.at(credits::entry_statement(entries))?))
+    }
+
+    /// Copies the refunds of credit.
+    pub fn write_credit_refunds(&self, refunds: &[MovedRefund], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &[credits::put_refunds(refunds)])
+    }
+
     /// Copies the catalog, and how far the seed's files were taken over.
     pub fn write_settings(
         &self,
@@ -226,6 +244,24 @@ impl Import {
     pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
         let rows = ask(&self.database, outbox::moved_after(after, limit));
         self.at(rows.and_then(|rows| rows.iter().map(outbox::moved).collect()))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn grants(&self, after: &GrantPosition, limit: usize) -> Result<Vec<MovedGrant>> {
+        let rows = ask(&self.database, credits::moved_grants_statement(after, rows::page(limit)));
+        self.at(rows.and_then(|rows| rows.iter().map(credits::moved_grant).collect()))
+    }
+
+    /// By customer, unit and instant, beginning after one.
+    pub fn credit_entries(&self, after: &EntryPosition, limit: usize) -> Result<Vec<MovedEntry>> {
+        let rows = ask(&self.database, credits::moved_entries_statement(after, rows::page(limit)));
+        self.at(rows.and_then(|rows| rows.iter().map(credits::moved_entry).collect()))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn credit_refunds(&self, after: &GrantPosition, limit: usize) -> Result<Vec<MovedRefund>> {
+        let rows = ask(&self.database, credits::moved_refunds_statement(after, rows::page(limit)));
+        self.at(rows.and_then(|rows| rows.iter().map(credits::moved_refund).collect()))
     }
 
     /// How far the seed's files were taken over.

@@ -6,10 +6,14 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::event_ids::EventIds;
-use super::{connection, error, migrate, outbox, read, stripe_events};
+use super::{connection, credits, error, migrate, outbox, read, stripe_events};
 use crate::domain::{Customer, Subscription};
-use crate::store::migration::position::{CounterPosition, QuantityPosition, ReportPosition, RollupPosition, Stamp};
-use crate::store::migration::rows::{Counted, MovedEvent, MovedKey, MovedReport, Rollup, TakenOver, UnderPrice};
+use crate::store::migration::position::{
+    CounterPosition, EntryPosition, GrantPosition, QuantityPosition, ReportPosition, RollupPosition, Stamp,
+};
+use crate::store::migration::rows::{
+    Counted, MovedEntry, MovedEvent, MovedGrant, MovedKey, MovedRefund, MovedReport, Rollup, TakenOver, UnderPrice,
+};
 use crate::store::migration::totals::Totals;
 use crate::store::{Catalog, Durability, StripeEventRow};
 use crate::{Code, Error, Result};
@@ -97,6 +101,10 @@ impl Export {
                     number("SELECT coalesce(max(changed_at), 0) FROM stripe_events")?,
                 ],
                 outbox: rows::outbox_stamp(connection)?,
+                credits: [
+                    number("SELECT coalesce(sum(length(definition)), 0) FROM credit_grants")?,
+                    number("SELECT count(*) FROM credit_refunds")?,
+                ],
                 taken_over: number("SELECT coalesce(sum(position), 0) FROM takeovers")?,
                 home: home.to_owned(),
             })
@@ -161,6 +169,21 @@ impl Export {
     /// By customer and id, beginning after one.
     pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
         self.read(|connection| outbox::moved(connection, after, limit))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn grants(&self, after: &GrantPosition, limit: usize) -> Result<Vec<MovedGrant>> {
+        self.read(|connection| credits::moved_grants(connection, after, limit))
+    }
+
+    /// By customer, unit and instant, beginning after one.
+    pub fn credit_entries(&self, after: &EntryPosition, limit: usize) -> Result<Vec<MovedEntry>> {
+        self.read(|connection| credits::moved_entries(connection, after, limit))
+    }
+
+    /// By customer and id, beginning after one.
+    pub fn credit_refunds(&self, after: &GrantPosition, limit: usize) -> Result<Vec<MovedRefund>> {
+        self.read(|connection| credits::moved_refunds(connection, after, limit))
     }
 
     /// Under the names that they have on a store that several machines share, with a home for each.

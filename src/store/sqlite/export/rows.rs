@@ -22,6 +22,10 @@ pub fn sizes(connection: &Connection) -> Result<Totals> {
         quantities: count("SELECT count(*) FROM period_quantities")?,
         rollups: count("SELECT count(*) FROM hourly_rollups")?,
         reports: count("SELECT count(*) FROM usage_reports")?,
+        credits: count(
+            "SELECT (SELECT count(*) FROM credit_grants) + (SELECT count(*) FROM credit_entries)
+                 + (SELECT count(*) FROM credit_refunds)",
+        )?,
         event_ids: event_ids(connection)?,
         subscriptions: count("SELECT count(*) FROM stripe_subscriptions")?,
         stripe_events: count("SELECT count(*) FROM stripe_events")?,
