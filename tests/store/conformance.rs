@@ -134,6 +134,7 @@ macro_rules! store_conformance {
                 a_void_ends_what_is_left,
                 a_refund_is_made_once,
                 an_event_of_another_time_burns_when_it_is_counted,
+                a_new_anchor_gives_nothing_back_that_a_period_has_ended,
                 a_new_anchor_does_not_change_the_past,
                 every_balance_is_that_of_the_whole_history_from_its_beginning,
             }

@@ -25,8 +25,13 @@ impl<T: Tables> Group<T> {
     }
 
     /// Writes a customer whom somebody has changed. Where his periods begin at other instants, what he has used is sorted
-    /// into them: a change of the periods gives nobody his limit a second time.
-    pub(super) fn put_changed(&mut self, before: Option<&Customer>, customer: &Customer) -> Result<(), T::Error> {
+    /// into them: a change of the periods gives nobody his limit a second time, nor credit that has ended with one.
+    pub(super) fn put_changed(
+        &mut self,
+        before: Option<&Customer>,
+        customer: &Customer,
+        now: Timestamp,
+    ) -> Result<(), T::Error> {
         self.tables.put_customer(customer)?;
         self.tables.revise();
         // Another tier may have other windows, in which this one's usage was not counted.
@@ -36,6 +41,9 @@ impl<T: Tables> Group<T> {
         let anchor = before.and_then(|before| before.billing_cycle_anchor);
         if anchor == customer.billing_cycle_anchor {
             return Ok(());
+        }
+        if let Some(before) = before.filter(|before| before.has_credit) {
+            self.bring_books_forward(before, now)?;
         }
         self.recount(customer)
     }
