@@ -152,6 +152,11 @@ fn what_contradicts_something_else_is_refused() {
             "`catalog.tiers[1]`: the soft limit of 100000 \"api_request\" a month is never reached",
         ),
         (
+            "/tiers/0/limits/1",
+            json!({ "meter": "tokens", "per": "month", "units": 10_000, "soft": true }),
+            "`catalog.tiers[0]`: the soft limit of 10000 \"tokens\" a month is never reached, because 10000 are the limit",
+        ),
+        (
             "/tiers/1/included",
             json!([{ "meter": "tokens", "units": 1, "overage": "block" }, { "meter": "tokens", "units": 2, "overage": "block" }]),
             "`catalog.tiers[1].included[1]`: units of \"tokens\" are already included",

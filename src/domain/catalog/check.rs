@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Catalog, CatalogPrice, CatalogTier, Limit, Overage, contradiction};
+use super::{Catalog, CatalogPrice, CatalogTier, Limit, LimitWindow, Overage, contradiction};
+use crate::domain::Window;
 use crate::domain::mistakes::Mistakes;
 
 /// Gives each tier what it extends. Tiers that extend each other in a circle stay as they are.
@@ -82,9 +83,9 @@ fn routes(catalog: &Catalog, mistakes: &mut Mistakes) {
 
 /// A soft limit that is no lower than the hard one is never reached.
 fn soft_limits(tier: &CatalogTier, mistakes: &mut Mistakes) {
-    let hard = |soft: &Limit| {
-        let same = |limit: &&Limit| !limit.soft && limit.meter == soft.meter && limit.window == soft.window;
-        tier.limits.iter().find(same).and_then(|limit| limit.units)
+    let hard = |soft: &Limit| match soft.window {
+        LimitWindow::Calendar(Window::Month) => tier.monthly_limit(&soft.meter),
+        _ => tier.window_limits(&soft.meter).find(|(window, _)| *window == soft.window).map(|(_, units)| units),
     };
     for soft in tier.limits.iter().filter(|limit| limit.soft) {
         if let (Some(units), Some(limit)) = (soft.units, hard(soft))
