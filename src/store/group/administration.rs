@@ -21,7 +21,7 @@ impl<T: Tables> Group<T> {
                 return Ok(Err(error));
             }
         }
-        self.put_changed(before.as_ref(), &customer)?;
+        self.put_changed(before.as_ref(), customer.clone(), now)?;
         if patch.names_subscription() {
             let subscription_id = customer.subscription_id.as_deref().unwrap_or_default();
             let stripe_customer_id = match &customer.stripe_customer_id {
@@ -29,7 +29,7 @@ impl<T: Tables> Group<T> {
                 None => self.tables.subscription(subscription_id)?.map(|known| known.stripe_customer_id),
             };
             // Stripe may have told of it before.
-            self.follow_subscriptions(&stripe_customer_id.unwrap_or_default(), subscription_id)?;
+            self.follow_subscriptions(&stripe_customer_id.unwrap_or_default(), subscription_id, now)?;
             customer = self.tables.customer(id)?.unwrap_or(customer);
         }
         Ok(Ok(Applied::Customer(customer)))

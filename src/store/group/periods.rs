@@ -26,8 +26,16 @@ impl<T: Tables> Group<T> {
 
     /// Writes a customer whom somebody has changed. Where his periods begin at other instants, what he has used is sorted
     /// into them: a change of the periods gives nobody his limit a second time.
-    pub(super) fn put_changed(&mut self, before: Option<&Customer>, customer: &Customer) -> Result<(), T::Error> {
-        self.tables.put_customer(customer)?;
+    pub(super) fn put_changed(
+        &mut self,
+        before: Option<&Customer>,
+        mut customer: Customer,
+        now: Timestamp,
+    ) -> Result<(), T::Error> {
+        if let Some(before) = before {
+            customer.remember_tier(before, now);
+        }
+        self.tables.put_customer(&customer)?;
         self.tables.revise();
         // Another tier may have other windows, in which this one's usage was not counted.
         if before.is_some() {
@@ -37,7 +45,7 @@ impl<T: Tables> Group<T> {
         if anchor == customer.billing_cycle_anchor {
             return Ok(());
         }
-        self.recount(customer)
+        self.recount(&customer)
     }
 
     /// Hours that lie in one period are counted whole, those that a boundary cuts event by event.

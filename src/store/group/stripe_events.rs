@@ -32,7 +32,7 @@ impl<T: Tables> Group<T> {
         let is_open = known.is_none_or(|row| row.state == StripeEventState::Claimed);
         if is_open {
             for report in reports {
-                self.heed(report)?;
+                self.heed(report, *now)?;
             }
             let state = if kept.is_some() { StripeEventState::Kept } else { StripeEventState::Done };
             self.put_stripe_event(event, state, kept.clone(), *now)?;
@@ -57,26 +57,31 @@ impl<T: Tables> Group<T> {
         self.tables.put_stripe_event(&StripeEventRow { event: event.clone(), state, changed_at: now, payload })
     }
 
-    fn heed(&mut self, report: &Report) -> Result<(), T::Error> {
+    fn heed(&mut self, report: &Report, now: Timestamp) -> Result<(), T::Error> {
         match report {
             Report::Subscription { subscription, customer_id } => {
                 let known = self.tables.subscription(&subscription.id)?;
-                self.put_and_follow(&Subscription::after(known, subscription), customer_id.as_ref())
+                self.put_and_follow(&Subscription::after(known, subscription), customer_id.as_ref(), now)
             }
             Report::Payment { subscription_id, succeeded, at } => match self.tables.subscription(subscription_id)? {
-                Some(known) => self.put_and_follow(&known.after_payment(*succeeded, *at), None),
+                Some(known) => self.put_and_follow(&known.after_payment(*succeeded, *at), None, now),
                 None => Ok(()),
             },
             Report::Checkout { subscription_id, stripe_customer_id, customer_id, at } => {
                 for customer in self.customers_of(stripe_customer_id, subscription_id, customer_id.as_ref())? {
-                    self.buy(customer, stripe_customer_id, subscription_id, *at)?;
+                    self.buy(customer, stripe_customer_id, subscription_id, *at, now)?;
                 }
-                self.follow_subscriptions(stripe_customer_id, subscription_id)
+                self.follow_subscriptions(stripe_customer_id, subscription_id, now)
             }
         }
     }
 
-    fn put_and_follow(&mut self, subscription: &Subscription, named: Option<&CustomerId>) -> Result<(), T::Error> {
+    fn put_and_follow(
+        &mut self,
+        subscription: &Subscription,
+        named: Option<&CustomerId>,
+        now: Timestamp,
+    ) -> Result<(), T::Error> {
         self.tables.put_subscription(subscription)?;
         let Subscription { id, stripe_customer_id, .. } = subscription;
         // Its metadata may be the first to say whose customer of Stripe's this is.
@@ -85,9 +90,9 @@ impl<T: Tables> Group<T> {
             && customer.stripe_customer_id.is_none()
         {
             let after = Customer { stripe_customer_id: Some(stripe_customer_id.clone()), ..customer.clone() };
-            self.put_changed(Some(&customer), &after)?;
+            self.put_changed(Some(&customer), after, now)?;
         }
-        self.follow_subscriptions(stripe_customer_id, id)
+        self.follow_subscriptions(stripe_customer_id, id, now)
     }
 
     /// The customer that was named, if there is one; else those who are known by Stripe's ids.
@@ -112,6 +117,7 @@ impl<T: Tables> Group<T> {
         stripe_customer_id: &str,
         subscription_id: &str,
         at: Timestamp,
+        now: Timestamp,
     ) -> Result<(), T::Error> {
         let is_his = customer.subscription_id.as_deref() == Some(subscription_id);
         let own = match &customer.subscription_id {
@@ -130,7 +136,7 @@ impl<T: Tables> Group<T> {
             subscription_status: None,
             ..customer.clone()
         };
-        self.put_changed(Some(&customer), &after)
+        self.put_changed(Some(&customer), after, now)
     }
 
     /// Gives all customers concerned what they have because of the subscriptions that are known. Several may share one
@@ -139,6 +145,7 @@ impl<T: Tables> Group<T> {
         &mut self,
         stripe_customer_id: &str,
         subscription_id: &str,
+        now: Timestamp,
     ) -> Result<(), T::Error> {
         let mut customers = self.tables.customers_at_stripe(stripe_customer_id, subscription_id)?;
         let known = self.tables.subscriptions_of(stripe_customer_id)?;
@@ -155,7 +162,7 @@ impl<T: Tables> Group<T> {
                 follow(&mut customer, subscription, tiers);
             }
             if customer != customers[place] {
-                self.put_changed(Some(&customers[place]), &customer)?;
+                self.put_changed(Some(&customers[place]), customer.clone(), now)?;
                 customers[place] = customer;
             }
         }
