@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Money, Period, SubscriptionStatus, TimeZone, Timestamp, billing_period};
+use super::{HeldTier, Money, Period, SubscriptionStatus, TierHistory, TimeZone, Timestamp, billing_period};
 use crate::{Error, Result};
 
 /// The longest id of a customer, event, tier or subscription, in bytes of UTF-8.
@@ -72,6 +72,8 @@ pub struct Customer {
     /// Whether somebody has suspended him; see [`Customer::is_suspended`].
     pub suspended: bool,
     pub created_at: Timestamp,
+    /// The tiers that he had before this one.
+    pub former_tiers: TierHistory,
 }
 
 impl Customer {
@@ -89,12 +91,30 @@ impl Customer {
             has_credit: false,
             suspended: false,
             created_at,
+            former_tiers: TierHistory::default(),
         }
     }
 
     /// The billing period that holds an instant; `zone` is that of calendar months.
     pub fn billing_period(&self, at: Timestamp, zone: TimeZone) -> Period {
         billing_period(self.billing_cycle_anchor, at, zone)
+    }
+
+    /// Which tiers he had when, within a period.
+    pub fn tiers_within(&self, period: Period) -> Vec<(Period, HeldTier)> {
+        self.former_tiers.within(period, self.held_tier())
+    }
+
+    /// Remembers the tier that he had before, where he has another one from this instant on. Who had none has signed up.
+    pub fn remember_tier(&mut self, before: &Customer, now: Timestamp) {
+        let former = before.held_tier();
+        if former.tier_id.is_some() && former != self.held_tier() {
+            self.former_tiers.add(former, now);
+        }
+    }
+
+    fn held_tier(&self) -> HeldTier {
+        HeldTier { tier_id: self.tier_id.clone(), catalog_version: self.catalog_version.clone() }
     }
 
     /// Whether only the store knows if he can pay for something: credit for units makes it cheaper than its price, and counts

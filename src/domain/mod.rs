@@ -39,6 +39,7 @@ pub mod subscription;
 pub mod suggestion;
 pub mod threshold;
 pub mod tier;
+pub mod tier_history;
 pub mod timestamp;
 
 pub use access::{Refusal, decide_access};
@@ -63,4 +64,5 @@ pub use spending::Spending;
 pub use subscription::{Subscription, SubscriptionStatus};
 pub use threshold::Thresholds;
 pub use tier::{Tier, TierTable};
+pub use tier_history::{HeldTier, TierHistory};
 pub use timestamp::Timestamp;

@@ -51,8 +51,13 @@ impl Plans {
 
     /// The catalog that applies to a customer: the version that he signed up to.
     pub fn catalog_of(&self, customer: &Customer) -> Option<&Catalog> {
+        self.version(customer.catalog_version.as_deref())
+    }
+
+    /// The catalog of whoever signed up to this version.
+    pub fn version(&self, version: Option<&str>) -> Option<&Catalog> {
         let versions = self.catalog.as_ref()?;
-        Some(versions.of_customer(customer.catalog_version.as_deref()).unwrap_or(versions.latest()))
+        Some(versions.of_customer(version).unwrap_or(versions.latest()))
     }
 
     /// The customer's tier, where it is one of his catalog's.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::credits;
 use super::history::{self, History, Sink};
-use crate::domain::credit::Unit;
+use crate::domain::catalog::CatalogTier;
+use crate::domain::credit::{Account, GrantId, Unit};
+use crate::domain::invoice::{Basis, Recorded};
 use crate::domain::repricing::{PeriodTally, RecordedUsage, Tally, Terms, place_of_tier};
-use crate::domain::{Catalog, Customer, CustomerId, Decimal, Invoice, Money, Period, Proration, Timestamp};
+use crate::domain::{Catalog, Customer, CustomerId, Decimal, HeldTier, Invoice, Period, Proration, Timestamp};
 use crate::store::{self, Store};
 use crate::{Code, Error, Result};
 
@@ -36,59 +39,92 @@ pub struct Preview {
     pub missing_events: u64,
 }
 
-/// By the customer's own tier and version, what credit for units has paid is taken off as it was when events were counted.
+/// By the catalog and the tier that the customer has, this is his bill so far: each tier that he has had in the period is due for as
+/// long as he had it, usage comes to what its events cost, and credit pays what it has paid.
+///
 /// `None` for a customer never seen. What a customer has not used costs him no more than the base amount and the minimum.
 ///
 /// Errors: `unknown_tier` where the catalog has not the tier that is given, or else the customer's; `invalid_catalog` where none is
-/// given and the store has none, or where the tier asks something for a billing period that is no month; `invalid_argument` where `held` does not lie within the billing period, or a credit is
-/// negative.
+/// given and the store has none, or where the tier asks something for a billing period that is no month; `invalid_argument` where
+/// `held` does not lie within the billing period, or a credit is negative.
 pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question) -> Result<Option<Preview>> {
-    let Question { customer_id, at, catalog, tier, held, credits } = question;
+    let Question { customer_id, at, catalog: given, tier: named, held, credits } = question;
     let Some(customer) = store.customer(customer_id)? else { return Ok(None) };
-    let catalog = catalog.as_ref().or_else(|| settings.tiers.catalog_of(&customer)).ok_or_else(no_catalog)?;
-    let place = match tier {
+    let period = customer.billing_period(*at, settings.time_zone);
+    let tiers = customer.tiers_within(period);
+    // The one at the end of the period.
+    let own_tier = tiers.last().and_then(|(_, tier)| tier.tier_id.as_deref());
+    let own = settings.tiers.version(tiers.last().and_then(|(_, tier)| tier.catalog_version.as_deref()));
+    let catalog = given.as_ref().or(own).ok_or_else(no_catalog)?;
+    let place = match named {
         Some(id) => place_of_tier(catalog, "tierId", id)?,
-        None => place_of(catalog, customer.tier_id.as_deref()).ok_or_else(|| unknown_tier(&customer))?,
+        None => place_of(catalog, own_tier).ok_or_else(|| unknown_tier(&customer))?,
     };
     let tier = &catalog.tiers()[place];
-    tier.require_due_by_month()?;
-    let period = customer.billing_period(*at, settings.time_zone);
-    let share = held.map(|held| Proration::by_second(held, period)).transpose()?;
+    let is_bill = own == Some(catalog) && own_tier == Some(tier.id.as_str());
+
+    let mut basis = Basis::new(catalog, tier, held.map(|held| Proration::by_second(held, period)).transpose()?);
+    if is_bill && held.is_none() {
+        basis.held = held_within(settings, &tiers, period)?;
+    }
+    basis.held.iter().try_for_each(|(tier, _)| tier.require_due_by_month())?;
     let terms = Terms { tier: Some(place), anchor: customer.billing_cycle_anchor };
     let sink = || Tally::new(catalog, settings.time_zone, move |_: &str| terms);
     let History { sink, missing_events } = history::read(store, Some(customer_id), period, sink)?;
     let mut periods = sink.finish()?.into_iter().flat_map(|customer| customer.periods);
     let tally = periods.next().unwrap_or_else(|| PeriodTally::empty(period));
-    let mut invoice = Invoice::preview(catalog, tier, share, &tally.usage, credits)?;
-    if counts_by(settings, &customer, catalog, &tier.id) {
-        invoice = invoice.with_units_paid(&costs_of_credited_meters(store, &customer, &tally)?)?;
-    }
+    let recorded = if is_bill { Some(recorded(store, settings, &customer, &tally)?) } else { None };
+    let invoice = Invoice::preview(&basis, &tally.usage, recorded.as_ref(), credits)?;
     let (catalog, tier) = (catalog.clone(), tier.id.clone());
     Ok(Some(Preview { customer, catalog, tier, tally, invoice, missing_events }))
 }
 
-/// Whether events are counted at the prices of this tier in this catalog now.
-fn counts_by(settings: &store::Catalog, customer: &Customer, catalog: &Catalog, tier: &str) -> bool {
-    settings.tiers.catalog_of(customer) == Some(catalog) && customer.tier_id.as_deref() == Some(tier)
+/// The tiers that were held in a period, each with its share of it. A tier that its catalog does not name asks nothing.
+fn held_within<'s>(
+    settings: &'s store::Catalog,
+    tiers: &[(Period, HeldTier)],
+    whole: Period,
+) -> Result<Vec<(&'s CatalogTier, Option<Proration>)>> {
+    let mut held = Vec::new();
+    for (part, tier) in tiers {
+        let found = settings.tiers.version(tier.catalog_version.as_deref()).zip(tier.tier_id.as_deref());
+        if let Some(tier) = found.and_then(|(catalog, id)| catalog.tier(id)) {
+            let share = if *part == whole { None } else { Some(Proration::by_second(*part, whole)?) };
+            held.push((tier, share));
+        }
+    }
+    Ok(held)
 }
 
-/// What the events of those meters cost for whose units the customer had credit by the end of the period.
-fn costs_of_credited_meters(
+/// What the store knows of a period's events that a catalog does not tell.
+fn recorded(
     store: &dyn Store,
+    settings: &store::Catalog,
     customer: &Customer,
     tally: &PeriodTally,
-) -> Result<BTreeMap<String, Money>> {
+) -> Result<Recorded> {
+    let (costs, period) = (tally.costs.clone(), tally.period);
     if !customer.has_credit {
-        return Ok(BTreeMap::new());
+        return Ok(Recorded { costs, ..Recorded::default() });
     }
     let grants = store.credit_grants(&customer.id)?;
-    let is_of = |unit: Unit, meter: &str| matches!(unit, Unit::Meter(given) if given.as_str() == meter);
-    let had_credit = |meter: &str| {
-        let mut given = grants.iter().filter(|given| is_of(given.request.unit, meter));
-        given.any(|given| given.grant.effective_at < tally.period.end)
+    let given = grants.iter().filter(|given| given.grant.effective_at < period.end);
+    let credited = given.filter_map(|given| match given.request.unit {
+        Unit::Meter(meter) => Some(meter.as_str().to_owned()),
+        Unit::Money => None,
+    });
+    let credited = credited.collect();
+
+    let burnt_by = |instant: Timestamp| -> Result<Vec<(GrantId, Account)>> {
+        Ok(credits::balance(store, settings, &customer.id, Unit::Money, Some(instant), instant)?.1.grants)
     };
-    let costs = tally.costs.iter().filter(|(meter, _)| had_credit(meter));
-    Ok(costs.map(|(meter, cost)| (meter.clone(), *cost)).collect())
+    let before: BTreeMap<GrantId, Account> = burnt_by(period.start.plus_millis(-1))?.into_iter().collect();
+    let burnt = burnt_by(period.end.plus_millis(-1))?.into_iter().map(|(id, account)| {
+        let until_then = before.get(&id).map(|account| account.burnt.clone()).unwrap_or_default();
+        (id.as_str().to_owned(), account.burnt.saturating_sub(&until_then))
+    });
+    let burnt = burnt.filter(|(_, amount)| !amount.is_zero()).collect();
+    Ok(Recorded { costs, credited, burnt })
 }
 
 fn place_of(catalog: &Catalog, tier: Option<&str>) -> Option<usize> {

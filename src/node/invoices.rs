@@ -7,7 +7,7 @@ use super::catalog::{checked, dimensions_of};
 use super::engine::NativeEngine;
 use super::error::Result;
 use crate::domain::catalog::{Question, Request};
-use crate::domain::invoice::{CreditLine, InvoiceLine, Item, PricedUsage};
+use crate::domain::invoice::{Basis, CreditLine, InvoiceLine, Item, PricedUsage};
 use crate::domain::json::{Object, Value};
 use crate::domain::price::RoutingRules;
 use crate::domain::rating::Usage;
@@ -26,7 +26,8 @@ pub fn preview_invoice(question: String) -> Result<String> {
         question.required("usage")?.array()?.iter().map(priced).collect::<crate::Result<_>>()?;
     let share = |held: Value<'_>| Proration::by_second(span(&held)?, span(&question.required("period")?)?);
     let share = question.optional("held").map(share).transpose()?;
-    let invoice = Invoice::preview(&catalog, tier, share, &usage, &credits(&question)?)?;
+    let basis = Basis::new(&catalog, tier, share);
+    let invoice = Invoice::preview(&basis, &usage, None, &credits(&question)?)?;
     Ok(invoice_json(&catalog, &tier.id, &invoice, &usage, rounding(&question)?).to_string())
 }
 
@@ -149,6 +150,7 @@ fn line_json(InvoiceLine { item, line }: &InvoiceLine) -> Json {
         Item::Included { meter } => ("included", Some(meter), None),
         Item::Usage { meter, price } => ("usage", Some(meter), Some(price)),
         Item::Unpriced { meter } => ("unpriced", Some(meter), None),
+        Item::Recorded { meter } => ("recorded", Some(meter), None),
         Item::Minimum => ("minimum", None, None),
         Item::Credited { meter } => ("credited", Some(meter), None),
     };
@@ -164,8 +166,8 @@ fn line_json(InvoiceLine { item, line }: &InvoiceLine) -> Json {
     })
 }
 
-fn credit_json(CreditLine { amount, applied }: &CreditLine) -> Json {
-    json!({ "amount": text(amount), "applied": text(applied) })
+fn credit_json(CreditLine { grant, amount, applied }: &CreditLine) -> Json {
+    json!({ "grant": grant, "amount": text(amount), "applied": text(applied) })
 }
 
 fn text(decimal: &Decimal) -> String {

@@ -8,7 +8,7 @@ mod prices;
 
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use weighbridge::domain::invoice::{Item, PricedUsage};
+use weighbridge::domain::invoice::{Basis, Item, PricedUsage};
 use weighbridge::domain::rating::Usage;
 use weighbridge::domain::{Catalog, Decimal, Invoice, Period, Proration, Rounding, Timestamp};
 
@@ -30,7 +30,7 @@ fn row(meter: &str, price: Option<&str>, quantity: &str) -> PricedUsage {
 
 fn preview(catalog: &Catalog, usage: &[PricedUsage], credits: &[Decimal]) -> Invoice {
     let tier = &catalog.tiers()[0];
-    Invoice::preview(catalog, tier, None, usage, credits).expect("an invoice")
+    Invoice::preview(&Basis::new(catalog, tier, None), usage, None, credits).expect("an invoice")
 }
 
 fn example() -> Json {
@@ -101,7 +101,7 @@ fn a_part_of_a_period_costs_a_part_of_the_tier() {
     let whole = Period { start: instant(0), end: instant(31) };
     let part = Period { start: instant(10), ..whole };
     let share = Proration::by_second(part, whole).unwrap();
-    let invoice = Invoice::preview(&catalog, &catalog.tiers()[0], Some(share), &[], &[]).unwrap();
+    let invoice = Invoice::preview(&Basis::new(&catalog, &catalog.tiers()[0], Some(share)), &[], None, &[]).unwrap();
     // 20 × 21/31 = 13.548…, and 30 × 21/31 = 20.322….
     assert_eq!(lines(&invoice), expected(&[("Base amount", "0", "13.55"), ("Minimum amount", "0", "6.77")]));
 }
@@ -117,10 +117,11 @@ fn what_cannot_be_on_an_invoice_is_refused() {
         (row("requests", Some("x"), "1"), "`usage[0]`: no price \"x\" of the meter \"requests\" applies"),
         (negative, "`usage[0]`: the quantity must not be negative, got -1"),
     ] {
-        let error = Invoice::preview(&catalog, tier, None, &[usage], &[]).unwrap_err();
+        let error = Invoice::preview(&Basis::new(&catalog, tier, None), &[usage], None, &[]).unwrap_err();
         assert!(error.message.starts_with(says), "{error}");
     }
-    let error = Invoice::preview(&catalog, tier, None, &[], &[decimal("1"), decimal("-1")]).unwrap_err();
+    let error =
+        Invoice::preview(&Basis::new(&catalog, tier, None), &[], None, &[decimal("1"), decimal("-1")]).unwrap_err();
     assert_eq!(error.message, "`credits[1]` must not be negative, got -1");
 }
 

@@ -261,6 +261,9 @@ macro_rules! store_conformance {
             }
             previews {
                 credit_for_units_is_taken_off_as_it_was_burnt,
+                each_tier_is_due_for_as_long_as_it_was_held,
+                a_bill_is_what_its_events_cost_whoever_said_so,
+                credit_pays_what_it_has_paid_and_no_base_amount,
             }
             outbox {
                 what_is_counted_is_reported_by_customer_meter_and_window,

@@ -1,16 +1,19 @@
 //! The invoice of a billing period, calculated and not issued.
 //!
 //! In this order, as the lines stand:
-//! 1. The **base amount** of the tier, or its share where the tier held for a part of the period only.
+//! 1. The **base amount** of the tier, or its share where the tier held for a part of the period only; of each tier that held for
+//!    a part.
 //! 2. For each meter, in the catalog's order, the **included units**: they are taken from the prices in the catalog's order,
 //!    so that the order of the usage does not matter.
 //! 3. For each price, in the catalog's order, the rest of its **usage**, priced at once: it is the whole period's quantity
 //!    that reaches tiers and packages. A price that the usage does not list costs nothing; one that it lists with 0 asks its
 //!    flat amounts.
-//! 4. What is missing to the **minimum**.
-//! 5. What **credit for units** has paid, where it was burnt when events were counted ([`Invoice::with_units_paid`]).
+//! 4. For each meter, by how much its events cost something else when they were **recorded**, where that is known.
+//! 5. What is missing to the **minimum**.
+//! 6. For each meter, what **credit for its units** has paid, which is known by what its events cost too.
 //!
-//! **Credits** are taken off what that comes to, each as far as something is left; what is left of a credit stays his.
+//! **Credits** are taken off what that comes to, each as far as something is left; what is left of a credit stays his. Those that
+//! usage has burnt come first, and pay for nothing else.
 //!
 //! Nothing is rounded but shares of the base amount and the minimum ([`Proration::share`]) and, at the very end, what is
 //! [payable](Invoice::payable).
@@ -19,7 +22,7 @@ mod event;
 mod quantity;
 mod usage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::catalog::{Catalog, CatalogTier};
 use super::rating::Line;
@@ -61,6 +64,10 @@ pub enum Item {
     Unpriced {
         meter: String,
     },
+    /// By how much the events cost something else than the catalog says.
+    Recorded {
+        meter: String,
+    },
     Minimum,
     /// What credit for its units has paid: an amount below 0.
     Credited {
@@ -71,51 +78,72 @@ pub enum Item {
 /// How much of a credit the invoice takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreditLine {
+    /// The id of the grant that was burnt; `None` of a credit that was named.
+    pub grant: Option<String>,
     pub amount: Decimal,
     pub applied: Decimal,
 }
 
+/// By what a billing period is priced.
+#[derive(Debug, Clone)]
+pub struct Basis<'c> {
+    pub catalog: &'c Catalog,
+    /// Whose prices and included units apply. Included units are a whole period's in any case.
+    pub tier: &'c CatalogTier,
+    /// Whose base amounts and minimums are due, each for its part of the period; `None` for all of it.
+    pub held: Vec<(&'c CatalogTier, Option<Proration>)>,
+}
+
+impl<'c> Basis<'c> {
+    pub fn new(catalog: &'c Catalog, tier: &'c CatalogTier, share: Option<Proration>) -> Self {
+        Self { catalog, tier, held: vec![(tier, share)] }
+    }
+}
+
+/// What is known of usage that was recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Recorded {
+    /// What the events cost, by meter.
+    pub costs: BTreeMap<String, Money>,
+    /// The meters for whose units there was credit.
+    pub credited: BTreeSet<String>,
+    /// How much of which grants it has burnt: their ids.
+    pub burnt: Vec<(String, Decimal)>,
+}
+
 impl Invoice {
-    /// `share` is the part of the period for which the tier held; `None` for all of it. Included units are a whole period's
-    /// in any case.
+    /// What this usage comes to. Where it was recorded, that is what its events cost then, to the last digit.
     pub fn preview(
-        catalog: &Catalog,
-        tier: &CatalogTier,
-        share: Option<Proration>,
+        basis: &Basis<'_>,
         usage: &[PricedUsage],
+        recorded: Option<&Recorded>,
         credits: &[Decimal],
     ) -> Result<Self> {
-        let currency = catalog.currency();
-        let part_of = |amount: &Decimal| match share {
+        let currency = basis.catalog.currency();
+        let part_of = |amount: &Decimal, share: Option<Proration>| match share {
             Some(share) => share.share(amount, currency.decimal_places(), Rounding::default()),
             None => amount.clone(),
         };
-        let mut lines = vec![InvoiceLine::flat(Item::Base, "Base amount", &part_of(&tier.base_amount))];
-        lines.extend(usage::lines(catalog, tier, usage)?);
-        let missing = part_of(&tier.minimum_amount).saturating_sub(&sum(&lines));
+        let mut lines: Vec<InvoiceLine> = Vec::new();
+        for (tier, share) in &basis.held {
+            let description = match basis.held.len() {
+                1 => "Base amount".to_owned(),
+                _ => format!("Base amount of {}", tier.id),
+            };
+            lines.push(InvoiceLine::flat(Item::Base, &description, &part_of(&tier.base_amount, *share)));
+        }
+        let usage = usage::lines(basis.catalog, basis.tier, usage)?;
+        let (credited, differing) = recorded.map(|recorded| recorded.differences(&usage)).unwrap_or_default();
+        lines.extend(usage);
+        lines.extend(differing);
+        let minimum: Decimal = basis.held.iter().map(|(tier, share)| part_of(&tier.minimum_amount, *share)).sum();
+        let missing = minimum.saturating_sub(&sum(&lines));
         if !missing.is_zero() {
             lines.push(InvoiceLine::flat(Item::Minimum, "Minimum amount", &missing));
         }
-        let credits = apply(credits, sum(&lines))?;
+        lines.extend(credited);
+        let credits = apply(recorded, credits, sum(&lines))?;
         Ok(Self { currency, lines, credits })
-    }
-
-    /// Takes off what credit for units has paid: all that a meter's usage comes to above what its events cost in the end.
-    /// `costs` has the meters of which there was such credit.
-    pub fn with_units_paid(mut self, costs: &BTreeMap<String, Money>) -> Result<Self> {
-        for (meter, cost) in costs {
-            let is_usage =
-                |line: &&InvoiceLine| matches!(&line.item, Item::Usage { meter: other, .. } if other == meter);
-            let usage: Decimal = self.lines.iter().filter(is_usage).map(|line| line.line.amount()).sum();
-            let paid = &Decimal::from(*cost) - &usage;
-            if !paid.is_zero() {
-                let item = Item::Credited { meter: meter.clone() };
-                self.lines.push(InvoiceLine::flat(item, "Paid by credit for units", &paid));
-            }
-        }
-        let credits: Vec<Decimal> = self.credits.into_iter().map(|credit| credit.amount).collect();
-        self.credits = apply(&credits, sum(&self.lines))?;
-        Ok(self)
     }
 
     /// How many of a meter's units were included.
@@ -153,15 +181,47 @@ fn sum(lines: &[InvoiceLine]) -> Decimal {
     lines.iter().map(|line| line.line.amount()).sum()
 }
 
-fn apply(credits: &[Decimal], mut due: Decimal) -> Result<Vec<CreditLine>> {
-    let mut lines = Vec::with_capacity(credits.len());
+impl Recorded {
+    /// What is to be added to the usage of meters, so that it is what their events cost: of those with credit for units, and of
+    /// the others.
+    fn differences(&self, usage: &[InvoiceLine]) -> (Vec<InvoiceLine>, Vec<InvoiceLine>) {
+        let difference = |(meter, cost): (&String, &Money)| {
+            let is_usage =
+                |line: &&InvoiceLine| matches!(&line.item, Item::Usage { meter: other, .. } if other == meter);
+            let priced: Decimal = usage.iter().filter(is_usage).map(|line| line.line.amount()).sum();
+            let amount = &Decimal::from(*cost) - &priced;
+            let meter = meter.clone();
+            (!amount.is_zero()).then(|| match self.credited.contains(&meter) {
+                true => InvoiceLine::flat(Item::Credited { meter }, "Paid by credit for units", &amount),
+                false => InvoiceLine::flat(Item::Recorded { meter }, "Recorded at other prices", &amount),
+            })
+        };
+        let lines = self.costs.iter().filter_map(difference);
+        lines.partition(|line| matches!(line.item, Item::Credited { .. }))
+    }
+}
+
+fn apply(recorded: Option<&Recorded>, credits: &[Decimal], mut due: Decimal) -> Result<Vec<CreditLine>> {
+    let mut lines = Vec::new();
+    let mut take = |grant: Option<&String>, amount: &Decimal, most: &Decimal| {
+        // What is due may be negative.
+        let most = most.min(&due).clone();
+        let applied = amount.saturating_sub(&amount.saturating_sub(&most));
+        due = &due - &applied;
+        lines.push(CreditLine { grant: grant.cloned(), amount: amount.clone(), applied: applied.clone() });
+        applied
+    };
+    if let Some(Recorded { costs, burnt, .. }) = recorded {
+        let mut usage: Decimal = costs.values().map(|cost| Decimal::from(*cost)).sum();
+        for (grant, amount) in burnt {
+            usage = &usage - &take(Some(grant), amount, &usage);
+        }
+    }
     for (position, amount) in credits.iter().enumerate() {
         if amount.is_negative() {
             return Err(Error::invalid(format!("`credits[{position}]` must not be negative, got {amount}")));
         }
-        let applied = amount.saturating_sub(&amount.saturating_sub(&due));
-        due = &due - &applied;
-        lines.push(CreditLine { amount: amount.clone(), applied });
+        take(None, amount, amount);
     }
     Ok(lines)
 }

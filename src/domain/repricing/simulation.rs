@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use super::CustomerTally;
 use crate::Result;
+use crate::domain::invoice::Basis;
 use crate::domain::{Catalog, Decimal, Invoice, Money, Period, Proration};
 
 /// What recorded usage costs by a catalog, beside what it cost or would cost otherwise.
@@ -164,7 +165,7 @@ fn due<'c>(catalog: &'c Catalog, span: Period, customer: &CustomerTally) -> Resu
         let whole = period.period;
         let part = Period { start: whole.start.max(span.start), end: whole.end.min(span.end) };
         let share = if part == whole { None } else { Some(Proration::by_second(part, whole)?) };
-        sum = &sum + &Invoice::preview(catalog, tier, share, &period.usage, &[])?.total();
+        sum = &sum + &Invoice::preview(&Basis::new(catalog, tier, share), &period.usage, None, &[])?.total();
     }
     Ok(Some((&tier.id, sum)))
 }

@@ -29,10 +29,13 @@ impl<T: Tables> Group<T> {
     pub(super) fn put_changed(
         &mut self,
         before: Option<&Customer>,
-        customer: &Customer,
+        mut customer: Customer,
         now: Timestamp,
     ) -> Result<(), T::Error> {
-        self.tables.put_customer(customer)?;
+        if let Some(before) = before {
+            customer.remember_tier(before, now);
+        }
+        self.tables.put_customer(&customer)?;
         self.tables.revise();
         // Another tier may have other windows, in which this one's usage was not counted.
         if before.is_some() {
@@ -45,7 +48,7 @@ impl<T: Tables> Group<T> {
         if let Some(before) = before.filter(|before| before.has_credit) {
             self.bring_books_forward(before, now)?;
         }
-        self.recount(customer)
+        self.recount(&customer)
     }
 
     /// Hours that lie in one period are counted whole, those that a boundary cuts event by event.

@@ -90,7 +90,7 @@ impl<T: Tables> Group<T> {
             && customer.stripe_customer_id.is_none()
         {
             let after = Customer { stripe_customer_id: Some(stripe_customer_id.clone()), ..customer.clone() };
-            self.put_changed(Some(&customer), &after, now)?;
+            self.put_changed(Some(&customer), after, now)?;
         }
         self.follow_subscriptions(stripe_customer_id, id, now)
     }
@@ -136,7 +136,7 @@ impl<T: Tables> Group<T> {
             subscription_status: None,
             ..customer.clone()
         };
-        self.put_changed(Some(&customer), &after, now)
+        self.put_changed(Some(&customer), after, now)
     }
 
     /// Gives all customers concerned what they have because of the subscriptions that are known. Several may share one
@@ -162,7 +162,7 @@ impl<T: Tables> Group<T> {
                 follow(&mut customer, subscription, tiers);
             }
             if customer != customers[place] {
-                self.put_changed(Some(&customers[place]), &customer, now)?;
+                self.put_changed(Some(&customers[place]), customer.clone(), now)?;
                 customers[place] = customer;
             }
         }

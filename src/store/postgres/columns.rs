@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
 use super::error::Result;
-use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Quota, Subscription, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Quota, Subscription, TierHistory, Timestamp};
 use crate::store::group::{Tally, Used};
 use crate::store::{StripeEvent, StripeEventRow};
 use crate::{Code, Error};
@@ -14,7 +14,7 @@ macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
          c.billing_cycle_anchor, c.catalog_version, trim_scale(c.spend_cap)::text, c.prepaid, \
-         c.has_credit"
+         c.has_credit, c.former_tiers"
     };
 }
 
@@ -44,6 +44,7 @@ pub fn customer(row: &Row, first: usize) -> Result<Customer> {
         spend_cap: row.try_get::<_, Option<&str>>(first + 9)?.map(Money::from_stored).transpose()?,
         prepaid: row.try_get(first + 10)?,
         has_credit: row.try_get(first + 11)?,
+        former_tiers: TierHistory::from_stored(row.try_get(first + 12)?)?,
     })
 }
 

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_window_usage.sql"),
     include_str!("migrations/0007_quantities.sql"),
     include_str!("migrations/0008_credits.sql"),
+    include_str!("migrations/0009_former_tiers.sql"),
 ];
 
 /// Says that a schema is ours, and how many migrations it has had.

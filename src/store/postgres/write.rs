@@ -36,7 +36,7 @@ impl Transaction<'_> {
         let windows = windows::usage_statement(&unwritten.windows, &self.windows);
         let entries = credits::entry_statement(&credits::take_entries(&mut self.credits))?;
         let statements = [
-            customer_statement(customers),
+            customer_statement(customers)?,
             counter_statement(&unwritten.counters),
             rollup_statement(&unwritten.rollups),
         ]
@@ -214,29 +214,30 @@ struct LeaseColumns {
 }
 
 /// Customers as they are now.
-pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+pub fn customer_statement<'c>(customers: impl Iterator<Item = &'c Customer>) -> Result<Option<Statement>> {
     upsert_customers(
         "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
-                                subscription_status, billing_cycle_anchor, catalog_version, spend_cap, prepaid, has_credit)
+                                subscription_status, billing_cycle_anchor, catalog_version, spend_cap, prepaid, has_credit,
+                                former_tiers)
          SELECT w.id, w.tier_id, w.subscription_id, w.stripe_customer_id, w.suspended, w.created_at, w.status, w.anchor,
-             w.version, w.spend_cap::numeric, w.prepaid, w.has_credit
-         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS w(
+             w.version, w.spend_cap::numeric, w.prepaid, w.has_credit, w.former_tiers
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) AS w(
              id, tier_id, subscription_id, stripe_customer_id, suspended, created_at, status, anchor, version, spend_cap,
-             prepaid, has_credit)
+             prepaid, has_credit, former_tiers)
          ON CONFLICT (id) DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
              stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
              subscription_status = excluded.subscription_status, billing_cycle_anchor = excluded.billing_cycle_anchor,
              catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap, prepaid = excluded.prepaid,
-             has_credit = excluded.has_credit",
+             has_credit = excluded.has_credit, former_tiers = excluded.former_tiers",
         customers,
     )
 }
 
-fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Option<Statement> {
+fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c Customer>) -> Result<Option<Statement>> {
     let (mut ids, mut tiers, mut subscriptions, mut stripe_ids, mut suspended, mut created) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut statuses, mut anchors, mut versions, mut caps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut prepaid, mut has_credit) = (Vec::new(), Vec::new());
+    let (mut prepaid, mut has_credit, mut former) = (Vec::new(), Vec::new(), Vec::new());
     for customer in customers {
         ids.push(customer.id.as_str().to_owned());
         tiers.push(customer.tier_id.clone());
@@ -250,8 +251,9 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
         caps.push(customer.spend_cap.map(|cap| cap.to_string()));
         prepaid.push(customer.prepaid);
         has_credit.push(customer.has_credit);
+        former.push(customer.former_tiers.to_stored()?);
     }
-    (!ids.is_empty()).then(|| {
+    Ok((!ids.is_empty()).then(|| {
         Statement::new(sql)
             .texts(ids)
             .with(tiers, Type::TEXT_ARRAY)
@@ -265,7 +267,8 @@ fn upsert_customers<'c>(sql: &'static str, customers: impl Iterator<Item = &'c C
             .with(caps, Type::TEXT_ARRAY)
             .with(prepaid, Type::BOOL_ARRAY)
             .with(has_credit, Type::BOOL_ARRAY)
-    })
+            .with(former, Type::TEXT_ARRAY)
+    }))
 }
 
 /// How many columns the counters answer with, unlike any other statement that writes.

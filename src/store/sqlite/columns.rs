@@ -5,7 +5,7 @@ use std::str::FromStr;
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Quota, Subscription, Timestamp};
+use crate::domain::{ApiKey, Customer, CustomerId, Meter, Money, Quota, Subscription, TierHistory, Timestamp};
 use crate::store::group::{Tally, Used};
 use crate::store::{StripeEvent, StripeEventRow};
 
@@ -13,7 +13,8 @@ use crate::store::{StripeEvent, StripeEventRow};
 macro_rules! customer_columns {
     () => {
         "c.id, c.tier_id, c.subscription_id, c.stripe_customer_id, c.suspended, c.created_at, c.subscription_status, \
-         c.billing_cycle_anchor, c.catalog_version, c.spend_cap, c.prepaid, c.has_credit"
+         c.billing_cycle_anchor, c.catalog_version, c.spend_cap, c.prepaid, c.has_credit,
+         c.former_tiers"
     };
 }
 
@@ -43,7 +44,12 @@ pub fn customer(row: &Row<'_>, first: usize) -> rusqlite::Result<Customer> {
         spend_cap: optional_money(row, first + 9)?,
         prepaid: row.get(first + 10)?,
         has_credit: row.get(first + 11)?,
+        former_tiers: former_tiers(row, first + 12)?,
     })
+}
+
+fn former_tiers(row: &Row<'_>, column: usize) -> rusqlite::Result<TierHistory> {
+    TierHistory::from_stored(row.get_ref(column)?.as_str_or_null()?).map_err(|error| unreadable(column, error))
 }
 
 /// The columns that [`subscription`] reads, in its order.

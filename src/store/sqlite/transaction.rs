@@ -190,14 +190,15 @@ impl Tables for Transaction<'_> {
             .prepare_cached(
                 "INSERT INTO customers (id, tier_id, subscription_id, stripe_customer_id, suspended, created_at,
                                         subscription_status, billing_cycle_anchor, catalog_version, spend_cap, prepaid,
-                                        has_credit)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                        has_credit, former_tiers)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT DO UPDATE SET tier_id = excluded.tier_id, subscription_id = excluded.subscription_id,
                      stripe_customer_id = excluded.stripe_customer_id, suspended = excluded.suspended,
                      subscription_status = excluded.subscription_status,
                      billing_cycle_anchor = excluded.billing_cycle_anchor,
                      catalog_version = excluded.catalog_version, spend_cap = excluded.spend_cap,
-                     prepaid = excluded.prepaid, has_credit = excluded.has_credit",
+                     prepaid = excluded.prepaid, has_credit = excluded.has_credit,
+                     former_tiers = excluded.former_tiers",
             )?
             .execute(params![
                 customer.id.as_str(),
@@ -212,6 +213,7 @@ impl Tables for Transaction<'_> {
                 customer.spend_cap.map(|cap| cap.to_string()),
                 customer.prepaid,
                 customer.has_credit,
+                customer.former_tiers.to_stored()?,
             ])?;
         self.memory.set_customer(customer);
         Ok(())

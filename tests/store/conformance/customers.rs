@@ -34,8 +34,9 @@ pub fn an_upsert_changes_what_it_names_and_nothing_else(place: &dyn Fixture) {
         suspended: true,
         ..Customer::new(customer_id("ann"), now())
     };
-    let cleared =
+    let mut cleared =
         Customer { tier_id: None, stripe_customer_id: None, spend_cap: None, suspended: false, ..full.clone() };
+    cleared.remember_tier(&full, now().plus_millis(3));
     let clear = CustomerPatch {
         tier_id: Patch::Clear,
         stripe_customer_id: Patch::Clear,

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use weighbridge::domain::credit::GrantRequest;
+use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::invoice::Item;
 use weighbridge::domain::json::Value;
-use weighbridge::domain::{CostBasis, Meter, PriceId, UsageEvent};
+use weighbridge::domain::{CostBasis, Decimal, Meter, PriceId, Timestamp, UsageEvent};
 use weighbridge::engine::invoices::{self, Preview};
 use weighbridge::store::Verdict::Recorded;
 use weighbridge::store::{Change, Store};
@@ -20,7 +21,7 @@ fn open(place: &dyn Fixture) -> Box<dyn Store> {
     let volume = json!([{ "upTo": 3, "unitAmount": "1" }, { "upTo": null, "unitAmount": "0.5" }]);
     let catalog = json!({
         "id": "public", "version": "1", "currency": "USD", "meters": ["api_request", "tokens"],
-        "tiers": [{ "id": "tier", "baseAmount": "7" }, { "id": "other" }],
+        "tiers": [{ "id": "tier", "baseAmount": "7" }, { "id": "other", "baseAmount": "31" }],
         "prices": [
             { "id": "graduated", "meter": "api_request", "price": { "model": "graduated", "tiers": graduated } },
             { "id": "volume", "meter": "api_request", "route": "/volume", "price": { "model": "volume", "tiers": volume } },
@@ -50,16 +51,18 @@ fn tokens(number: u32) -> UsageEvent {
     UsageEvent { meter, units: units(number), cost, cost_basis: CostBasis::UnitPrice, ..event("ann") }
 }
 
-fn preview(store: &dyn Store, tier: Option<&str>, credits: &[&str]) -> Preview {
-    let question = invoices::Question {
-        customer_id: customer_id("ann"),
-        at: now(),
-        catalog: None,
-        tier: tier.map(str::to_owned),
-        held: None,
-        credits: credits.iter().map(|credit| weighbridge::domain::Decimal::parse("amount", credit).unwrap()).collect(),
-    };
+fn question(at: Timestamp) -> invoices::Question {
+    invoices::Question { customer_id: customer_id("ann"), at, catalog: None, tier: None, held: None, credits: vec![] }
+}
+
+fn preview_at(store: &dyn Store, at: Timestamp, tier: Option<&str>, credits: &[&str]) -> Preview {
+    let credits = credits.iter().map(|credit| Decimal::parse("amount", credit).unwrap()).collect();
+    let question = invoices::Question { tier: tier.map(str::to_owned), credits, ..question(at) };
     invoices::preview(store, &store.catalog().unwrap(), &question).unwrap().unwrap()
+}
+
+fn preview(store: &dyn Store, tier: Option<&str>, credits: &[&str]) -> Preview {
+    preview_at(store, now(), tier, credits)
 }
 
 /// The lines of what credit for units has paid, by meter.
@@ -88,7 +91,10 @@ pub fn credit_for_units_is_taken_off_as_it_was_burnt(place: &dyn Fixture) {
     // 7 a month, 2 and 0.5 for requests, 0.5 for tokens.
     assert_eq!((said.tally.cost.to_string(), said.invoice.subtotal().to_string()), ("3".into(), "10".into()));
     let applied: Vec<String> = said.invoice.credits.iter().map(|credit| credit.applied.to_string()).collect();
-    assert_eq!((applied, said.invoice.total().to_string()), (vec!["1".into(), "9".into()], "0".into()));
+    assert_eq!(
+        (applied, said.invoice.total().to_string()),
+        (["0.5", "1", "8.5"].map(String::from).to_vec(), "0".into())
+    );
     // What others would pay for the same.
     assert_eq!(credited(&preview(&*store, Some("other"), &[])), []);
 
@@ -98,4 +104,77 @@ pub fn credit_for_units_is_taken_off_as_it_was_burnt(place: &dyn Fixture) {
     tell(under("volume", 1));
     let said = preview(&*store, None, &[]);
     assert_eq!((said.tally.cost.to_string(), said.invoice.subtotal().to_string()), ("2".into(), "9".into()));
+}
+
+/// The lines of one kind, by what they say.
+fn lines_of(preview: &Preview, is_of_kind: impl Fn(&Item) -> bool) -> Vec<(String, String)> {
+    let lines = preview.invoice.lines.iter().filter(|line| is_of_kind(&line.item));
+    lines.map(|line| (line.line.description.clone(), line.line.amount().to_string())).collect()
+}
+
+fn bases(preview: &Preview) -> Vec<(String, String)> {
+    lines_of(preview, |item| *item == Item::Base)
+}
+
+fn line(description: &str, amount: &str) -> (String, String) {
+    (description.to_owned(), amount.to_owned())
+}
+
+pub fn each_tier_is_due_for_as_long_as_it_was_held(place: &dyn Fixture) {
+    let store = open(place);
+    let change = |tier, now| {
+        let patch = CustomerPatch { tier_id: Patch::Set(String::from(tier)), ..CustomerPatch::default() };
+        apply(&*store, Change::UpsertCustomer { id: customer_id("ann"), patch, now }).unwrap();
+    };
+    let at_instant = |at| preview_at(&*store, at, None, &[]);
+    assert_eq!(verdict(&*store, record(under("graduated", 2))), Recorded);
+    // 9.5 of 31 days have passed.
+    change("other", now());
+    assert_eq!(verdict(&*store, record(tokens(50))), Recorded);
+    let said = at_instant(now());
+    assert_eq!(bases(&said), [line("Base amount of tier", "2.15"), line("Base amount of other", "21.5")]);
+    assert_eq!((said.tier.as_str(), said.invoice.subtotal().to_string()), ("other", "26.15".to_owned()));
+    assert_eq!(bases(&at_instant(at("2026-02-01T00:00:00Z"))), [line("Base amount", "7")], "it was his before");
+    assert_eq!(bases(&at_instant(at("2026-04-01T00:00:00Z"))), [line("Base amount", "31")]);
+    // He has thought better of it at once.
+    change("tier", now());
+    assert_eq!(bases(&at_instant(now())), [line("Base amount of tier", "2.15"), line("Base amount of tier", "4.85")]);
+    // Another customer has had one tier only.
+    assert!(
+        commit(&*store, &[upsert("bob", CustomerPatch::default()), set_tier("bob", "other")]).iter().all(Result::is_ok)
+    );
+    let catalog = store.catalog().unwrap();
+    let of_bob = invoices::Question { customer_id: customer_id("bob"), ..question(now()) };
+    assert_eq!(bases(&invoices::preview(&*store, &catalog, &of_bob).unwrap().unwrap()), [line("Base amount", "31")]);
+}
+
+pub fn a_bill_is_what_its_events_cost_whoever_said_so(place: &dyn Fixture) {
+    let store = open(place);
+    let named = UsageEvent { cost: money("0.123456789012"), cost_basis: CostBasis::Caller, ..tokens(1) };
+    for event in [under("graduated", 2), named] {
+        assert_eq!(verdict(&*store, record(event)), Recorded);
+    }
+    let said = preview(&*store, None, &[]);
+    let differing = lines_of(&said, |item| matches!(item, Item::Recorded { .. }));
+    assert_eq!(differing, [line("Recorded at other prices", "0.113456789012")]);
+    assert_eq!(said.invoice.subtotal().to_string(), "9.123456789012");
+    // By another tier it is what the catalog says.
+    assert_eq!(preview(&*store, Some("other"), &[]).invoice.subtotal().to_string(), "33.01");
+}
+
+pub fn credit_pays_what_it_has_paid_and_no_base_amount(place: &dyn Fixture) {
+    let store = open(place);
+    assert!(commit(&*store, &[give("money", "1.5")]).iter().all(Result::is_ok));
+    assert_eq!(verdict(&*store, record(under("graduated", 2))), Recorded);
+    let said = preview(&*store, None, &["0.25"]);
+    let credits = said.invoice.credits.iter();
+    let credits: Vec<_> = credits.map(|line| (line.grant.as_deref(), line.applied.to_string())).collect();
+    assert_eq!(credits, [(Some("money-1.5"), "1.5".to_owned()), (None, "0.25".to_owned())]);
+    assert_eq!(said.invoice.total().to_string(), "7.25");
+    // In the next period nothing was used; what a new grant pays is owed from this one.
+    let later = at("2026-04-02T00:00:00Z");
+    let request = GrantRequest::read(&Value::parse("grant", r#"{ "id": "later", "amount": "10" }"#).unwrap()).unwrap();
+    apply(&*store, Change::GrantCredit { customer_id: customer_id("ann"), request, now: later }).unwrap();
+    let said = preview_at(&*store, later, None, &[]);
+    assert_eq!(said.invoice.total().to_string(), "7");
 }

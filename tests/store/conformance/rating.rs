@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use weighbridge::domain::customer::{CustomerPatch, Patch};
-use weighbridge::domain::invoice::{Item, PricedUsage};
+use weighbridge::domain::invoice::{Basis, Item, PricedUsage};
 use weighbridge::domain::rating::Usage;
 use weighbridge::domain::{
     Catalog, CatalogVersions, CostBasis, Decimal, Invoice, Meter, PriceId, Refusal, Spending, UsageEvent,
@@ -291,7 +291,8 @@ pub fn the_sum_of_the_events_is_the_invoice<F: Fixture>(_: &F) {
             PricedUsage { meter: meter.as_str().to_owned(), price: Some((*price).to_owned()), usage }
         };
         let usage: Vec<_> = groups.iter().flatten().map(row).collect();
-        let invoice = Invoice::preview(&catalog, catalog.tier("plus").unwrap(), None, &usage, &[]).unwrap();
+        let invoice =
+            Invoice::preview(&Basis::new(&catalog, catalog.tier("plus").unwrap(), None), &usage, None, &[]).unwrap();
         let of_usage = invoice.lines.iter().filter(|line| matches!(line.item, Item::Usage { .. }));
         let expected: Decimal = of_usage.map(|line| line.line.amount()).sum();
         let counters = stores[0].counters(&customer_id("ann"), at(MARCH)).unwrap();

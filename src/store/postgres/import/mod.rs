@@ -97,7 +97,8 @@ impl Import {
 
     /// Copies customers.
     pub fn write_customers(&self, customers: &[Customer], position: &Position, next: &Position) -> Result<()> {
-        self.advance(position, next, &Vec::from_iter(write::customer_statement(customers.iter())))
+        let customers = self.at(write::customer_statement(customers.iter()))?;
+        self.advance(position, next, &Vec::from_iter(customers))
     }
 
     /// Copies API keys.
