@@ -13,7 +13,8 @@
 //! 6. For each meter, what **credit for its units** has paid, which is known by what its events cost too.
 //!
 //! **Credits** are taken off what that comes to, each as far as something is left; what is left of a credit stays his. Those that
-//! usage has burnt come first, and pay for nothing else.
+//! usage has burnt come first. They may be more than the usage comes to: what was counted after its period had ended was billed
+//! there, and has burnt credit here.
 //!
 //! Nothing is rounded but shares of the base amount and the minimum ([`Proration::share`]) and, at the very end, what is
 //! [payable](Invoice::payable).
@@ -203,25 +204,20 @@ impl Recorded {
 
 fn apply(recorded: Option<&Recorded>, credits: &[Decimal], mut due: Decimal) -> Result<Vec<CreditLine>> {
     let mut lines = Vec::new();
-    let mut take = |grant: Option<&String>, amount: &Decimal, most: &Decimal| {
+    let mut take = |grant: Option<&String>, amount: &Decimal| {
         // What is due may be negative.
-        let most = most.min(&due).clone();
-        let applied = amount.saturating_sub(&amount.saturating_sub(&most));
+        let applied = amount.saturating_sub(&amount.saturating_sub(&due));
         due = &due - &applied;
-        lines.push(CreditLine { grant: grant.cloned(), amount: amount.clone(), applied: applied.clone() });
-        applied
+        lines.push(CreditLine { grant: grant.cloned(), amount: amount.clone(), applied });
     };
-    if let Some(Recorded { costs, burnt, .. }) = recorded {
-        let mut usage: Decimal = costs.values().map(|cost| Decimal::from(*cost)).sum();
-        for (grant, amount) in burnt {
-            usage = &usage - &take(Some(grant), amount, &usage);
-        }
+    for (grant, amount) in recorded.iter().flat_map(|recorded| &recorded.burnt) {
+        take(Some(grant), amount);
     }
     for (position, amount) in credits.iter().enumerate() {
         if amount.is_negative() {
             return Err(Error::invalid(format!("`credits[{position}]` must not be negative, got {amount}")));
         }
-        take(None, amount, amount);
+        take(None, amount);
     }
     Ok(lines)
 }

@@ -178,3 +178,27 @@ pub fn credit_pays_what_it_has_paid_and_no_base_amount(place: &dyn Fixture) {
     let said = preview_at(&*store, later, None, &[]);
     assert_eq!(said.invoice.total().to_string(), "7");
 }
+
+pub fn credit_that_is_burnt_late_pays_where_it_is_burnt(place: &dyn Fixture) {
+    let store = open(place);
+    assert!(commit(&*store, &[give("money", "10")]).iter().all(Result::is_ok));
+    let told = |cost: &str, happened: &str, counted: &str| {
+        let event = UsageEvent { cost: money(cost), ..event_at("ann", happened) };
+        assert_eq!(verdict(&*store, record_at(event, at(counted))), Recorded);
+    };
+    told("1", "2026-04-01T00:00:00Z", "2026-04-01T00:00:00Z");
+    told("4", "2026-03-31T23:59:00Z", "2026-04-01T00:00:01Z");
+    let total = |instant: &str| {
+        let question = invoices::Question {
+            customer_id: customer_id("ann"),
+            at: at(instant),
+            catalog: None,
+            tier: None,
+            held: None,
+            credits: Vec::new(),
+        };
+        invoices::preview(&*store, &store.catalog().unwrap(), &question).unwrap().unwrap().invoice.total().to_string()
+    };
+    // 7 a month, and five for what was used, of which credit has paid all.
+    assert_eq!([total("2026-03-15T00:00:00Z"), total("2026-04-15T00:00:00Z")], ["11", "3"]);
+}
