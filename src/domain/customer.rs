@@ -105,10 +105,12 @@ impl Customer {
         self.former_tiers.within(period, self.held_tier())
     }
 
-    /// Remembers the tier that he had before, where he has another one from this instant on. Who had none has signed up.
+    /// Remembers the tier that he had before, where he has another one from this instant on. Who never had one has signed up;
+    /// who had none for a while owes nothing for it.
     pub fn remember_tier(&mut self, before: &Customer, now: Timestamp) {
         let former = before.held_tier();
-        if former.tier_id.is_some() && former != self.held_tier() {
+        let had_any = former.tier_id.is_some() || self.former_tiers != TierHistory::default();
+        if had_any && former != self.held_tier() {
             self.former_tiers.add(former, now);
         }
     }

@@ -52,9 +52,10 @@ pub fn preview(store: &dyn Store, settings: &store::Catalog, question: &Question
     let Some(customer) = store.customer(customer_id)? else { return Ok(None) };
     let period = customer.billing_period(*at, settings.time_zone);
     let tiers = customer.tiers_within(period);
-    // The one at the end of the period.
-    let own_tier = tiers.last().and_then(|(_, tier)| tier.tier_id.as_deref());
-    let own = settings.tiers.version(tiers.last().and_then(|(_, tier)| tier.catalog_version.as_deref()));
+    // The one at the end of the period, or which he had last in it.
+    let last = tiers.iter().map(|(_, tier)| tier).rfind(|tier| tier.tier_id.is_some());
+    let own_tier = last.and_then(|tier| tier.tier_id.as_deref());
+    let own = settings.tiers.version(last.and_then(|tier| tier.catalog_version.as_deref()));
     let catalog = given.as_ref().or(own).ok_or_else(no_catalog)?;
     let place = match named {
         Some(id) => place_of_tier(catalog, "tierId", id)?,

@@ -260,6 +260,7 @@ macro_rules! store_conformance {
                 whoever_is_named_while_stripe_tells_is_not_missed,
             }
             previews {
+                a_time_without_a_tier_is_due_to_nobody,
                 credit_that_is_burnt_late_pays_where_it_is_burnt,
                 credit_for_units_is_taken_off_as_it_was_burnt,
                 each_tier_is_due_for_as_long_as_it_was_held,

@@ -148,6 +148,24 @@ pub fn each_tier_is_due_for_as_long_as_it_was_held(place: &dyn Fixture) {
     assert_eq!(bases(&invoices::preview(&*store, &catalog, &of_bob).unwrap().unwrap()), [line("Base amount", "31")]);
 }
 
+pub fn a_time_without_a_tier_is_due_to_nobody(place: &dyn Fixture) {
+    let store = open(place);
+    let change = |tier_id, now| {
+        let patch = CustomerPatch { tier_id, ..CustomerPatch::default() };
+        apply(&*store, Change::UpsertCustomer { id: customer_id("ann"), patch, now }).unwrap();
+    };
+    assert_eq!(verdict(&*store, record(under("graduated", 2))), Recorded);
+    // After 9.5 of 31 days.
+    change(Patch::Clear, now());
+    let said = preview_at(&*store, now(), None, &[]);
+    assert_eq!((said.tier.as_str(), bases(&said)), ("tier", vec![line("Base amount", "2.15")]));
+    assert_eq!(said.invoice.subtotal().to_string(), "4.15");
+    // He comes back for the last day.
+    change(Patch::Set("tier".to_owned()), at("2026-03-31T00:00:00Z"));
+    let said = preview_at(&*store, now(), None, &[]);
+    assert_eq!(bases(&said), [line("Base amount of tier", "2.15"), line("Base amount of tier", "0.23")]);
+}
+
 pub fn a_bill_is_what_its_events_cost_whoever_said_so(place: &dyn Fixture) {
     let store = open(place);
     let named = UsageEvent { cost: money("0.123456789012"), cost_basis: CostBasis::Caller, ..tokens(1) };
