@@ -102,6 +102,7 @@ macro_rules! store_conformance {
                 a_day_is_a_day_of_the_time_zone,
                 leases_of_a_window_leave_room_for_nobody_else,
                 leases_of_past_steps_count_while_the_window_does,
+                a_clock_that_is_behind_finds_the_units_of_those_ahead,
                 stores_on_one_place_share_a_window,
             }
             rating {
@@ -133,6 +134,7 @@ macro_rules! store_conformance {
                 a_void_ends_what_is_left,
                 a_refund_is_made_once,
                 an_event_of_another_time_burns_when_it_is_counted,
+                a_new_anchor_gives_nothing_back_that_a_period_has_ended,
                 a_new_anchor_does_not_change_the_past,
                 every_balance_is_that_of_the_whole_history_from_its_beginning,
             }

@@ -92,6 +92,15 @@ impl Books {
         Ok(())
     }
 
+    /// Goes on to an instant, and writes that down: from there on usage may be reset at other times.
+    pub fn keep_until(&mut self, at: Timestamp, next_reset: impl Fn(Timestamp) -> Timestamp) -> Result<()> {
+        if self.at() < at {
+            self.turn_to(at, next_reset)?;
+            self.is_changed = true;
+        }
+        Ok(())
+    }
+
     /// The first instant after this one at which time changes what is left.
     pub fn next_change(&self, next_reset: impl Fn(Timestamp) -> Timestamp) -> Timestamp {
         let at = self.at();

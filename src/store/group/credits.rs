@@ -232,6 +232,15 @@ impl<T: Tables> Group<T> {
         Ok((Frame { period, span: Period::EVER }, standing(left.billionths().0)))
     }
 
+    /// Writes down what has become of a customer's credit by the billing periods that he has had until now.
+    pub(super) fn bring_books_forward(&mut self, customer: &Customer, now: Timestamp) -> Result<(), T::Error> {
+        let next_reset = self.next_reset(customer);
+        for books in self.tables.credit(&customer.id)?.books.values_mut() {
+            books.keep_until(now, &next_reset)?;
+        }
+        Ok(())
+    }
+
     /// When usage is reset first after an instant: when the customer's next billing period begins.
     fn next_reset(&self, customer: &Customer) -> impl Fn(Timestamp) -> Timestamp + use<T> {
         let (anchor, zone) = (customer.billing_cycle_anchor, self.tables.catalog().time_zone);

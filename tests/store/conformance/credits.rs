@@ -15,7 +15,7 @@ use weighbridge::domain::json::Value;
 use weighbridge::domain::{Decimal, Meter, Refusal, TimeZone, Timestamp, UsageEvent, Window};
 use weighbridge::engine::credits;
 use weighbridge::store::Verdict::{self, Duplicate, Recorded, Refused};
-use weighbridge::store::{Applied, Change, CreditRefund, Record, Store};
+use weighbridge::store::{Applied, Change, Charge, CreditRefund, Record, Store};
 
 use super::Fixture;
 use crate::support::leases::holder;
@@ -245,6 +245,25 @@ pub fn an_event_of_another_time_burns_when_it_is_counted(place: &dyn Fixture) {
     let before = balance(&*store, Unit::Money, Some(days_later(6))).left.to_string();
     let after = balance(&*store, Unit::Money, Some(days_later(6).plus_millis(1))).left.to_string();
     assert_eq!((before.as_str(), after.as_str()), ("0.75", "0.25"));
+}
+
+pub fn a_new_anchor_gives_nothing_back_that_a_period_has_ended(place: &dyn Fixture) {
+    let store = prepaid(place);
+    granted(&*store, give(json!({ "id": "plan", "amount": "10", "rollover": { "maximum": "2" } })));
+    let april = at("2026-04-02T00:00:00Z");
+    let left_in_april = || balance(&*place.open(), Unit::Money, Some(april.plus_millis(2))).left.to_string();
+    assert_eq!(left_in_april(), "2");
+    let anchor = CustomerPatch { billing_cycle_anchor: Patch::Set(now()), ..CustomerPatch::default() };
+    apply(&*store, Change::UpsertCustomer { id: customer_id("ann"), patch: anchor, now: april }).unwrap();
+    assert_eq!(left_in_april(), "2");
+    let event = UsageEvent { timestamp: april.plus_millis(1), ..costing("3") };
+    let asked = Change::Charge(Charge {
+        event,
+        admission: Some(Default::default()),
+        paid: Vec::new(),
+        now: april.plus_millis(1),
+    });
+    assert_eq!(verdict(&*store, asked), exhausted(Unit::Money, "2", "3"));
 }
 
 pub fn a_new_anchor_does_not_change_the_past(place: &dyn Fixture) {

@@ -143,6 +143,19 @@ pub fn leases_of_past_steps_count_while_the_window_does(place: &dyn Fixture) {
     assert_eq!(later(62), 6);
 }
 
+pub fn a_clock_that_is_behind_finds_the_units_of_those_ahead(place: &dyn Fixture) {
+    let store = with_limits(place, &[(json!({ "slidingSeconds": 60 }), 5)]);
+    let ahead = "2026-03-10T12:00:02Z";
+    assert_eq!(verdicts(&*store, &vec![ask_at(ahead); 3]), vec![Recorded; 3]);
+    let behind = "2026-03-10T12:00:00Z";
+    assert_eq!(verdicts(&*store, &vec![ask_at(behind); 3]), [Recorded, Recorded, full(5)]);
+    // What is set aside there counts too.
+    let other = place.open();
+    assert_eq!(leased(&*other, request(MINUTE, 5, at("2026-03-10T12:01:30Z"))).granted, 5);
+    assert_eq!(leased(&*store, request(MINUTE, 1, at("2026-03-10T12:01:28Z"))).granted, 0);
+    assert_eq!(verdict(&*store, ask_at("2026-03-10T12:00:25Z")), full(5));
+}
+
 pub fn stores_on_one_place_share_a_window(place: &dyn Fixture) {
     let store = with_limits(place, &[(json!("hour"), 50), (json!({ "slidingSeconds": 3_600 }), 40)]);
     let stores = [place.open(), place.open()];
