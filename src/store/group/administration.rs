@@ -21,7 +21,7 @@ impl<T: Tables> Group<T> {
                 return Ok(Err(error));
             }
         }
-        self.put_changed(before.as_ref(), customer.clone(), now)?;
+        customer = self.put_changed(before.as_ref(), customer, now)?;
         if patch.names_subscription() {
             let subscription_id = customer.subscription_id.as_deref().unwrap_or_default();
             let stripe_customer_id = match &customer.stripe_customer_id {

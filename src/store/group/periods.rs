@@ -24,14 +24,15 @@ impl<T: Tables> Group<T> {
         }
     }
 
-    /// Writes a customer whom somebody has changed. Where his periods begin at other instants, what he has used is sorted
-    /// into them: a change of the periods gives nobody his limit a second time, nor credit that has ended with one.
+    /// Writes a customer whom somebody has changed, and answers what was written. Where his periods begin at other instants,
+    /// what he has used is sorted into them: a change of the periods gives nobody his limit a second time, nor credit that has
+    /// ended with one.
     pub(super) fn put_changed(
         &mut self,
         before: Option<&Customer>,
         mut customer: Customer,
         now: Timestamp,
-    ) -> Result<(), T::Error> {
+    ) -> Result<Customer, T::Error> {
         if let Some(before) = before {
             customer.remember_tier(before, now);
         }
@@ -43,12 +44,13 @@ impl<T: Tables> Group<T> {
         }
         let anchor = before.and_then(|before| before.billing_cycle_anchor);
         if anchor == customer.billing_cycle_anchor {
-            return Ok(());
+            return Ok(customer);
         }
         if let Some(before) = before.filter(|before| before.has_credit) {
             self.bring_books_forward(before, now)?;
         }
-        self.recount(&customer)
+        self.recount(&customer)?;
+        Ok(customer)
     }
 
     /// Hours that lie in one period are counted whole, those that a boundary cuts event by event.

@@ -136,7 +136,8 @@ impl<T: Tables> Group<T> {
             subscription_status: None,
             ..customer.clone()
         };
-        self.put_changed(Some(&customer), after, now)
+        self.put_changed(Some(&customer), after, now)?;
+        Ok(())
     }
 
     /// Gives all customers concerned what they have because of the subscriptions that are known. Several may share one
@@ -162,8 +163,7 @@ impl<T: Tables> Group<T> {
                 follow(&mut customer, subscription, tiers);
             }
             if customer != customers[place] {
-                self.put_changed(Some(&customers[place]), customer.clone(), now)?;
-                customers[place] = customer;
+                customers[place] = self.put_changed(Some(&customers[place]), customer, now)?;
             }
         }
         Ok(())
