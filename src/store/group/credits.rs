@@ -94,9 +94,15 @@ impl<T: Tables> Group<T> {
         let credit = self.tables.credit(customer_id)?;
         let Some(given) = credit.grants.get_mut(id) else { return Ok(Err(unknown())) };
         let Some(books) = credit.books.get_mut(&given.request.unit) else { return Ok(Err(unknown())) };
+        let before = (books.clone(), given.grant.clone());
         books.turn_to(now, next_reset)?;
         books.void(&mut given.grant, at.max(now))?;
         let given = given.clone();
+        if given.grant == before.1 {
+            // Nothing has happened, not even that time has passed.
+            *books = before.0;
+            return Ok(Ok(Applied::Granted(given)));
+        }
         self.tables.put_grant(customer_id, &given)?;
         self.tables.revise();
         Ok(Ok(Applied::Granted(given)))
@@ -117,9 +123,11 @@ impl<T: Tables> Group<T> {
         let next_reset = self.next_reset(&customer);
         let credit = self.tables.credit(customer_id)?;
         let Some(books) = credit.books.get_mut(unit) else { return Ok(Err(none())) };
+        let before = books.clone();
         books.turn_to(*at, next_reset)?;
         let refund = CreditRefund { at: books.at(), ..refund.clone() };
         if let Err(error) = books.refund(amount) {
+            *books = before;
             return Ok(Err(error));
         }
         self.tables.put_credit_refund(customer_id, &refund)?;

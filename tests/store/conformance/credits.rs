@@ -422,10 +422,13 @@ pub fn every_balance_is_that_of_the_whole_history_from_its_beginning(place: &dyn
                     let at = now.plus_millis(day(delay));
                     let change = Change::VoidGrant { customer_id: id.clone(), id: id_of.clone(), at, now };
                     let voided = granted(&*store, change);
-                    oracle.turn(now);
-                    if voided != oracle.grants[&id_of] && delay == 0 {
-                        oracle.change(now);
-                        prop_assert_eq!(voided.grant.voided_at, Some(oracle.cursor));
+                    // Where it does nothing, no time has passed for the store.
+                    if voided != oracle.grants[&id_of] {
+                        oracle.turn(now);
+                        if delay == 0 {
+                            oracle.change(now);
+                            prop_assert_eq!(voided.grant.voided_at, Some(oracle.cursor));
+                        }
                     }
                     oracle.grants.insert(id_of, voided);
                 }
@@ -437,8 +440,8 @@ pub fn every_balance_is_that_of_the_whole_history_from_its_beginning(place: &dyn
                         amount: amount.clone(),
                         at: now,
                     };
-                    oracle.turn(now);
                     if apply(&*store, Change::RefundCredit { customer_id: id.clone(), refund }).is_ok() {
+                        oracle.turn(now);
                         oracle.activity.push(Activity::Refund { at: oracle.cursor, amount });
                         oracle.touched = true;
                         oracle.change(now);
