@@ -2329,10 +2329,19 @@ export interface Invoice {
   usage: UsageByPrice[]
   /** For each meter of the catalog: `used` is `included` + `overage`. */
   meters: MeterTotals[]
-  /** The base amount; for each meter included units and usage by price; what is missing to the minimum. */
+  /**
+   * The base amount, or that of each tier that was held in the period; for each meter included units and usage by price; by how
+   * much its events cost something else when they were counted (`recorded`); what is missing to the minimum; and what credit for
+   * units has paid (`credited`, below 0). The last two kinds only where this is what is recorded, by the customer's own
+   * catalog and tier.
+   */
   lines: InvoiceLine[]
-  /** One for each credit that was given. */
+  /**
+   * One for each grant of money (`billing.credits`) that usage of the period has burnt, by the customer's own catalog and tier;
+   * then one for each of `credits`, without a `grant`.
+   */
   credits: {
+    grant: string | null
     amount: string
     applied: string
   }[]
@@ -2362,7 +2371,7 @@ export interface MeterTotals {
 }
 /** A part of an invoice: `amount` is `units` × `unitAmount` + `flatAmount`, to the last digit. */
 export interface InvoiceLine extends QuoteLine {
-  type: 'base' | 'included' | 'usage' | 'unpriced' | 'minimum'
+  type: 'base' | 'included' | 'usage' | 'unpriced' | 'recorded' | 'minimum' | 'credited'
   /** `null` of the base amount and the minimum. */
   meter: string | null
   /** The price's id in the catalog, where the line is of `usage`. */
@@ -2383,9 +2392,8 @@ export interface InvoicePreview extends Invoice {
    */
   missingEvents: number
   /**
-   * What the events cost when they were recorded, each at the price of its time: the sum of their `cost`. It is the sum of
-   * the lines of `usage`, to the last digit, where they were priced by this catalog and the customer has kept his tier. It
-   * differs where a caller has said what an event costs, or a price list of the middleware's own.
+   * What the events cost when they were counted, each at the price of its time: the sum of their `cost`. By the customer's own
+   * catalog and tier it is, to the last digit, the sum of the lines but for `base` and `minimum`.
    */
   recordedCost: string
 }

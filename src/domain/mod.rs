@@ -10,6 +10,7 @@
 
 pub mod access;
 pub mod access_log;
+pub mod alert;
 pub mod api_key;
 pub mod catalog;
 pub mod credit;
@@ -43,6 +44,7 @@ pub mod tier_history;
 pub mod timestamp;
 
 pub use access::{Refusal, decide_access};
+pub use alert::{Alert, AlertId, AlertRule, AlertState, Reached};
 pub use api_key::{ApiKey, KeyHash, Secret};
 pub use catalog::{Catalog, CatalogVersions};
 pub use currency::Currency;

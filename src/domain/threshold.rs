@@ -1,10 +1,17 @@
-//! Thresholds: of which shares of a limit somebody wants to be told.
+//! Thresholds: of which shares of a limit, a spend cap or a credit somebody wants to be told.
 
+use super::Decimal;
 use crate::{Error, Result};
 
-/// Whole per cents of a limit, each once, the lowest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Whole per cents, each once, the lowest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thresholds(Vec<u32>);
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self(vec![50, 80, 100])
+    }
+}
 
 impl Thresholds {
     /// From 1 to 1000 per cent: recorded events may go past a limit.
@@ -25,10 +32,15 @@ impl Thresholds {
         self.0.is_empty()
     }
 
-    /// Which of them usage has reached that grew from `before` to `after`.
-    pub fn reached(&self, limit: u64, before: u64, after: u64) -> impl Iterator<Item = u32> {
-        let reaches = move |used: u64, percent: u32| u128::from(used) * 100 >= u128::from(limit) * u128::from(percent);
-        self.0.iter().copied().filter(move |percent| reaches(after, *percent) && !reaches(before, *percent))
+    pub fn percents(&self) -> &[u32] {
+        &self.0
+    }
+
+    /// Which of these shares of a whole are used up. Of nothing there are none.
+    pub fn reached(&self, whole: &Decimal, used: &Decimal) -> impl Iterator<Item = u32> {
+        let hundredfold = used * &Decimal::from(100);
+        let is_reached = move |percent: &u32| hundredfold >= whole * &Decimal::from(u64::from(*percent));
+        self.0.iter().copied().filter(move |percent| !whole.is_zero() && is_reached(percent))
     }
 }
 
@@ -36,35 +48,27 @@ impl Thresholds {
 mod tests {
     use super::*;
 
-    fn reached(percents: &[f64], limit: u64, before: u64, after: u64) -> Vec<u32> {
-        Thresholds::new(percents.iter().copied()).unwrap().reached(limit, before, after).collect()
+    fn reached(percents: &[f64], whole: u64, used: u64) -> Vec<u32> {
+        Thresholds::new(percents.iter().copied()).unwrap().reached(&whole.into(), &used.into()).collect()
     }
 
     #[test]
     fn a_threshold_is_reached_by_the_unit_that_makes_it_whole() {
-        assert_eq!(reached(&[50.0], 10, 4, 5), [50]);
-        assert!(reached(&[50.0], 10, 3, 4).is_empty());
-        assert!(reached(&[50.0], 10, 5, 6).is_empty());
+        assert_eq!(reached(&[50.0], 10, 5), [50]);
+        assert!(reached(&[50.0], 10, 4).is_empty());
         // Half of 3 is 1.5.
-        assert_eq!(reached(&[50.0], 3, 1, 2), [50]);
+        assert_eq!([reached(&[50.0], 3, 1), reached(&[50.0], 3, 2)], [vec![], vec![50]]);
     }
 
     #[test]
-    fn one_event_may_reach_several() {
-        assert_eq!(reached(&[100.0, 50.0, 80.0, 50.0], 10, 0, 10), [50, 80, 100]);
-        assert_eq!(reached(&[100.0, 150.0], 10, 10, 16), [150]);
+    fn the_lowest_comes_first() {
+        assert_eq!(reached(&[100.0, 50.0, 80.0, 50.0], 10, 10), [50, 80, 100]);
+        assert_eq!(reached(&[100.0, 150.0], 10, 16), [100, 150]);
     }
 
     #[test]
-    fn a_limit_of_nothing_is_reached_from_the_start() {
-        assert!(reached(&[50.0, 100.0], 0, 0, 5).is_empty());
-    }
-
-    #[test]
-    fn each_is_reached_once_however_usage_grows() {
-        let steps = [1, 3, 4, 8, 9, 13, 20, 21, 400];
-        let all = steps.windows(2).flat_map(|step| reached(&[1.0, 50.0, 80.0, 100.0, 1_000.0], 17, step[0], step[1]));
-        assert_eq!(all.collect::<Vec<_>>(), [50, 80, 100, 1_000]);
+    fn of_nothing_no_share_is_reached() {
+        assert!(reached(&[50.0, 100.0], 0, 5).is_empty());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{CustomerId, Meter, Period};
+use crate::domain::Reached;
 use crate::store::Committed;
 use crate::{Code, Error, Result};
 
@@ -18,17 +18,8 @@ pub enum Notice {
         lines: u64,
         file: std::path::PathBuf,
     },
-    /// A customer has used so many per cent of his limit on a meter in a billing period.
-    Threshold {
-        customer_id: CustomerId,
-        meter: Meter,
-        percent: u32,
-        limit: u64,
-        /// The limit never refuses.
-        soft: bool,
-        used: u64,
-        period: Period,
-    },
+    /// A customer has used up a share of something.
+    Threshold(Reached),
 }
 
 /// Called from threads of the engine.

@@ -14,11 +14,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::health::Notice;
 use super::journal::directory::lock;
 use super::recorder::{guarded, spawn};
-use super::thresholds::Inheritance;
 use super::{Shared, replay};
 use crate::Result;
 use crate::domain::HolderId;
-use crate::store::{Record, Recorded, Store};
+use crate::store::Store;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Whoever has locked this keeps the store's files small.
@@ -70,8 +69,7 @@ impl Housekeeper {
     }
 
     fn replay(&self, store: &dyn Store) -> Result<()> {
-        let inheritance = Inheritance::new(&self.shared, store);
-        let witness = |record: &Record, recorded: &Recorded| inheritance.recorded(record, recorded);
+        let witness = |reached| self.shared.tell(reached);
         let report = replay::run(store, &self.journals, Some(&self.holder), &witness)?;
         for journal in report.unreadable {
             if self.unreadable.borrow_mut().insert(journal.clone()) {

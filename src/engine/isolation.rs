@@ -1,6 +1,7 @@
 //! Committing a group of which the store may refuse something for what it is: the others must not wait for that for ever.
 
 use super::recorder::guarded;
+use crate::domain::Reached;
 use crate::store::{Change, Outcome, Store};
 use crate::{Code, Error};
 
@@ -11,6 +12,7 @@ pub struct Progress {
     pub revision: Option<u64>,
     /// Of the changes from the first one on. What the store refuses has its error.
     pub outcomes: Vec<Outcome>,
+    pub reached: Vec<Reached>,
     /// Why there are no more of them.
     pub failure: Option<Error>,
 }
@@ -30,6 +32,7 @@ fn go_on(store: &dyn Store, group: &[Change], progress: &mut Progress) {
         Ok(committed) => {
             progress.revision = Some(committed.revision);
             progress.outcomes.extend(committed.outcomes);
+            progress.reached.extend(committed.reached);
         }
         Err(error) if error.code == Code::StoreRejected && group.len() == 1 => progress.outcomes.push(Err(error)),
         Err(error) if error.code == Code::StoreRejected && !group.is_empty() => {

@@ -299,18 +299,11 @@ impl Ledger {
         self.accounts.get_mut(key)?.allowances.iter_mut().find(|allowance| allowance.period.start == period_start)
     }
 
-    /// The store has counted, or refused to count, an event that spent units. Answers the limit that it counts against,
-    /// and in which period.
-    pub fn settled(
-        &mut self,
-        key: &AccountKey,
-        period_start: Timestamp,
-        units: u64,
-        recorded: u64,
-    ) -> Option<(u64, Period)> {
-        let allowance = self.allowance(key, period_start)?;
-        allowance.settled(units, recorded);
-        Some((allowance.limit?, allowance.period))
+    /// The store has counted, or refused to count, an event that spent units.
+    pub fn settled(&mut self, key: &AccountKey, period_start: Timestamp, units: u64, recorded: u64) {
+        if let Some(allowance) = self.allowance(key, period_start) {
+            allowance.settled(units, recorded);
+        }
     }
 
     /// An event that spent units was not recorded; so many of them were a lease's.

@@ -116,7 +116,7 @@ fn survey(options: &Options, journals: &Path) -> Result<Survey> {
 
 fn replay_journals(source: &Path, journals: &Path) -> Result<()> {
     match SqliteStore::open(source, Durability::Power) {
-        Ok(store) => match replay::run(&store, journals, None, &|_, _| Ok(()))?.unreadable.first() {
+        Ok(store) => match replay::run(&store, journals, None, &drop)?.unreadable.first() {
             Some(journal) => {
                 let message = format!("{} cannot be read, and may hold events; see to it first", journal.display());
                 Err(Error::new(Code::StoreUnavailable, message))

@@ -25,7 +25,9 @@ use self::replay::ReplayReport;
 use self::takeover::TakeoverReport;
 use self::ticker::Ticker;
 use crate::domain::customer::Patch;
-use crate::domain::{CatalogVersions, ExportRule, HolderId, Plans, Quota, Thresholds, TierTable, TimeZone, Timestamp};
+use crate::domain::{
+    CatalogVersions, ExportRule, HolderId, Plans, Quota, Reached, Thresholds, TierTable, TimeZone, Timestamp,
+};
 use crate::store::postgres::PostgresOptions;
 use crate::store::{Applied, Catalog, Change, Durability, Outcome, SqliteStore, Store, paid_of};
 use crate::{Code, Error, Result};
@@ -59,7 +61,6 @@ mod rejected;
 pub mod replay;
 pub mod simulation;
 pub mod takeover;
-mod thresholds;
 mod ticker;
 pub mod usage;
 
@@ -92,8 +93,10 @@ pub struct Options {
     pub durability: Durability,
     /// How long a request waits for the store, once that is open.
     pub deadline: Duration,
-    /// Of which shares of a limit to tell.
-    pub thresholds: Thresholds,
+    /// Of which shares to tell; what the store has, or else what is usual, where nothing is said.
+    pub thresholds: Option<Thresholds>,
+    /// Whether there is a receiver of alerts, which this process or another one sends; what the store has where nothing is said.
+    pub sends_alerts: Option<bool>,
     /// Unlike every other engine's, now and ever.
     pub holder: HolderId,
     /// Is told what happens by itself.
@@ -134,7 +137,6 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub keys: KeyCache,
     pub health: Health,
-    thresholds: Thresholds,
     catalog: RwLock<Arc<Catalog>>,
     ledger: Mutex<Ledger>,
     /// How far the journal is recorded.
@@ -208,12 +210,8 @@ impl Shared {
             match outcome.and_then(Applied::recorded) {
                 Ok(recorded) => {
                     let mut ledger = self.ledger();
-                    let limit = ledger.settled(&key, period_start, units, recorded.used);
+                    ledger.settled(&key, period_start, units, recorded.used);
                     ledger.settled_further(&record.event, &record.paid, recorded.status.is_counted());
-                    drop(ledger);
-                    if let (Some(limit), true) = (limit, recorded.status.is_counted()) {
-                        self.counted(&record.event, limit, recorded.used);
-                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, customer = %key.0, "an admitted event could not be counted");
@@ -230,6 +228,11 @@ impl Shared {
         self.set_aside(&refused);
         self.position.fetch_max(position, Ordering::AcqRel);
         self.unrecorded.fetch_sub(count, Ordering::AcqRel);
+    }
+
+    /// A group has reached these, and was committed.
+    fn tell(&self, reached: Vec<Reached>) {
+        reached.into_iter().for_each(|reached| self.health.notify(Notice::Threshold(reached)));
     }
 
     /// Their segment will be gone, so this is all that is left of them.
@@ -265,12 +268,12 @@ impl Engine {
             },
             time_zone: options.time_zone.unwrap_or(TimeZone::UTC),
             export: None,
+            alerts: None,
         };
         let holder = options.holder.clone();
         let shared = Arc::new(Shared {
             keys: KeyCache::default(),
             health: Health::new(Arc::clone(&options.listener)),
-            thresholds: options.thresholds.clone(),
             catalog: RwLock::new(Arc::new(catalog)),
             ledger: Mutex::new(Ledger::new(holder.clone())),
             position: AtomicU64::new(0),

@@ -9,12 +9,15 @@ use crossbeam_channel::{Sender, bounded};
 use super::housekeeper::{self, Election, Housekeeper};
 use super::journal::directory::{self, Directory};
 use super::recorder::guarded;
-use super::thresholds::Inheritance;
 use super::{Location, Options, Report, Shared, journal, replay, takeover};
 use crate::Result;
 use crate::domain::CatalogVersions;
 use crate::domain::customer::Patch;
-use crate::store::{Catalog, Change, PostgresStore, Record, Recorded, SqliteStore, Store};
+use crate::store::{Catalog, Change, PostgresStore, SqliteStore, Store};
+
+/// They are told once in a billing period, which must be over by then.
+const ALERTS_KEPT_MILLIS: i64 = 90 * 24 * 3_600_000;
+const ALERTS_FORGOTTEN_AT_ONCE: usize = 10_000;
 
 /// A store that was opened, and what to do when all is recorded at the end.
 pub struct Opened {
@@ -109,11 +112,10 @@ fn open_parts(options: &Options, shared: &Shared) -> Result<Parts> {
     let _ = shared.journals.set(journals.clone());
     let changes = settings(options, &store.catalog()?);
     store.commit(&changes)?.outcomes.into_iter().collect::<Result<Vec<_>>>()?;
+    store.forget_alerts(options.now.plus_millis(-ALERTS_KEPT_MILLIS), ALERTS_FORGOTTEN_AT_ONCE)?;
     let takeover = takeover::run(store.as_ref(), &origin, &options.legacy_dir, options.now)?;
     shared.observe(store.as_ref(), store.revision()?)?;
-    let inheritance = Inheritance::new(shared, store.as_ref());
-    let witness = |record: &Record, recorded: &Recorded| inheritance.recorded(record, recorded);
-    let replay = replay::run(store.as_ref(), &journals, None, &witness)?;
+    let replay = replay::run(store.as_ref(), &journals, None, &|reached| shared.tell(reached))?;
     // Last, for it can be made only once.
     let directory = Directory::create(&journals, options.holder.clone())?;
     Ok(Parts { store, journals, report: Report { takeover, replay }, directory })
@@ -139,5 +141,9 @@ fn settings(options: &Options, known: &Catalog) -> Vec<Change> {
         Patch::Set(rule) => Some(rule.clone()),
     };
     let report = (export != known.export).then_some(Change::Export(export));
-    [configure, offer, introduce, report].into_iter().flatten().collect()
+    let mut alerts = known.alerts.clone().unwrap_or_default();
+    alerts.thresholds = options.thresholds.clone().unwrap_or(alerts.thresholds);
+    alerts.is_sent = options.sends_alerts.unwrap_or(alerts.is_sent);
+    let tell = (known.alerts.as_ref() != Some(&alerts)).then_some(Change::Alert(alerts));
+    [configure, offer, introduce, report, tell].into_iter().flatten().collect()
 }

@@ -422,7 +422,7 @@ impl Worker {
         if group.is_empty() {
             return (Vec::new(), None);
         }
-        let Progress { revision, outcomes, failure } = isolation::commit(store, group);
+        let Progress { revision, outcomes, reached, failure } = isolation::commit(store, group);
         match &failure {
             Some(error) => self.shared.health.failed(error),
             None => self.shared.health.works(),
@@ -433,10 +433,7 @@ impl Worker {
             // The changes are safe; the caches catch up with the next commit or poll.
             tracing::warn!(%error, "the catalog could not be read again");
         }
-        self.shared.charged(group, &outcomes);
-        if let Err(error) = self.shared.committed(store, group, &outcomes) {
-            tracing::warn!(%error, "nobody could be told of soft limits");
-        }
+        self.shared.tell(reached);
         (outcomes, failure)
     }
 

@@ -12,8 +12,8 @@ use super::isolation::{self, Progress};
 use super::journal::directory::{self, Directory, failed};
 use super::journal::line;
 use super::rejected::{self, Rejected};
-use crate::domain::HolderId;
-use crate::store::{Applied, Change, Record, Recorded, Store};
+use crate::domain::{HolderId, Reached};
+use crate::store::{Applied, Change, Store};
 use crate::{Code, Error, Result};
 
 /// Events in one transaction.
@@ -48,8 +48,8 @@ enum Failure {
     Journal(Error),
 }
 
-/// Is told of each event that was looked at, and what the store made of it.
-pub type Witness<'a> = &'a dyn Fn(&Record, &Recorded) -> Result<()>;
+/// Is told what the events have reached.
+pub type Witness<'a> = &'a dyn Fn(Vec<Reached>);
 
 /// Brings in the journals of all holders who have died. `own` is the holder who asks, if he has a journal.
 pub fn run(store: &dyn Store, journals: &Path, own: Option<&HolderId>, witness: Witness<'_>) -> Result<ReplayReport> {
@@ -155,16 +155,13 @@ fn replay(
             }
         }
         if group.len() == GROUP || length == 0 {
-            let Progress { outcomes, failure, .. } =
+            let Progress { outcomes, reached, failure, .. } =
                 if group.is_empty() { Progress::default() } else { isolation::commit(store, &group) };
-            for ((change, outcome), (number, text)) in group.drain(..).zip(outcomes).zip(places.drain(..)) {
+            group.clear();
+            witness(reached);
+            for (outcome, (number, text)) in outcomes.into_iter().zip(places.drain(..)) {
                 match outcome.and_then(Applied::recorded) {
-                    Ok(recorded) => {
-                        report.events += u64::from(recorded.status.is_counted());
-                        if let Change::Record(record) = &change {
-                            witness(record, &recorded).map_err(Failure::Store)?;
-                        }
-                    }
+                    Ok(recorded) => report.events += u64::from(recorded.status.is_counted()),
                     Err(error) => rejected.extend(set_aside(holder, segment, number, &error.message, text)),
                 }
             }

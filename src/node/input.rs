@@ -52,7 +52,9 @@ pub struct EngineOptions {
     pub durability: Option<String>,
     pub deadline_ms: f64,
     /// Per cents of a limit.
-    pub thresholds: Vec<f64>,
+    pub thresholds: Option<Vec<f64>>,
+    /// Whether there is a receiver of alerts; what the store says where it is left out.
+    pub sends_alerts: Option<bool>,
 }
 
 /// How to reach PostgreSQL.
@@ -178,7 +180,7 @@ impl EngineOptions {
         let now = Timestamp::from_millis("clock.now()", self.now)?;
         let durability = durability(self.durability.as_deref())?;
         let deadline = deadline(self.deadline_ms)?;
-        let thresholds = Thresholds::new(self.thresholds)?;
+        let thresholds = self.thresholds.map(Thresholds::new).transpose()?;
         // Last, for it may write.
         let (location, holder) = location(self.path.into(), Path::new(&self.dir), self.postgres)?;
         let legacy_dir = self.dir.into();
@@ -194,6 +196,7 @@ impl EngineOptions {
             durability,
             deadline,
             thresholds,
+            sends_alerts: self.sends_alerts,
             holder,
             listener,
         };

@@ -277,19 +277,8 @@ pub struct NoticeOutput {
     pub message: Option<String>,
     pub lines: Option<f64>,
     pub file: Option<String>,
-    pub threshold: Option<ThresholdOutput>,
-}
-
-#[napi(object, object_from_js = false)]
-pub struct ThresholdOutput {
-    pub customer_id: String,
-    pub event_type: String,
-    pub percent: f64,
-    pub limit: f64,
-    pub soft: Option<bool>,
-    pub used: f64,
-    pub period_start: f64,
-    pub period_end: f64,
+    /// JSON.
+    pub threshold: Option<String>,
 }
 
 impl From<Notice> for NoticeOutput {
@@ -310,19 +299,7 @@ impl From<Notice> for NoticeOutput {
             Notice::Rejected { lines, file } => {
                 Self { lines: Some(units(lines)), file: Some(file.display().to_string()), ..named("rejected") }
             }
-            Notice::Threshold { customer_id, meter, percent, limit, soft, used, period } => {
-                let threshold = ThresholdOutput {
-                    customer_id: customer_id.as_str().to_owned(),
-                    event_type: meter.as_str().to_owned(),
-                    percent: f64::from(percent),
-                    limit: units(limit),
-                    soft: soft.then_some(true),
-                    used: units(used),
-                    period_start: millis(period.start),
-                    period_end: millis(period.end),
-                };
-                Self { threshold: Some(threshold), ..named("threshold") }
-            }
+            Notice::Threshold(reached) => Self { threshold: Some(reached.to_json().to_string()), ..named("threshold") },
         }
     }
 }

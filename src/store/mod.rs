@@ -15,11 +15,12 @@ use crate::domain::lease::Wish;
 use crate::domain::repricing::RecordedUsage;
 use crate::domain::subscription::Report;
 use crate::domain::{
-    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period, Plans, Quota,
-    Refusal, Requirements, Standing, TierTable, TimeZone, Timestamp, UsageEvent,
+    AlertRule, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Meter, Money, Period,
+    Plans, Quota, Reached, Refusal, Requirements, Standing, TierTable, TimeZone, Timestamp, UsageEvent,
 };
 use crate::{Code, Error, Result};
 
+pub mod alerts;
 mod credits;
 mod group;
 pub mod migration;
@@ -28,13 +29,14 @@ pub mod postgres;
 pub mod sqlite;
 mod versions;
 
+pub use alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
 pub use credits::{CreditRecord, CreditRefund};
 pub use outbox::{Backlog, Book, Division, Line, Outbox, ReportQuery, Settlement};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 /// A place that remembers customers, keys, events and counters, shared by any number of processes.
-pub trait Store: Outbox + Send + Sync {
+pub trait Store: Outbox + Alerts + Send + Sync {
     /// Applies a group of changes in one transaction. When this returns `Ok`, all of them survive a `kill -9`; when it
     /// returns an error, none of them happened. A change that is refused on its own (its outcome is an error) changes
     /// nothing and leaves the others alone.
@@ -154,6 +156,8 @@ pub struct Catalog {
     pub time_zone: TimeZone,
     /// What is written into the outbox: nothing where there is no rule.
     pub export: Option<ExportRule>,
+    /// Of what somebody is told.
+    pub alerts: Option<AlertRule>,
 }
 
 /// One change, applied whole or not at all.
@@ -224,6 +228,8 @@ pub enum Change {
     IntroduceTiers(TierTable),
     /// From now on events are reported by this rule, or not at all.
     Export(Option<ExportRule>),
+    /// From now on alerts are made by this rule.
+    Alert(AlertRule),
     /// Takes over a stretch of a legacy file, unless another process already has.
     TakeOver(Takeover),
     /// Takes an event of Stripe's to work on, unless somebody else has or it is finished.
@@ -399,6 +405,8 @@ pub struct Committed {
     pub revision: u64,
     /// One for each change, in order.
     pub outcomes: Vec<Outcome>,
+    /// What the group has reached, and nobody had before. Where the answer of the store was lost, it is not known.
+    pub reached: Vec<Reached>,
 }
 
 pub type Outcome = std::result::Result<Applied, Error>;

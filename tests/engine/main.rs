@@ -23,7 +23,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use weighbridge::Result;
 use weighbridge::domain::customer::Patch;
-use weighbridge::domain::{HolderId, Thresholds, TierTable};
+use weighbridge::domain::{HolderId, TierTable};
 use weighbridge::engine::takeover::TakeoverReport;
 use weighbridge::engine::{Engine, Location, Options, Reply};
 use weighbridge::store::{Applied, Change, Durability, Outcome, SqliteStore};
@@ -55,7 +55,8 @@ impl Place {
             durability: Durability::default(),
             // A busy machine is slow, which is not what the tests are about.
             deadline: Duration::from_secs(60),
-            thresholds: Thresholds::default(),
+            thresholds: None,
+            sends_alerts: None,
             holder: HolderId::new(uuid::Uuid::now_v7().to_string()).expect("an id"),
             listener: Arc::new(|_| ()),
         }

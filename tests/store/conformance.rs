@@ -3,6 +3,7 @@
 use weighbridge::store::Store;
 
 pub mod access;
+pub mod alerts;
 pub mod catalog;
 pub mod charges;
 pub mod credits;
@@ -258,6 +259,16 @@ macro_rules! store_conformance {
                 a_suspension_by_hand_stays_and_another_subscription_forgets_the_first,
                 stores_on_one_place_claim_each_event_once_between_them,
                 whoever_is_named_while_stripe_tells_is_not_missed,
+            }
+            alerts {
+                a_share_of_a_limit_is_told_once_by_the_group_that_reaches_it,
+                nobody_is_told_of_what_does_not_count,
+                a_share_of_a_cap_is_told_by_the_last_digit_on_all_meters,
+                a_share_of_credit_is_told_until_more_is_given,
+                over_all_processes_each_share_is_told_once,
+                an_alert_is_sent_by_one_until_it_is_delivered,
+                what_was_given_up_can_be_sent_again,
+                alerts_are_read_in_the_order_of_their_making_and_forgotten,
             }
             previews {
                 a_time_without_a_tier_is_due_to_nobody,

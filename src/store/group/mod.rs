@@ -1,16 +1,20 @@
 //! Applying a group of changes inside one transaction: what every store decides alike. What it reads and writes is behind
 //! [`Tables`].
 //!
-//! Here is what happens to an event; `leases` sets units aside, what administers customers, keys and the catalog is in
+//! Here is what happens to an event; `leases` sets units aside, `alerts` looks what was reached, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
+use std::collections::BTreeMap;
+
+use crate::domain::alert::Watches;
 use crate::domain::credit::Payment;
-use crate::domain::{ApiKey, Customer, Period, Quota, Refusal, Timestamp, UsageEvent, decide_access};
+use crate::domain::{ApiKey, Customer, CustomerId, Period, Quota, Refusal, Timestamp, UsageEvent, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
 
 mod administration;
+mod alerts;
 mod credits;
 mod deltas;
 mod export;
@@ -37,6 +41,9 @@ pub struct Group<T> {
     pub tables: T,
     /// The calendar month of the last event: most often the next one's too.
     month: Option<Period>,
+    watches: Watches,
+    /// Whose credit may have been burnt in the period that starts then, and when last.
+    credited: BTreeMap<(CustomerId, Timestamp), (Period, Timestamp)>,
 }
 
 /// An error here ends the whole group; the outcome is a change's own.
@@ -45,7 +52,7 @@ type Step<T> = Result<Outcome, <T as Tables>::Error>;
 impl<T: Tables> Group<T> {
     /// In a transaction that has just begun.
     pub fn begin(tables: T) -> Self {
-        Self { tables, month: None }
+        Self { tables, month: None, watches: Watches::default(), credited: BTreeMap::new() }
     }
 
     pub fn apply(&mut self, change: &Change) -> Step<T> {
@@ -81,6 +88,7 @@ impl<T: Tables> Group<T> {
             Change::Offer(versions) => self.offer(versions),
             Change::IntroduceTiers(tiers) => self.introduce_tiers(tiers),
             Change::Export(rule) => self.set_export(rule.clone()),
+            Change::Alert(rule) => self.set_alerts(rule),
             Change::TakeOver(takeover) => self.take_over(takeover),
             Change::ClaimStripeEvent { event, now } => self.claim_stripe_event(event, *now),
             Change::FinishStripeEvent(finished) => self.finish_stripe_event(finished),
@@ -193,6 +201,7 @@ impl<T: Tables> Group<T> {
             self.pay(customer, payment)?;
             self.add_quantity(event, period)?;
             self.count_in_windows(event, customer, now)?;
+            self.watch(event, customer, period, now);
         }
         Ok(recorded)
     }

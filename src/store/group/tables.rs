@@ -8,8 +8,8 @@ use crate::Error;
 use crate::domain::credit::{CreditGrant, GrantId};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
-    Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
+    self, AlertRule, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money,
+    Period, Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
 use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow};
 
@@ -29,6 +29,7 @@ pub trait Tables {
     /// anchor.
     fn set_time_zone(&mut self, time_zone: TimeZone) -> Result<(), Self::Error>;
     fn set_export(&mut self, rule: Option<ExportRule>) -> Result<(), Self::Error>;
+    fn set_alerts(&mut self, rule: AlertRule) -> Result<(), Self::Error>;
     /// The ids of the tiers that customers have.
     fn tiers_in_use(&mut self) -> Result<Vec<String>, Self::Error>;
     /// Keys, customers or the catalog have changed: caches must notice.

@@ -14,11 +14,12 @@ use tokio_postgres::types::Type;
 use super::columns::{self, customer_columns};
 use super::database::Statement;
 use super::error::Result;
-use super::outbox;
 use super::transaction::{CountedEvent, LeaseKey};
-use super::wanted::Anchors;
+use super::wanted::KnownCustomers;
 use super::write::{COUNTER_COLUMNS, counter_statement, event_statements, position_statement, rollup_statement};
-use crate::domain::{Customer, CustomerId, HolderId, Period, Standing, Timestamp, UsageEvent, billing_period};
+use super::{alerts, load, outbox};
+use crate::domain::alert::{Bound, Watch, Watches};
+use crate::domain::{AlertRule, Customer, CustomerId, HolderId, Period, Standing, Timestamp, UsageEvent};
 use crate::store::group::{CounterKey, Deltas, RollupKey, Tally, rollup_key};
 use crate::store::{
     Applied, Catalog, Change, Charge, Charged, LeasePart, Outcome, Record, RecordStatus, Recorded, Verdict,
@@ -46,6 +47,9 @@ pub struct Additions {
     settled: BTreeMap<LeaseKey, u64>,
     /// The first and the last place in each journal.
     positions: BTreeMap<HolderId, (u64, u64)>,
+    watches: Watches,
+    /// What these spend on several meters is looked at together.
+    capped: BTreeSet<String>,
     /// In the order of the changes.
     places: Vec<Place>,
 }
@@ -67,7 +71,7 @@ enum Kind {
 impl Additions {
     /// What the changes add; `None` where one of them has to be decided upon, or is about a customer who is not known: he
     /// may not be there yet, or have billing periods of his own.
-    pub fn of(changes: &[Change], catalog: &Catalog, known: &Anchors) -> Option<Self> {
+    pub fn of(changes: &[Change], catalog: &Catalog, known: &KnownCustomers) -> Option<Self> {
         let mut additions = Self::default();
         for change in changes {
             match change {
@@ -91,7 +95,7 @@ impl Additions {
         kind: Kind,
         now: Timestamp,
         catalog: &Catalog,
-        known: &Anchors,
+        known: &KnownCustomers,
     ) -> Option<()> {
         let is_known = catalog.tiers.require_meter(event.meter).is_ok();
         // What is used in windows is counted under the customer's lock.
@@ -100,8 +104,14 @@ impl Additions {
         if !is_known || is_decided || event.cost.to_number() > LARGEST_COST {
             return None;
         }
-        let anchor = *known.get(&event.customer_id)?;
-        let period = billing_period(anchor, event.timestamp, catalog.time_zone);
+        let customer = known.get(&event.customer_id)?;
+        let period = customer.billing_period(event.timestamp, catalog.time_zone);
+        for bound in Bound::of(&catalog.tiers, customer, event.meter) {
+            self.watches.add(&customer.id, Watch { period, bound, now });
+        }
+        if customer.spend_cap.is_some() {
+            self.capped.insert(customer.id.as_str().to_owned());
+        }
         let counter = (event.customer_id.clone(), period.start, event.meter);
         let tally = self.counters.entry(counter.clone()).or_default();
         *tally = tally.plus(event, event.cost).ok()?;
@@ -133,9 +143,11 @@ impl Additions {
     }
 
     /// They are in the order in which everybody writes these tables.
-    pub fn statements(&self, turn: &Turn<'_>) -> Vec<Statement> {
+    pub fn statements(&self, turn: &Turn<'_>, alerts: Option<&AlertRule>) -> Result<Vec<Statement>> {
+        let reached = alerts::reached_statement(&self.watches, alerts)?;
+        let capped = (!self.capped.is_empty()).then(|| load::lock_statement(self.capped.iter().cloned().collect()));
         let positions = self.positions.iter().map(|(holder, (_, last))| (holder.clone(), *last)).collect();
-        [
+        let statements = [
             Statement::new("LOCK TABLE settings IN ROW SHARE MODE"),
             self.check(turn.revision),
             // A group that lingers on a dead connection finds that its turn is over.
@@ -149,14 +161,16 @@ impl Additions {
             .with(columns::bigint(turn.groups), Type::INT8),
         ]
         .into_iter()
+        .chain(capped)
         .chain(counter_statement(&self.counters))
         .chain(rollup_statement(&self.rollups))
         .chain(event_statements(&self.events))
         .chain(outbox::delta_statement(&self.deltas))
         .chain(self.settlement_statements())
         .chain(position_statement(&positions))
-        .chain([self.customers_charged()])
-        .collect()
+        .chain(reached)
+        .chain([self.customers_charged()]);
+        Ok(statements.collect())
     }
 
     /// Fails unless the catalog is the one that we know, and the journals are recorded as far as where this begins.
@@ -222,7 +236,7 @@ impl Additions {
 
     /// What becomes of each change, by the answers to the statements.
     pub fn outcomes(&self, answers: &[Vec<Row>], catalog: &Catalog) -> Result<Vec<Outcome>> {
-        // Of all statements these two answer with rows that are looked at: the last one, and the one of the counters.
+        // Of all statements these answer with rows that are looked at here: the last one, and the one of the counters.
         let counters = answers.iter().find(|rows| rows.first().is_some_and(|row| row.len() == COUNTER_COLUMNS));
         let (counters, customers) = (counters.into_iter().flatten(), answers.last().into_iter().flatten());
         let customers: HashMap<CustomerId, Customer> = customers

@@ -159,10 +159,7 @@ impl Part {
             wanted.accounts.iter().map(pair).unzip()
         };
         match self {
-            Part::Locks => Statement::new(
-                "SELECT 1 FROM customer_locks WHERE customer_id = ANY($1) ORDER BY customer_id FOR UPDATE",
-            )
-            .texts(names(&wanted.customers)),
+            Part::Locks => lock_statement(names(&wanted.customers)),
             Part::Customers => {
                 Statement::new(concat!("SELECT ", customer_columns!(), " FROM customers c WHERE c.id = ANY($1)"))
                     .texts(names(&wanted.customers))
@@ -227,6 +224,12 @@ impl Part {
 /// What is sent for what is wanted.
 pub fn statements(wanted: &Wanted) -> Vec<Statement> {
     Part::of(wanted).into_iter().map(|part| part.statement(wanted)).collect()
+}
+
+/// In this order: then nobody waits in a circle.
+pub fn lock_statement(customers: Vec<String>) -> Statement {
+    Statement::new("SELECT 1 FROM customer_locks WHERE customer_id = ANY($1) ORDER BY customer_id FOR UPDATE")
+        .texts(customers)
 }
 
 fn names(customers: &BTreeSet<CustomerId>) -> Vec<String> {

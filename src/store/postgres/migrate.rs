@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_quantities.sql"),
     include_str!("migrations/0008_credits.sql"),
     include_str!("migrations/0009_former_tiers.sql"),
+    include_str!("migrations/0010_alerts.sql"),
 ];
 
 /// Says that a schema is ours, and how many migrations it has had.

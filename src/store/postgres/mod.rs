@@ -19,6 +19,7 @@ use crate::domain::credit::{CreditGrant, Unit};
 use crate::domain::invoice::Quantities;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Quota, Timestamp};
 
+mod alerts;
 mod append;
 mod columns;
 mod credits;

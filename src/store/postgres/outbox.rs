@@ -435,7 +435,7 @@ impl Outbox for PostgresStore {
 impl PostgresStore {
     /// A transaction beside those of groups, in one round trip. A connection that was cut while it lay idle is found out
     /// here, so once more is tried: to do it twice is the same.
-    fn outbox(&self, statements: &[Statement]) -> crate::Result<Vec<Vec<Row>>> {
+    pub(super) fn outbox(&self, statements: &[Statement]) -> crate::Result<Vec<Vec<Row>>> {
         let run = || self.database.begin(Purpose::Write)?.finish(statements);
         let answers = match run() {
             Err(error) if error.is_disconnection() => run(),

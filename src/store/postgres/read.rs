@@ -10,8 +10,8 @@ use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::database::{Database, Purpose, Statement};
 use super::error::Result;
 use crate::domain::{
-    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Period, Plans, Quota, Tier,
-    TierTable, Timestamp,
+    AlertRule, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, HolderId, KeyHash, Period, Plans, Quota,
+    Tier, TierTable, Timestamp,
 };
 use crate::store::{Catalog, Counter, Lease, UsageRow, Visitor, versions};
 
@@ -25,6 +25,7 @@ pub fn settings(known: Option<&Arc<CatalogVersions>>) -> Vec<Statement> {
             "SELECT id, api_requests_per_month, agent_executions_per_month, definition FROM tiers ORDER BY position",
         ),
         Statement::new("SELECT value FROM settings WHERE name = 'export'"),
+        Statement::new("SELECT value FROM settings WHERE name = 'alerts'"),
         Statement::new(
             "SELECT version, CASE WHEN version = ANY($1) THEN NULL ELSE definition END FROM catalog_versions
              ORDER BY position",
@@ -35,7 +36,7 @@ pub fn settings(known: Option<&Arc<CatalogVersions>>) -> Vec<Statement> {
 
 /// Reads the answers to [`settings`].
 pub fn catalog_of(answers: &[Vec<Row>], known: Option<&Arc<CatalogVersions>>) -> Result<(u64, Catalog)> {
-    let [revision, time_zone, tiers, export, versions] = answers else { return Err(missing("the settings")) };
+    let [revision, time_zone, tiers, export, alerts, versions] = answers else { return Err(missing("the settings")) };
     let value = |rows: &[Row]| -> Result<String> { Ok(rows.first().ok_or_else(|| missing("a setting"))?.try_get(0)?) };
     let revision = value(revision)?.parse().map_err(|_| missing("the revision"))?;
     let limit = |row: &Row, column| -> Result<Option<u64>> {
@@ -54,9 +55,16 @@ pub fn catalog_of(answers: &[Vec<Row>], known: Option<&Arc<CatalogVersions>>) ->
         .collect::<Result<_>>()?;
     let export =
         export.first().map(|row| Ok::<_, super::error::PostgresError>(ExportRule::from_stored(row.try_get(0)?)?));
+    let alerts =
+        alerts.first().map(|row| Ok::<_, super::error::PostgresError>(AlertRule::from_stored(row.try_get(0)?)?));
     let versions = versions.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_>>()?;
     let tiers = Plans { table: TierTable::new(tiers)?, catalog: versions::from_rows(versions, known)? };
-    let catalog = Catalog { tiers, time_zone: value(time_zone)?.parse()?, export: export.transpose()? };
+    let catalog = Catalog {
+        tiers,
+        time_zone: value(time_zone)?.parse()?,
+        export: export.transpose()?,
+        alerts: alerts.transpose()?,
+    };
     Ok((revision, catalog))
 }
 

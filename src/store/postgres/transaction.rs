@@ -17,8 +17,8 @@ use super::{credits, outbox, quantities, read, stripe_events};
 use crate::domain::credit::{CreditGrant, GrantId};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
-    Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
+    self, AlertRule, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money,
+    Period, Quota, Recipient, Standing, Subscription, TierTable, TimeZone, Timestamp, UsageEvent, WindowUsage,
 };
 use crate::store::group::{
     Counted, CounterKey, Credit, Deltas, RatedEvent, RollupKey, Tables, Tally, Used, rollup_key,
@@ -99,9 +99,9 @@ impl<'d> Transaction<'d> {
     }
 
     /// Of the customers who are known here and have no credit: where there is some, it is decided upon.
-    pub fn anchors(&self) -> impl Iterator<Item = (CustomerId, Option<Timestamp>)> {
+    pub fn known(&self) -> impl Iterator<Item = (CustomerId, Customer)> {
         let known = self.customers.values().flatten().filter(|customer| !customer.has_credit);
-        known.map(|customer| (customer.id.clone(), customer.billing_cycle_anchor))
+        known.map(|customer| (customer.id.clone(), customer.clone()))
     }
 
     /// What a lookup finds; it is read now where that was not foreseen.
@@ -179,6 +179,16 @@ impl Tables for Transaction<'_> {
     fn set_export(&mut self, rule: Option<ExportRule>) -> Result<()> {
         self.session.run_one(outbox::rule_statement(rule.as_ref())?)?;
         self.catalog.export = rule;
+        Ok(())
+    }
+
+    fn set_alerts(&mut self, rule: AlertRule) -> Result<()> {
+        let upsert = Statement::new(
+            "INSERT INTO settings (name, value) VALUES ('alerts', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        );
+        self.session.run_one(upsert.text(rule.to_stored()?))?;
+        self.catalog.alerts = Some(rule);
         Ok(())
     }
 

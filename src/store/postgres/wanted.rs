@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::event_ids::{self, Key};
-use crate::domain::{CustomerId, HolderId, Meter, Period, Quota, Timestamp, UsageEvent, billing_period};
+use crate::domain::{Customer, CustomerId, HolderId, Meter, Period, Quota, Timestamp, UsageEvent, billing_period};
 use crate::store::{Catalog, Change, LeasePart, LeaseRequest};
 
 #[derive(Debug, Default)]
@@ -25,18 +25,19 @@ pub struct Wanted {
 /// What is known before anything is read: what there is to be used, and when the billing periods of customers begin.
 pub struct Calendar<'c> {
     pub catalog: &'c Catalog,
-    pub anchors: &'c Anchors,
+    pub known: &'c KnownCustomers,
     /// Those of the catalog.
     pub meters: Vec<Meter>,
 }
 
-/// Of the customers who are known: from when on their periods are counted, where that is no calendar month.
-pub type Anchors = HashMap<CustomerId, Option<Timestamp>>;
+/// Those who were there at a revision.
+pub type KnownCustomers = HashMap<CustomerId, Customer>;
 
 impl Calendar<'_> {
     /// Of a customer who is not known it is a guess.
     fn period(&self, customer_id: &CustomerId, at: Timestamp) -> Period {
-        billing_period(self.anchors.get(customer_id).copied().flatten(), at, self.catalog.time_zone)
+        let anchor = self.known.get(customer_id).and_then(|customer| customer.billing_cycle_anchor);
+        billing_period(anchor, at, self.catalog.time_zone)
     }
 }
 
@@ -92,6 +93,7 @@ impl Wanted {
             | Change::Offer(_)
             | Change::IntroduceTiers(_)
             | Change::Export(_)
+            | Change::Alert(_)
             | Change::ClaimStripeEvent { .. }
             | Change::FinishStripeEvent(_)
             | Change::ReleaseStripeEvent { .. } => {}

@@ -15,8 +15,8 @@ use super::listener::{self, Announcements};
 use super::options::PostgresOptions;
 use super::partitions::{self, Month, Partitioned, Partitions};
 use super::transaction::Transaction;
-use super::wanted::{Anchors, Calendar, Wanted};
-use super::{columns, load, read, stripe_events};
+use super::wanted::{Calendar, KnownCustomers, Wanted};
+use super::{alerts, columns, load, read, stripe_events};
 use crate::domain::{HolderId, Timestamp, UsageEvent};
 use crate::store::group::Group;
 use crate::store::{Catalog, Change, Committed, Outcome};
@@ -24,8 +24,8 @@ use crate::{Code, Error};
 
 /// How often a group is tried again that lost against others.
 const ATTEMPTS: usize = 10;
-/// Of a hundred bytes each.
-const MOST_KNOWN_CUSTOMERS: usize = 200_000;
+/// Of some hundred bytes each.
+const MOST_KNOWN_CUSTOMERS: usize = 100_000;
 
 pub struct Writer {
     options: Arc<PostgresOptions>,
@@ -36,7 +36,7 @@ pub struct Writer {
     catalog: Catalog,
     partitions: Partitions,
     /// As of the revision.
-    known: Anchors,
+    known: KnownCustomers,
 }
 
 /// Why an attempt to commit failed.
@@ -59,7 +59,7 @@ impl Writer {
         let mut partitions = Partitions::default();
         // Before anybody waits for them.
         partitions.ensure(database, &options.schema, partitions::soon(read::now(database)?))?;
-        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions, known: Anchors::new() })
+        Ok(Self { options, announcements, groups: 0, revision, catalog, partitions, known: KnownCustomers::new() })
     }
 
     pub fn forget_partitions(&mut self) {
@@ -89,7 +89,7 @@ impl Writer {
                     let error = error.at(&database.place);
                     tracing::warn!(%error, "it is not known whether a group was committed; the server is asked");
                     if self.end_turn(database)? >= groups {
-                        return Ok(Committed { revision: self.revision, outcomes });
+                        return Ok(Committed { revision: self.revision, outcomes, reached: Vec::new() });
                     }
                     // It was not, and never will be.
                 }
@@ -113,8 +113,8 @@ impl Writer {
         let mut transaction = Transaction::begin(session, self.catalog.clone());
         let answers = answers.split_off(2);
         transaction.take(&wanted, answers)?;
-        let anchors = transaction.anchors().collect();
-        let rest = Wanted::of(changes, &self.calendar(&anchors));
+        let known = transaction.known().collect();
+        let rest = Wanted::of(changes, &self.calendar(&known));
         if rest.counters != wanted.counters {
             // The periods are others than we believed.
             transaction.load(&rest)?;
@@ -122,8 +122,10 @@ impl Writer {
 
         let mut group = Group::begin(transaction);
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<Result<_>>()?;
+        let watches = group.take_watches()?;
         let mut transaction = group.tables;
         let mut statements = transaction.take_unwritten()?;
+        statements.extend(alerts::reached_statement(&watches, transaction.catalog.alerts.as_ref())?);
         if transaction.recalls_anew {
             statements.push(listener::announce_recall(&self.options.schema));
         }
@@ -132,7 +134,7 @@ impl Writer {
             // Its row is everybody's, so it is locked last and for the shortest time.
             statements.push(listener::announce(&self.options.schema));
         }
-        let anchors: Anchors = transaction.anchors().collect();
+        let known: KnownCustomers = transaction.known().collect();
         let Transaction { session, catalog, .. } = transaction;
         let answers = match session.finish(&statements) {
             Ok(answers) => answers,
@@ -153,8 +155,8 @@ impl Writer {
         if self.known.len() > MOST_KNOWN_CUSTOMERS {
             self.known.clear();
         }
-        self.known.extend(anchors);
-        Ok(Committed { revision: self.revision, outcomes })
+        self.known.extend(known);
+        Ok(Committed { revision: self.revision, outcomes, reached: alerts::reached_of(&answers)? })
     }
 
     /// Begins the transaction of a group, and asks for what the group needs.
@@ -183,8 +185,8 @@ impl Writer {
         Ok((session, answers, wanted))
     }
 
-    fn calendar<'c>(&'c self, anchors: &'c Anchors) -> Calendar<'c> {
-        Calendar { catalog: &self.catalog, anchors, meters: self.catalog.tiers.meters() }
+    fn calendar<'c>(&'c self, known: &'c KnownCustomers) -> Calendar<'c> {
+        Calendar { catalog: &self.catalog, known, meters: self.catalog.tiers.meters() }
     }
 
     /// In one round trip, where there is nothing to decide.
@@ -196,19 +198,21 @@ impl Writer {
     ) -> std::result::Result<Committed, Failure> {
         self.make_partitions(database, changes)?;
         let turn = Turn { writer: &self.options.writer, groups: self.groups, revision: self.revision };
-        let answers = match database.begin(Purpose::Write)?.finish(&additions.statements(&turn)) {
-            Ok(answers) => answers,
-            Err(error) if error.is_disconnection() => {
-                // Whatever it was answered, it was counted.
-                let outcomes = additions.outcomes(&[], &self.catalog)?;
-                return Err(Failure::InDoubt { groups: self.groups + 1, outcomes, error });
-            }
-            // Something is not as we believed.
-            Err(error) if error.is_refused() => return Err(Failure::Certain(PostgresError::Outdated)),
-            Err(error) => return Err(Failure::Certain(error)),
-        };
+        let answers =
+            match database.begin(Purpose::Write)?.finish(&additions.statements(&turn, self.catalog.alerts.as_ref())?) {
+                Ok(answers) => answers,
+                Err(error) if error.is_disconnection() => {
+                    // Whatever it was answered, it was counted.
+                    let outcomes = additions.outcomes(&[], &self.catalog)?;
+                    return Err(Failure::InDoubt { groups: self.groups + 1, outcomes, error });
+                }
+                // Something is not as we believed.
+                Err(error) if error.is_refused() => return Err(Failure::Certain(PostgresError::Outdated)),
+                Err(error) => return Err(Failure::Certain(error)),
+            };
         self.groups += 1;
-        Ok(Committed { revision: self.revision, outcomes: additions.outcomes(&answers, &self.catalog)? })
+        let reached = alerts::reached_of(&answers)?;
+        Ok(Committed { revision: self.revision, outcomes: additions.outcomes(&answers, &self.catalog)?, reached })
     }
 
     /// Finds out how many groups the server has counted, however long that takes, and counts on, so that one which still
@@ -279,8 +283,13 @@ fn count(writer: &HolderId) -> Statement {
 /// until nobody does that.
 fn lock_settings(changes: &[Change]) -> Statement {
     let moves_them = |change: &Change| match change {
-        Change::Configure { .. } | Change::Offer(_) | Change::IntroduceTiers(_) | Change::Export(_) => true,
-        Change::UpsertCustomer { patch, .. } => patch.may_move_periods(),
+        Change::Configure { .. }
+        | Change::Offer(_)
+        | Change::IntroduceTiers(_)
+        | Change::Export(_)
+        | Change::Alert(_) => true,
+        // From a spend cap on, whoever counts the customer locks him.
+        Change::UpsertCustomer { patch, .. } => patch.may_move_periods() || patch.spend_cap.value().is_some(),
         Change::FinishStripeEvent(finished) => !finished.reports.is_empty(),
         _ => false,
     };

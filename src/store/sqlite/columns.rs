@@ -116,7 +116,7 @@ pub fn meter(row: &Row<'_>, column: usize) -> rusqlite::Result<Meter> {
     Meter::declared(row.get_ref(column)?.as_str()?).map_err(|error| unreadable(column, error))
 }
 
-fn parsed<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+pub fn parsed<T: FromStr<Err = crate::Error>>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
     text.parse().map_err(|error| unreadable(column, error))
 }

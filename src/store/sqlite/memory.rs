@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::alerts::Told;
 use super::error::Result;
 use super::event_ids::EventIds;
 use super::quantities::KnownQuantities;
@@ -33,6 +34,7 @@ pub struct Memory {
     pub tallies: Tallies,
     pub windows: Windows,
     pub quantities: KnownQuantities,
+    pub told: Told,
     pub event_ids: EventIds,
 }
 
@@ -53,6 +55,7 @@ impl Memory {
             tallies: Tallies::default(),
             windows: Windows::default(),
             quantities: KnownQuantities::default(),
+            told: Told::default(),
             event_ids,
         })
     }
@@ -73,7 +76,7 @@ impl Memory {
 
     fn len(&self) -> usize {
         let tallied = self.tallies.len() + self.windows.len() + self.quantities.len();
-        self.customers.len() + self.keys.len() + self.credits.len() + tallied
+        self.customers.len() + self.keys.len() + self.credits.len() + self.told.len() + tallied
     }
 
     pub fn customer(&mut self, connection: &Connection, id: &CustomerId) -> Result<Option<Customer>> {

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, Step)] = &[
     (include_str!("migrations/0009_quantities.sql"), sql_only),
     (include_str!("migrations/0010_credits.sql"), sql_only),
     (include_str!("migrations/0011_former_tiers.sql"), sql_only),
+    (include_str!("migrations/0012_alerts.sql"), sql_only),
 ];
 
 type Step = fn(&Connection) -> Result<()>;

@@ -21,6 +21,7 @@ use crate::domain::credit::{CreditGrant, Unit};
 use crate::domain::invoice::Quantities;
 use crate::domain::{ApiKey, Customer, CustomerId, HolderId, KeyHash, Meter, Period, Quota, Timestamp};
 
+mod alerts;
 mod columns;
 mod connection;
 mod credits;
@@ -110,11 +111,12 @@ impl Writer {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut group = Group::begin(Transaction::begin(&transaction, self.memory.take())?);
         let outcomes = changes.iter().map(|change| group.apply(change)).collect::<error::Result<_>>()?;
-        let memory = group.tables.finish()?;
+        let watches = group.take_watches()?;
+        let (memory, reached) = group.tables.finish(&watches)?;
         transaction.commit()?;
         let revision = memory.revision;
         self.memory = Some(memory);
-        Ok(Committed { revision, outcomes })
+        Ok(Committed { revision, outcomes, reached })
     }
 }
 

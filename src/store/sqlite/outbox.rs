@@ -328,7 +328,7 @@ impl Outbox for SqliteStore {
 
 impl SqliteStore {
     /// A transaction beside those of groups. What the writer remembers of other tables stays true.
-    fn write<T>(&self, write: impl FnOnce(&Connection) -> Result<T>) -> crate::Result<T> {
+    pub(super) fn write<T>(&self, write: impl FnOnce(&Connection) -> Result<T>) -> crate::Result<T> {
         let run = || -> Result<T> {
             let mut writer = lock(&self.writer);
             let transaction = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

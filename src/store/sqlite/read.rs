@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use super::columns::{self, KEY_COLUMNS, customer_columns, key_columns};
 use super::error::Result;
 use crate::domain::{
-    ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, KeyHash, Period, Plans, Tier, TierTable, TimeZone,
-    Timestamp,
+    AlertRule, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, KeyHash, Period, Plans, Tier, TierTable,
+    TimeZone, Timestamp,
 };
 use crate::store::{Catalog, Counter, UsageRow, Visitor, versions};
 
@@ -48,7 +48,12 @@ pub fn catalog(connection: &Connection, known: Option<&Arc<CatalogVersions>>) ->
     })?;
     let versions = versions::from_rows(rows.collect::<rusqlite::Result<_>>()?, known)?;
     let export = export.as_deref().map(ExportRule::from_stored).transpose()?;
-    Ok(Catalog { tiers: Plans { table, catalog: versions }, time_zone: time_zone(connection)?, export })
+    let alerts: Option<String> = connection
+        .prepare_cached("SELECT value FROM settings WHERE name = 'alerts'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let alerts = alerts.as_deref().map(AlertRule::from_stored).transpose()?;
+    Ok(Catalog { tiers: Plans { table, catalog: versions }, time_zone: time_zone(connection)?, export, alerts })
 }
 
 pub fn identify(connection: &Connection, hash: &KeyHash) -> Result<Option<(ApiKey, Customer)>> {

@@ -10,12 +10,13 @@ use super::error::{Result, SqliteError};
 use super::leases::{self, Settlements};
 use super::memory::Memory;
 use super::{credits, outbox, quantities, read, stripe_events};
-use crate::domain::credit::{CreditGrant, GrantId};
+use crate::domain::alert::Watches;
+use crate::domain::credit::{CreditGrant, GrantId, Unit};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
-    self, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money, Period,
-    Quota, Recipient, Standing, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp, UsageEvent,
-    WindowUsage,
+    self, AlertRule, ApiKey, CatalogVersions, Customer, CustomerId, ExportRule, Frame, HolderId, KeyHash, Meter, Money,
+    Period, Quota, Reached, Recipient, Standing, Subscription, SubscriptionStatus, TierTable, TimeZone, Timestamp,
+    UsageEvent, WindowUsage,
 };
 use crate::store::group::{Counted, CounterKey, Credit, Deltas, RatedEvent, Tables, Tally, Used, rollup_key};
 use crate::store::{Catalog, CreditRefund, Lease, LeasePart, StripeEventRow, versions};
@@ -46,8 +47,9 @@ impl<'c> Transaction<'c> {
         })
     }
 
-    /// Writes what was kept in memory. What it returns is true once the transaction is committed.
-    pub fn finish(mut self) -> Result<Memory> {
+    /// Writes what was kept in memory, and what of these was reached. What it returns is true once the transaction is committed.
+    pub fn finish(mut self, watches: &Watches) -> Result<(Memory, Vec<Reached>)> {
+        let reached = self.tell(watches)?;
         self.memory.tallies.write(self.connection)?;
         self.memory.windows.write(self.connection)?;
         self.memory.quantities.write(self.connection)?;
@@ -62,7 +64,20 @@ impl<'c> Transaction<'c> {
         if self.revised {
             self.memory.revision = bump_revision(self.connection)?;
         }
-        Ok(self.memory)
+        Ok((self.memory, reached))
+    }
+
+    fn tell(&mut self, watches: &Watches) -> Result<Vec<Reached>> {
+        let mut reached = Vec::new();
+        let Some(rule) = self.memory.catalog.alerts.clone() else { return Ok(reached) };
+        for (customer_id, watch) in watches.iter() {
+            let used = match watch.bound.unit() {
+                Unit::Money => self.spent(customer_id, watch.period)?.into(),
+                Unit::Meter(meter) => self.used(customer_id, meter, watch.period)?.into(),
+            };
+            reached.extend(self.memory.told.tell(self.connection, &rule, (customer_id, watch), &used)?);
+        }
+        Ok(reached)
     }
 
     /// Sorts the events into the calendar months of the time zone, but for customers whose periods have an anchor.
@@ -168,6 +183,14 @@ impl Tables for Transaction<'_> {
             self.connection.execute(insert, [rule.to_stored()?])?;
         }
         self.memory.catalog.export = rule;
+        Ok(())
+    }
+
+    fn set_alerts(&mut self, rule: AlertRule) -> Result<()> {
+        let upsert = "INSERT INTO settings (name, value) VALUES ('alerts', ?)
+                      ON CONFLICT DO UPDATE SET value = excluded.value";
+        self.connection.execute(upsert, [rule.to_stored()?])?;
+        self.memory.catalog.alerts = Some(rule);
         Ok(())
     }
 
