@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { IncomingMessage, ServerResponse } from 'node:http'
 
 /**
@@ -8,6 +9,139 @@ export interface ActionLogger {
   /** @returns the id for `completeWork`, or a promise of it. */
   startWork(agent: string, action: string, description: string, kind: string): unknown
   completeWork(id: never, summary: string, files: string[]): unknown
+}
+type Complete = (summary: string, files?: string[]) => void
+declare class ActionLog {
+  #private
+  constructor(logger?: ActionLogger)
+  start(agent: string, action: string, description: string): Complete
+  /** Reports an asynchronous operation from beginning to end: `success` of its result, or `failure` and why. */
+  report<T>(
+    complete: Complete,
+    operation: () => Promise<T>,
+    success: (result: T) => string,
+    failure: string,
+  ): Promise<T>
+}
+declare class NativeEngine {
+  /** Answers with `[{ id, attempts, body }]`: what is to be sent, by nobody else until `claim_millis` have passed. */
+  claimAlerts(ticket: number, now: number, claimMillis: number, limit: number): void
+  /** Answers with the state of the alert, or with `null` where it is somebody else's by now. */
+  settleAlert(ticket: number, now: number, settlement: AlertSettlementInput): void
+  /** Answers with a page of alerts. One more than a page may be asked for, to see whether there is another one. */
+  alerts(ticket: number, query: AlertQueryInput): void
+  /** Answers whether there was an alert with this id that had been given up. */
+  retryAlert(ticket: number, now: number, id: string): void
+  /** Answers with the grant; the request is `{ id, unit?, amount, priority?, effectiveAt?, expiresAt?, recurrence?, rollover? }`. */
+  grantCredit(ticket: number, now: number, customerId: string, request: string): void
+  /** Answers with the grant; the question is `{ grantId, at? }`. */
+  voidGrant(ticket: number, now: number, customerId: string, question: string): void
+  /** Answers with the refund; the question is `{ id, unit?, amount }`. */
+  refundCredit(ticket: number, now: number, customerId: string, question: string): void
+  /** Answers with all grants of a customer, by id. */
+  creditGrants(ticket: number, customerId: string): void
+  /** Answers with the balance; the question is `{ at?, unit? }`. */
+  customerCredit(ticket: number, now: number, customerId: string, question: string): void
+  constructor(options: EngineOptions, deliver: (written: number[], batch: unknown[]) => void)
+  ready(ticket: number): void
+  flush(ticket: number): void
+  close(ticket: number): void
+  /** The function that decides about requests, for one price list: the engine's own where none is given. */
+  gate(
+    pricing: Array<PriceInput> | undefined | null,
+    refuseUnpriced: boolean,
+  ): (
+    ticket: number,
+    now: number,
+    key: string,
+    method: string,
+    path: string,
+    rules: number,
+    userAgent: string | undefined,
+    id: string | undefined,
+    units: number,
+    isHold: boolean,
+    digest: string | undefined,
+    dimensions: string | undefined,
+    figures: Float64Array,
+  ) => unknown[] | number | null
+  /** Answers with one recording for each event. Events without a cost get what the catalog says. */
+  record(ticket: number, now: number, events: EventInput[]): void
+  /** Answers with a decision. */
+  consume(ticket: number, now: number, input: ConsumeInput): void
+  /** Writes what gates have said `recorded` of. To be called once after one or more of them. */
+  handOver(): void
+  /** Ends holds as one event; answers whether they had not ended before. */
+  settle(ticket: number, now: number, holds: Array<number>, settlement: SettlementInput): void
+  /** Ends holds without an event; tells whether they had not ended before. */
+  void(holds: Array<number>): boolean
+  /** Answers with what would become of a request. */
+  explain(ticket: number, now: number, question: QuestionInput): void
+  /** Answers with the usage in the period that holds `at`, or `null` for a customer never seen. */
+  customerUsage(ticket: number, customerId: string, at: number): void
+  /** Answers whether one more unit fits; `true` for customers never seen and for what is no meter. */
+  checkLimits(ticket: number, now: number, customerId: string, eventType: string): void
+  /** Answers with the rows of a report. */
+  query(ticket: number, input: QueryInput): void
+  /** Answers with the key, and the secret the only time that it is seen. */
+  createKey(ticket: number, now: number, input: KeyInput): void
+  rotateKey(ticket: number, now: number, id: string, overlapMs: number): void
+  revokeKey(ticket: number, now: number, id: string): void
+  verifyKey(ticket: number, now: number, key: string): void
+  listKeys(ticket: number, customerId: string): void
+  upsertCustomer(ticket: number, now: number, input: CustomerInput): void
+  customer(ticket: number, id: string): void
+  /** One more than `limit` may be asked for, to see whether there is another page. */
+  customers(ticket: number, after: string | undefined | null, limit: number): void
+  /**
+   * The question is `{ customerId, at, catalog?, tierId?, held?, credits?, rounding? }`; answers with `null` for a customer
+   * never seen.
+   */
+  previewInvoice(ticket: number, question: string): void
+  /** Answers with how much is in which state. */
+  usageBacklog(ticket: number): void
+  /** Answers with a page of reports. One more than a page may be asked for, to see whether there is another one. */
+  usageReports(ticket: number, query: ReportQueryInput): void
+  /** Answers whether there was a dead report with this id. */
+  retryUsageReport(ticket: number, now: number, id: string): void
+  /** Answers with the report that Stripe has rejected after it took it, or `null`. */
+  rejectUsageReport(ticket: number, now: number, id: string, reason: string): void
+  /**
+   * The question is a plan with `from`, `to`, `limit` and `baseline?`, another plan. A plan is `{ catalog, customers?, tiers?,
+   * tierId? }`.
+   */
+  simulate(ticket: number, question: string): void
+  /** Verifies and claims an event. */
+  receiveStripeEvent(ticket: number, now: number, signed: SignedInput): void
+  /**
+   * Does what a claimed event says, or rather what Stripe answered afterwards when it was asked for the subscription.
+   * Answers whether nobody else was faster.
+   */
+  finishStripeEvent(
+    ticket: number,
+    now: number,
+    payload: Buffer,
+    retrieved: string | undefined | null,
+    retrievedAt: number,
+  ): void
+  /** Gives back an event that could not be worked on. */
+  releaseStripeEvent(ticket: number, id: string): void
+  /** Answers with what is remembered of an event, or `null`. */
+  stripeEvent(ticket: number, id: string): void
+}
+interface AlertQueryInput {
+  state?: string
+  customerId?: string
+  startingAfter?: string
+  limit: number
+}
+interface AlertSettlementInput {
+  id: string
+  attempts: number
+  answer: 'accepted' | 'gone' | 'failed'
+  reason?: string
+  /** From 0 to 1. */
+  jitter: number
 }
 /** What is known of an API key; never the key itself. Instants are milliseconds since the epoch. */
 export interface ApiKey {
@@ -22,6 +156,17 @@ export interface ApiKey {
   expiresAt: number | null
   /** Since when the key is refused. */
   revokedAt: number | null
+}
+interface ConsumeInput {
+  customerId: string
+  id?: string
+  eventType: string
+  units?: number
+  /** The price of the endpoint where it is left out. */
+  cost?: number | string
+  endpoint?: string
+  agentType?: string
+  metadata?: string
 }
 /** A customer as the store knows him. */
 export interface Customer {
@@ -48,6 +193,60 @@ export interface Customer {
   /** When Weighbridge first saw him, milliseconds since the epoch. */
   createdAt: number
 }
+interface CustomerInput {
+  id: string
+  tier?: string | null
+  catalogVersion?: string | null
+  subscriptionId?: string | null
+  stripeCustomerId?: string | null
+  billingCycleAnchor?: number | null
+  spendCap?: number | string | null
+  prepaid?: boolean
+  suspended?: boolean
+}
+interface EngineOptions {
+  /** The database file of SQLite, where no `postgres` is given. */
+  path: string
+  /** Where the seed's code may have left files, and where journals are with PostgreSQL. */
+  dir: string
+  postgres?: PostgresInput
+  tiers?: Array<TierInput>
+  defaultTiers: Array<TierInput>
+  /** The versions of a catalog, each as JSON, the oldest first. */
+  catalog?: Array<string>
+  pricing?: Array<PriceInput>
+  /** Where the store has no catalog either. */
+  defaultPricing: Array<PriceInput>
+  timeZone?: string
+  /** What is reported to Stripe. */
+  export?: ExportRuleInput | null
+  now: number
+  /** By default `journal`. */
+  durability?: string
+  deadlineMs: number
+  /** Per cents of a limit. */
+  thresholds?: Array<number>
+  /** Whether there is a receiver of alerts; what the store says where it is left out. */
+  sendsAlerts?: boolean
+}
+interface EventInput {
+  customerId: string
+  id?: string
+  eventType: string
+  units?: number
+  /** What the catalog says where it is left out. */
+  cost?: number | string
+  timestamp: number
+  subscriptionId?: string
+  endpoint?: string
+  agentType?: string
+  /** A JSON object. */
+  metadata?: string
+}
+interface ExportRuleInput {
+  meters: Array<string>
+  windowMs?: number
+}
 /** What was brought in from the journals of processes that had ended without `close()`. */
 export interface JournalReport {
   /** How many journals there were. */
@@ -58,6 +257,57 @@ export interface JournalReport {
   rejected: number
   /** The file that holds those lines, each with its reason. */
   rejectedFile?: string
+}
+interface KeyInput {
+  customerId: string
+  name?: string
+  expiresAt?: number
+  /** An existing secret to import. */
+  key?: string
+}
+interface PostgresInput {
+  url: string
+  schema?: string
+  retentionMonths?: number
+}
+interface PriceInput {
+  route: string
+  pricePerRequest: number | string
+  requiredTier?: string
+}
+interface QueryInput {
+  customerId?: string
+  from: number
+  to: number
+  window?: string
+  groupBy?: Array<string>
+}
+interface QuestionInput {
+  key?: string
+  customerId?: string
+  method: string
+  path: string
+  units?: number
+  /** Each value is text. */
+  dimensions?: Record<string, string>
+}
+interface ReportQueryInput {
+  state?: string
+  customerId?: string
+  startingAfter?: string
+  limit: number
+}
+interface SettlementInput {
+  units?: number
+  cost?: number | string
+  metadata?: string
+}
+interface SignedInput {
+  payload: Buffer
+  /** The header. */
+  signature: string
+  secrets: Array<string>
+  toleranceSeconds: number
 }
 /** What is remembered of an event that Stripe has delivered. */
 export interface StripeEventRecord {
@@ -86,6 +336,14 @@ export interface TakeoverReport {
   summariesError?: string
   /** What was brought in from the journals of processes that had ended without `close()`. */
   journals: JournalReport
+}
+interface TierInput {
+  id: string
+  /** Infinity for no limit. */
+  apiRequestsPerMonth: number
+  agentExecutionsPerMonth: number
+  /** The tier as JSON. */
+  definition: string
 }
 /** How much usage is in a state on its way to Stripe. */
 export interface UsageBacklog {
@@ -138,524 +396,6 @@ export interface UsageRow {
   /** What they cost: an exact decimal. */
   cost: string
 }
-/** What a new key is to be. */
-export interface ApiKeyOptions {
-  /** A customer never seen comes into being. */
-  customerId: string
-  /** For people, 1 to 255 bytes. */
-  name?: string
-  /** From this instant on, milliseconds since the epoch, the key is refused. */
-  expiresAt?: number
-  /** A secret that clients already use, to be imported: 8 to 255 letters, digits or `-._~+/`. */
-  key?: string
-}
-/** A key that was just made. */
-export interface CreatedApiKey extends ApiKey {
-  /** The secret. It is shown here once and stored nowhere: only its SHA-256 is. */
-  key: string
-}
-/** What a key is worth. */
-export interface KeyVerification {
-  valid: boolean
-  /**
-   * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
-   */
-  code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
-  /** Whose key it is, unless it is `malformed` or `unknown`. */
-  customerId?: string
-  /** The id by which it is listed, rotated and revoked. */
-  keyId?: string
-}
-/**
- * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
- * key holds at once in this Billing. In others on the same store a key that was revoked here is refused within a quarter of
- * a second (a second on PostgreSQL behind a pooler that swallows `NOTIFY`), one that has expired at once.
- */
-export declare class ApiKeys {
-  #private
-  /**
-   * Makes a key, or imports one.
-   *
-   * @throws BillingError `invalid_argument`, or `key_exists` where the imported secret is a key already.
-   */
-  create(options: ApiKeyOptions): Promise<CreatedApiKey>
-  /** Says whether a key would be accepted now. */
-  verify(key: string): Promise<KeyVerification>
-  /** A customer's keys, the oldest first, revoked and expired ones too. */
-  list(customerId: string): Promise<ApiKey[]>
-  /**
-   * Gives the customer a new key in the place of an old one, with its name and expiry. The old key goes on working for
-   * `overlapMs` milliseconds: by default not at all.
-   *
-   * @throws BillingError `unknown_key`, or `key_revoked` where the old key was revoked or has expired.
-   */
-  rotate(
-    id: string,
-    options?: {
-      overlapMs?: number
-    },
-  ): Promise<CreatedApiKey>
-  /**
-   * Ends a key. To revoke it again changes nothing.
-   *
-   * @throws BillingError `unknown_key`.
-   */
-  revoke(id: string): Promise<ApiKey>
-}
-/** Where a customer stands on a meter after a decision. `null`: without a limit. */
-export interface Quota {
-  /** The limit of the billing period, in units of the meter. */
-  limit: number | null
-  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
-  used: number
-  /** What of the limit is not used, never below 0. */
-  remaining: number | null
-  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
-  resetAt: number
-}
-/**
- * What went wrong, for a program. Codes never change their meaning.
- *
- * | code | what to do |
- * |---|---|
- * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
- * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
- * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
- * | `amount_overflow` | a sum of money no longer fits 28 digits |
- * | `unknown_tier` | no tier has this id |
- * | `unknown_key` | no API key has this id |
- * | `unknown_grant` | the customer has no grant with this id |
- * | `key_exists` | the imported secret is an API key already |
- * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
- * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
- * | `closed` | `close()` was called |
- * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
- * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
- * | `store_busy` | another process held the database's lock for five seconds: try again |
- * | `store_full` | the disk is full: make room and try again |
- * | `store_read_only` | the database or its directory cannot be written |
- * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
- * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
- * | `store_corrupt` | the database file is damaged: restore a backup |
- * | `store_rejected` | the database has refused what it was to hold, and would again; everything else was recorded |
- * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
- * | `store_unavailable` | the store failed in another way: the message says how |
- * | `store_in_use` | processes use the store that is to be moved: close them |
- * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
- * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
- * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
- * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
- * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
- * | `stripe_price_not_metered` | the subscription's price takes no usage |
- * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
- * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
- * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
- * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
- * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
- * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
- * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
- * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
- * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
- * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
- * | `internal` | a bug in Weighbridge: please report it |
- */
-export type BillingErrorCode =
-  | 'invalid_argument'
-  | 'invalid_catalog'
-  | 'metadata_too_large'
-  | 'amount_overflow'
-  | 'unknown_tier'
-  | 'unknown_key'
-  | 'unknown_grant'
-  | 'key_exists'
-  | 'key_revoked'
-  | 'idempotency_conflict'
-  | 'closed'
-  | 'close_timeout'
-  | 'overloaded'
-  | 'store_busy'
-  | 'store_full'
-  | 'store_read_only'
-  | 'store_newer'
-  | 'store_foreign'
-  | 'store_corrupt'
-  | 'store_rejected'
-  | 'store_timeout'
-  | 'store_unavailable'
-  | 'store_in_use'
-  | 'store_not_empty'
-  | 'store_moving'
-  | 'store_moved'
-  | 'migration_mismatch'
-  | 'stripe_key_missing'
-  | 'stripe_price_not_metered'
-  | 'stripe_tier_not_found'
-  | 'stripe_catalog_conflict'
-  | 'webhook_signature_invalid'
-  | 'webhook_payload_invalid'
-  | 'webhook_body_consumed'
-  | 'webhook_secret_missing'
-  | 'webhook_too_large'
-  | 'webhook_in_progress'
-  | 'export_timeout'
-  | 'native_load_failed'
-  | 'internal'
-/**
- * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
- * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
- */
-export declare class BillingError extends Error {
-  readonly name: string
-  /** Stable, for programs; the message is for people. */
-  readonly code: BillingErrorCode
-  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
-}
-/** A mistake in a catalog. */
-export interface CatalogMistake {
-  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
-  place: string
-  /** What is wrong there and what to do, for people. It names the place too. */
-  message: string
-}
-/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
-export declare class CatalogError extends BillingError {
-  readonly name: string
-  /** At least one. */
-  readonly mistakes: readonly CatalogMistake[]
-}
-/**
- * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
- *
- * @see https://docs.stripe.com/api/errors
- */
-export declare class StripeError extends Error {
-  readonly name: string
-  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
-  readonly type: string
-  /** Stripe's code, such as `resource_missing`. */
-  readonly code: string | undefined
-  /** The parameter that it is about. */
-  readonly param: string | undefined
-  readonly decline_code: string | undefined
-  /** The HTTP status; `undefined` where no answer came. */
-  readonly statusCode: number | undefined
-  /** For Stripe's support. */
-  readonly requestId: string | undefined
-}
-/** What is counted: the built-in meters, and those of the catalog that the store has. */
-export type EventType = 'api_request' | 'agent_execution' | 'data_access' | (string & {})
-/** Something that a customer used. */
-export interface UsageEvent {
-  /** 1 to 255 bytes. A customer never seen comes into being. */
-  customerId: string
-  /**
-   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
-   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
-   */
-  id?: string
-  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
-  subscriptionId?: string
-  /** The meter that it counts on. */
-  eventType: EventType
-  /** How many units it took: a whole number from 1, which is the default. */
-  units?: number
-  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
-  endpoint?: string
-  /** For people, at most 2,048 bytes. */
-  agentType?: string
-  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
-  timestamp: number
-  /**
-   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
-   * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
-   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now, after what he has
-   * used in the billing period; sent again with its `id` it is the same event, whatever it would cost then.
-   */
-  cost?: number | string
-  /** An object that JSON can hold, at most 16 KiB of it. */
-  metadata?: Record<string, any>
-}
-/** A customer's usage and limits in one period. */
-export interface CustomerUsage {
-  customerId: string
-  /**
-   * The first instant of the billing period, milliseconds since the epoch: of the calendar month in the configured time
-   * zone, or of the month that begins at the customer's `billingCycleAnchor`.
-   */
-  currentPeriodStart: number
-  /** The first instant of the next one: the period is half-open. */
-  currentPeriodEnd: number
-  usage: {
-    apiRequests: number
-    agentExecutions: number
-    dataAccessQueries: number
-    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
-    totalCost: number
-  }
-  /** `Infinity` where there is no limit. */
-  limits: {
-    apiRequests: number
-    agentExecutions: number
-  }
-  /** The same of the catalog's own meters; left out where it has none. */
-  meters?: Record<
-    string,
-    {
-      used: number
-      limit: number
-    }
-  >
-}
-/** What became of one event of a batch. */
-export type Recording =
-  | {
-      status: 'recorded' | 'duplicate'
-    }
-  | {
-      status: 'rejected'
-      code: BillingErrorCode
-      message: string
-    }
-/** What to consume: one unit of the meter by default. */
-export interface Consumption {
-  customerId: string
-  eventType: EventType
-  /** A whole number from 1, which is the default. All of them are admitted or none. */
-  units?: number
-  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
-  id?: string
-  /** Where the price list or the catalog has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
-  endpoint?: string
-  /** Instead of the price list's. */
-  cost?: number | string
-  agentType?: string
-  metadata?: Record<string, any>
-}
-/** The answer to a consumption. */
-export interface ConsumptionResult extends Quota {
-  /** Whether it was counted, now or before. */
-  allowed: boolean
-  code:
-    'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'credit_exhausted' | 'customer_suspended'
-}
-/** What to report. */
-export interface UsageQuery {
-  /** Everybody's usage without it. */
-  customerId?: string
-  /** Milliseconds since the epoch; events from this instant on. */
-  from: number
-  /** Events before this instant. */
-  to: number
-  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
-  window?: 'hour' | 'day' | 'month'
-  /** One row for each customer, event type or endpoint. */
-  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
-}
-/**
- * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
- * opens on first use; `billing.usage` works on that Billing's.
- */
-export declare class UsageTracker {
-  #private
-  /**
-   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
-   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
-   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
-   * it again with its `id`.
-   */
-  recordEvent(event: UsageEvent): Promise<void>
-  /**
-   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
-   * others alone.
-   *
-   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
-   */
-  recordEvents(events: UsageEvent[]): Promise<Recording[]>
-  /**
-   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
-   * without events reads as zero. `null` for a customer never seen.
-   */
-  getCustomerUsage(
-    customerId: string,
-    options?: {
-      at?: number
-    },
-  ): Promise<CustomerUsage | null>
-  /**
-   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
-   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
-   */
-  checkLimits(customerId: string, eventType: string): Promise<boolean>
-  /**
-   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
-   * is admitted exactly up to the limit. A refusal is an answer, not an error.
-   *
-   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
-   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
-   * ask again with the same one.
-   */
-  consume(consumption: Consumption): Promise<ConsumptionResult>
-  /**
-   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
-   * usage are left out.
-   */
-  query(query: UsageQuery): Promise<UsageRow[]>
-}
-/** Where at Stripe the usage of one event type goes. */
-export interface MeterExport {
-  /** The `event_name` of Stripe's meter: by default the event type itself. */
-  eventName?: string
-  /** The meter's `customer_mapping.event_payload_key`: by default `stripe_customer_id`. */
-  customerKey?: string
-  /** The meter's `value_settings.event_payload_key`: by default `value`. */
-  valueKey?: string
-  /** For usage records: the price of the subscription's item, where it has several metered ones. */
-  priceId?: string
-}
-/** How usage is reported to Stripe. Everything has a default. */
-export interface UsageExportOptions {
-  /** The event types to report, each with its meter's `event_name` or more: by default all, under their own names. */
-  meters?: Partial<Record<EventType, string | MeterExport>>
-  /**
-   * `'meter_events'`: one by one, the default. `'meter_event_stream'`: a hundred in a call, for volume, in live mode only.
-   * `'usage_records'`: for prices without a meter, the default on API versions up to `2025-02-24.acacia`, and refused on
-   * later ones.
-   */
-  via?: 'meter_events' | 'meter_event_stream' | 'usage_records'
-  /**
-   * One report is made for each customer, event type and so many milliseconds: by default 60,000. Whole seconds that
-   * divide an hour.
-   */
-  windowMs?: number
-  /**
-   * How many calls this process begins in a second, at most: by default 20 with a test key and 200 with a live one. Stripe
-   * takes 25 and 1,000, of all processes together.
-   */
-  callsPerSecond?: number
-}
-/** What to compare with Stripe. */
-export interface ReconcileOptions {
-  /** From this instant on, in milliseconds since the epoch: a whole UTC hour, within the past 40 days. */
-  from: number
-  /** Before this one: a whole UTC hour. */
-  to: number
-  /** By default all. With one also those who have the same `stripeCustomerId`, as Stripe knows their sum alone. */
-  customerId?: string
-  /** Mends what differs, as far as that is possible: by default nothing is changed. */
-  repair?: boolean
-  /** The meters at Stripe: by default those of `stripe.exportUsage`. */
-  meters?: Partial<Record<EventType, string | MeterExport>>
-}
-/** What all books say of a span of time, in units. */
-export interface Reconciliation {
-  /** In milliseconds since the epoch, as it was asked. */
-  from: number
-  /** The same, and not included. */
-  to: number
-  /** Whether there is no difference. After a repair it is asked again. */
-  agrees: boolean
-  /** The store's books. */
-  customers: {
-    customerId: string
-    eventType: EventType
-    events: number
-    /** The sum of the hourly sums. */
-    rollups: number
-    /** What is in reports, by their state: see {@link UsageReport}. */
-    reported: Record<string, number>
-  }[]
-  /** Stripe's. */
-  stripe: {
-    stripeCustomerId: string
-    eventType: EventType
-    customerIds: string[]
-    /** What was sent, by the timestamps that Stripe was told. */
-    sent: number
-    /** What Stripe's meter has counted: a decimal. */
-    counted: string
-  }[]
-  differences: UsageDifference[]
-}
-/** A difference, its cause, and what mends it. docs/stripe-usage.md has the table. */
-export interface UsageDifference {
-  cause:
-    | 'on_its_way'
-    | 'late'
-    | 'dead'
-    | 'uncertain'
-    | 'frozen'
-    | 'before_export'
-    | 'no_stripe_customer'
-    | 'not_exported'
-    | 'counters_differ'
-    | 'events_missing'
-    | 'missing_at_stripe'
-    | 'counted_at_stripe_only'
-  eventType: EventType
-  units: number
-  customerId: string | null
-  stripeCustomerId: string | null
-  /** When the hour, or the billing period of a counter, begins in which it lies: milliseconds since the epoch. */
-  at: number | null
-  /** What mends it; nothing where that takes time, or a decision. */
-  repairs: ('settle' | 'resend' | 'cancel' | 'carry_forward')[]
-  /** Whether that was done. */
-  repaired: boolean
-  /** Why it was not, or not wholly. */
-  reason: string | null
-}
-/** One page of reports. */
-export interface UsageReportPage {
-  data: UsageReport[]
-  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
-  hasMore: boolean
-}
-/**
- * Usage on its way to Stripe. What is counted for a customer with a `stripeCustomerId` is written here in the same
- * transaction, and sent in the background by every process whose `stripe.exportUsage` says so.
- */
-export declare class StripeOutbox {
-  #private
-  /**
-   * Sends what was counted before, without waiting for the end of its window, and resolves when nothing is left to be sent,
-   * by whichever process. What Stripe has refused stays: see {@link StripeOutbox.backlog}.
-   *
-   * @param options `timeoutMs`: by default 30,000.
-   * @throws BillingError `export_timeout` where it takes longer; it goes on in the background. `invalid_argument` where this
-   * Billing has no `stripe.exportUsage`. A `store_*` code.
-   */
-  flush(options?: { timeoutMs?: number }): Promise<void>
-  /** How much is where, except what was sent: nothing is `dead`, `uncertain` or `frozen` where all is well. */
-  backlog(): Promise<UsageBacklog[]>
-  /**
-   * The reports in the order of their ids, which is that of their making, a page at a time. Those that were sent are kept for
-   * 40 days.
-   *
-   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
-   */
-  list(options?: {
-    state?: UsageReport['state']
-    customerId?: string
-    limit?: number
-    startingAfter?: string
-  }): Promise<UsageReportPage>
-  /**
-   * Sends again what Stripe has refused, when the cause is mended: as a new report, with another id.
-   *
-   * @returns Whether a `dead` report has this id.
-   */
-  retry(id: string): Promise<boolean>
-  /**
-   * Tells that Stripe has rejected a report after it took it, as its event `v1.billing.meter.error_report_triggered` says:
-   * it becomes `dead`, with the reason.
-   *
-   * @param id The identifier that the event names.
-   * @returns The report, and so the customer; `null` where no report has this id.
-   */
-  reject(id: string, reason: string): Promise<UsageReport | null>
-}
 /** A subscription tier. The limits are for a billing period: a calendar month in the configured time zone. */
 export interface SubscriptionTier {
   /** Names the tier in `customers.upsert({ tier })`, `requiredTier` and `createSubscription`. */
@@ -700,31 +440,6 @@ export interface PricingOptions {
 export declare const subscriptionTiers: SubscriptionTier[]
 /** The price list that applies where none is configured. */
 export declare const endpointPricing: EndpointPricing
-/** What time it is, wherever Weighbridge decides something by it. */
-export interface Clock {
-  /** Milliseconds since 1970-01-01T00:00:00Z, a whole number, as `Date.now()` gives it. */
-  now(): number
-}
-/**
- * A clock that stands still until it is told otherwise, for tests that cross a month's end.
- *
- * ```ts
- * const clock = new ManualClock(Date.UTC(2026, 0, 31, 23, 59, 59, 999))
- * const billing = new Billing({ dir, clock })
- * clock.advance(1) // February
- * ```
- */
-export declare class ManualClock implements Clock {
-  #private
-  /** @param now Milliseconds since the epoch; the machine's time by default. */
-  constructor(now?: number)
-  /** What it was last told. */
-  now(): number
-  /** Moves the clock to an instant, forwards or backwards. */
-  set(now: number): void
-  /** Moves the clock forwards, or backwards by a negative number. */
-  advance(milliseconds: number): void
-}
 /**
  * An exact decimal: an amount, a rate or a quantity.
  *
@@ -994,336 +709,6 @@ export declare function quote(price: Price, quantity: DecimalInput, options?: Qu
  * @see https://docs.stripe.com/currencies
  */
 export declare function round(amount: DecimalInput, currency: string, mode?: RoundingMode): string
-/** A tier whose product and price Stripe shall have. */
-export interface StripeCatalogTier extends SubscriptionTier {
-  /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
-  lookupKey?: string
-}
-/** A meter that Stripe shall have, perhaps with a price for what it counts. */
-export interface StripeCatalogMeter {
-  /** What its events are called: `api_requests`. */
-  eventName: string
-  /** What it, and the product of its price, is called: by default `eventName`. */
-  displayName?: string
-  /** How a period's events become one number: by default `sum`. */
-  aggregation?: 'sum' | 'count' | 'last'
-  /** For each unit, in the currency's major unit. Left out, the meter gets no price. */
-  unitPrice?: DecimalInput
-  /** The lookup key of its price, of letters, digits, _ and -: by default `eventName`. */
-  lookupKey?: string
-}
-/** What Stripe's catalog shall hold. */
-export interface SyncCatalogOptions {
-  /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
-  tiers?: StripeCatalogTier[]
-  /** By default none. */
-  meters?: StripeCatalogMeter[]
-  /** Of ISO 4217: by default `usd`. */
-  currency?: string
-  /** Only says what would be done. */
-  dryRun?: boolean
-}
-/** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
-export interface StripeCatalogStep {
-  action: 'create' | 'keep'
-  object: 'billing.meter' | 'product' | 'price'
-  /** Of the price; a product has that of its price. */
-  lookupKey?: string
-  /** Of the meter, or of the one to which the price belongs. */
-  eventName?: string
-  /** The tier whose product or price it is. */
-  tierId?: string
-  /** Stripe's id; missing in a dry run where Stripe has yet to choose it. */
-  id?: string
-}
-/** An object of Stripe's API, as Stripe sent it. */
-export interface StripeObject {
-  id: string
-  object: string
-  [property: string]: any
-}
-/**
- * Parameters under Stripe's own names, which are sent as they are: nested objects and arrays too, `null` unsets a field, and
- * a `Date` becomes seconds since the epoch (in version 2 of the API an ISO string).
- *
- * @see https://docs.stripe.com/api
- */
-export interface StripeParams {
-  [parameter: string]: unknown
-}
-/** What may differ from call to call, under the names of Stripe's own package. */
-export interface StripeRequestOptions {
-  /**
-   * The same key in a later call gives the answer of the first one, for at least 24 hours; by default a random one for each
-   * call. At most 255 characters. Without effect where a call changes nothing.
-   */
-  idempotencyKey?: string
-  /** The `Stripe-Version` of this call. */
-  apiVersion?: string
-  /** The connected account on whose behalf is asked, `acct_…`. */
-  stripeAccount?: string
-  /** For each attempt, in milliseconds. */
-  timeout?: number
-  /** How often to try again after the first attempt. */
-  maxNetworkRetries?: number
-}
-/** Where a customer pays or subscribes, on Stripe's page. The common parameters; all others may be given too. */
-export interface CheckoutSessionParams extends StripeParams {
-  mode: 'payment' | 'setup' | 'subscription'
-  /** Stripe's id of the customer. */
-  customer?: string
-  line_items?: {
-    price?: string
-    quantity?: number
-    [parameter: string]: unknown
-  }[]
-  success_url?: string
-  cancel_url?: string
-  /** Comes back in the session: for your own id of the customer. */
-  client_reference_id?: string
-}
-/** Where a customer sees his bills and changes his card or plan. */
-export interface PortalSessionParams extends StripeParams {
-  /** Stripe's id of the customer. */
-  customer: string
-  return_url?: string
-}
-/** Of which customer or subscription, and after which changes. */
-export interface InvoicePreviewParams extends StripeParams {
-  /** Stripe's id of the customer. */
-  customer?: string
-  subscription?: string
-  subscription_details?: {
-    items?: {
-      id?: string
-      price?: string
-      quantity?: number
-      deleted?: boolean
-      [parameter: string]: unknown
-    }[]
-    proration_behavior?: 'always_invoice' | 'create_prorations' | 'none'
-    [parameter: string]: unknown
-  }
-}
-/** How to reach Stripe. Everything has a default. */
-export interface StripeServiceOptions {
-  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
-  secretKey?: string
-  /** By default `https://api.stripe.com`. */
-  baseUrl?: string
-  /** Where the stream of meter events goes: by default `https://meter-events.stripe.com`. */
-  meterEventsBaseUrl?: string
-  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
-  apiVersion?: string
-  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
-  timeoutMs?: number
-  /**
-   * How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. After 180
-   * seconds a call is not tried again, whatever this says.
-   */
-  maxNetworkRetries?: number
-  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
-  tiers?: SubscriptionTier[]
-  /** Is told of every operation. */
-  actionLogger?: ActionLogger
-  /** Replaces the machine's clock. */
-  clock?: Clock
-}
-/** How {@link StripeService.changeTier} changes it. */
-export interface ChangeTierOptions extends StripeRequestOptions {
-  /**
-   * What becomes of the rest of the period: by default, as Stripe's own, `create_prorations` puts the difference on the next
-   * invoice; `always_invoice` bills it at once; `none` does not bill it.
-   */
-  prorationBehavior?: 'always_invoice' | 'create_prorations' | 'none'
-}
-/**
- * Customers, subscriptions and usage at Stripe, under the names and with the parameters of Stripe's own package. Making one reads nothing and connects to nothing; the first call rejects
- * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
- * stays the same over all attempts.
- */
-export declare class StripeService {
-  #private
-  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
-  constructor(options?: StripeServiceOptions)
-  /**
-   * Makes a customer.
-   *
-   * @param name By default what stands before the `@` of the e-mail address.
-   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`. Under an
-   * `idempotencyKey` of yours there is no timestamp, because a call that is made again must say the same.
-   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
-   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
-   * `latest_invoice.confirmation_secret` on newer ones.
-   *
-   * @param customerId Stripe's id of the customer.
-   * @param tierId The id of a tier: its `priceId` is subscribed to.
-   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
-   */
-  createSubscription(customerId: string, tierId: string, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
-   * meter, usage record summaries where the API version has them.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  getUsage(
-    customerId: string,
-    subscriptionId: string,
-  ): Promise<{
-    subscription: StripeObject
-    usage: StripeObject[]
-  }>
-  /**
-   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
-   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
-   *
-   * @param quantity Whole units from 0.
-   * @param timestamp Seconds since the epoch: by default now.
-   * @param options An `idempotencyKey` keeps usage from being added twice where you try again yourself; it is the meter
-   * event's identifier too, of at most 100 characters then.
-   * @returns Stripe's meter event or usage record.
-   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
-   * silently dropped. StripeError.
-   */
-  recordUsage(
-    subscriptionId: string,
-    quantity: number,
-    timestamp?: number,
-    options?: {
-      idempotencyKey?: string
-    },
-  ): Promise<StripeObject>
-  /**
-   * A customer, as Stripe has him; one that was deleted has `deleted: true`.
-   *
-   * @param params Such as `{ expand: ['subscriptions'] }`.
-   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/customers/retrieve
-   */
-  retrieveCustomer(customerId: string, params?: StripeParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * A subscription, as Stripe has it.
-   *
-   * @param params Such as `{ expand: ['latest_invoice'] }`.
-   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/subscriptions/retrieve
-   */
-  retrieveSubscription(
-    subscriptionId: string,
-    params?: StripeParams,
-    options?: StripeRequestOptions,
-  ): Promise<StripeObject>
-  /**
-   * Ends a subscription at once. To end it with its period, `raw('POST', '/v1/subscriptions/sub_…', { cancel_at_period_end:
-   * true })`.
-   *
-   * @param params Such as `{ invoice_now: true, prorate: true }`.
-   * @returns The subscription, `canceled` now.
-   * @throws StripeError, `resource_missing` where there is none or it has ended. BillingError `invalid_argument`,
-   * `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/subscriptions/cancel
-   */
-  cancelSubscription(
-    subscriptionId: string,
-    params?: StripeParams,
-    options?: StripeRequestOptions,
-  ): Promise<StripeObject>
-  /**
-   * Moves a subscription to another tier: the one item that has a tier's price gets the new tier's, and keeps its id and
-   * quantity. Other items, such as metered ones, stay as they are. A subscription that is on that tier already is answered as
-   * it is.
-   *
-   * @returns The subscription.
-   * @throws BillingError `unknown_tier`; `stripe_tier_not_found` where no item has a tier's price, or several have.
-   * StripeError.
-   * @see https://docs.stripe.com/billing/subscriptions/change-price
-   */
-  changeTier(subscriptionId: string, tierId: string, options?: ChangeTierOptions): Promise<StripeObject>
-  /**
-   * A page of Stripe's on which somebody pays or subscribes; its `url` is where to send the browser.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/checkout/sessions/create
-   */
-  createCheckoutSession(params: CheckoutSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * A page of Stripe's on which a customer sees his bills and changes his card; its `url` is where to send the browser.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/customer_portal/sessions/create
-   */
-  createPortalSession(params: PortalSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * The next invoice of a customer or subscription, or what it would be after a change. Nothing is changed.
-   *
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   * @see https://docs.stripe.com/api/invoices/create_preview
-   */
-  previewInvoice(params: InvoicePreviewParams, options?: StripeRequestOptions): Promise<StripeObject>
-  /**
-   * Makes sure that Stripe has a product and a monthly price for each tier, and each meter with its price. What is there,
-   * found by the lookup key of its price or by the meter's event name, is kept; what is missing is made; nothing is ever
-   * changed or deleted. So it may be run again, after a failure too. It is meant for one process at a time, such as a
-   * deployment.
-   *
-   * Write the `id`s of the tiers' prices into your tiers as `priceId`.
-   *
-   * @returns What was kept and made, in order; with `dryRun`, what would be.
-   * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
-   * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
-   */
-  syncCatalog(options?: SyncCatalogOptions): Promise<StripeCatalogStep[]>
-  /**
-   * Any request: `raw('GET', '/v1/prices', { lookup_keys: ['pro'] })`. Parameters become the query of a GET or DELETE, the
-   * form of a POST to `/v1/` and the JSON of one to `/v2/`. It has the same retries, keys and errors as all others.
-   *
-   * @param path From `/v1/` or `/v2/` on.
-   * @returns What Stripe answered.
-   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
-   */
-  raw(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    params?: StripeParams,
-    options?: StripeRequestOptions,
-  ): Promise<any>
-}
-/** How a {@link Billing} reaches Stripe, how it knows Stripe, and what it tells it. */
-export interface BillingStripeOptions extends StripeServiceOptions {
-  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
-  webhookSecret?: string | string[]
-  /**
-   * Reports usage to Stripe, see {@link UsageExportOptions}: `true` with all its defaults. Which usage is reported belongs to
-   * the store: it holds for every process on it, and `false` ends it for all. Left out, what the store has stays, and this
-   * process sends nothing.
-   */
-  exportUsage?: boolean | UsageExportOptions
-}
-/** Stripe, and the usage on its way there. */
-export declare class BillingStripe extends StripeService {
-  #private
-  /** Usage on its way to Stripe. */
-  readonly outbox: StripeOutbox
-  /**
-   * Compares events, the sums they were counted into, the outbox, and what Stripe's meters have counted. Every difference is
-   * told with its cause; with `repair`, mended as far as that is possible: docs/stripe-usage.md has the table.
-   *
-   * ```ts
-   * const hour = 3_600_000
-   * const to = Math.floor(Date.now() / hour) * hour
-   * const { agrees, differences } = await billing.stripe.reconcile({ from: to - 24 * hour, to })
-   * ```
-   *
-   * @throws BillingError `invalid_argument` for bad options, or where Stripe has no such meter; `stripe_key_missing`; a
-   * `store_*` code. StripeError.
-   */
-  reconcile(options: ReconcileOptions): Promise<Reconciliation>
-}
 /** What a billing period is counted in. */
 export type Interval = 'day' | 'week' | 'month' | 'year'
 /** The billing periods of a subscription, and an instant in one of them. Instants are milliseconds since 1970, UTC. */
@@ -1552,6 +937,1224 @@ export declare function checkCatalog(catalog: Catalog): CheckedCatalog
  * @throws CatalogError where the catalog is none, BillingError `invalid_argument` where the question is none.
  */
 export declare function resolvePrice(catalog: Catalog, question: PriceQuestion): PriceResolution
+/** What time it is, wherever Weighbridge decides something by it. */
+export interface Clock {
+  /** Milliseconds since 1970-01-01T00:00:00Z, a whole number, as `Date.now()` gives it. */
+  now(): number
+}
+/**
+ * A clock that stands still until it is told otherwise, for tests that cross a month's end.
+ *
+ * ```ts
+ * const clock = new ManualClock(Date.UTC(2026, 0, 31, 23, 59, 59, 999))
+ * const billing = new Billing({ dir, clock })
+ * clock.advance(1) // February
+ * ```
+ */
+export declare class ManualClock implements Clock {
+  #private
+  /** @param now Milliseconds since the epoch; the machine's time by default. */
+  constructor(now?: number)
+  /** What it was last told. */
+  now(): number
+  /** Moves the clock to an instant, forwards or backwards. */
+  set(now: number): void
+  /** Moves the clock forwards, or backwards by a negative number. */
+  advance(milliseconds: number): void
+}
+type DecisionTuple = [
+  code: DecisionCode,
+  customerId: string | undefined,
+  subscriptionId: string | undefined,
+  tier: string | undefined,
+  limit: number | undefined,
+  used: number,
+  periodStart: number,
+  periodEnd: number,
+  /** The tier, or the features that the customer lacks. */
+  required: string | string[] | undefined,
+  hold: number | undefined,
+  /** Of a refusal for its cost: the spend cap, what is spent of it, and the cost; or the credit's unit, what is left, and the cost. */
+  spending: [capOrUnit: string, spentOrLeft: string, cost: string] | undefined,
+]
+type DecisionCode =
+  | 'recorded'
+  | 'held'
+  | 'duplicate'
+  | 'unpriced'
+  | 'invalid_key'
+  | 'customer_suspended'
+  | 'tier_required'
+  | 'feature_required'
+  | 'usage_limit_exceeded'
+  | 'spend_cap_exceeded'
+  | 'credit_exhausted'
+  | 'unpriced_endpoint'
+  | 'idempotency_conflict'
+/** Where a customer stands on a meter after a decision. `null`: without a limit. */
+export interface Quota {
+  /** The limit of the billing period, in units of the meter. */
+  limit: number | null
+  /** Units that are recorded, admitted or held in the period, as far as this process knows. */
+  used: number
+  /** What of the limit is not used, never below 0. */
+  remaining: number | null
+  /** When the period ends and usage starts again from zero, milliseconds since the epoch. */
+  resetAt: number
+}
+declare class Gate {
+  #private
+  constructor(decide: ReturnType<NativeEngine['gate']>)
+  /** `null`: it comes later, under the ticket. What it throws is the native side's. */
+  decide(
+    ticket: number,
+    now: number,
+    key: string,
+    method: string,
+    path: string,
+    rules: number,
+    userAgent: string | undefined,
+    id: string | undefined,
+    units: number,
+    isHold: boolean,
+    digest: string | undefined,
+    dimensions: string | undefined,
+  ): DecisionTuple | null
+}
+/**
+ * What went wrong, for a program. Codes never change their meaning.
+ *
+ * | code | what to do |
+ * |---|---|
+ * | `invalid_argument` | an argument or option has the wrong type, is out of range, or is unknown: the message names it |
+ * | `invalid_catalog` | the tiers, the price list or a price contradict themselves: the message names the place |
+ * | `metadata_too_large` | an event's metadata is more than 16 KiB of JSON |
+ * | `amount_overflow` | a sum of money no longer fits 28 digits |
+ * | `unknown_tier` | no tier has this id |
+ * | `unknown_key` | no API key has this id |
+ * | `unknown_grant` | the customer has no grant with this id |
+ * | `key_exists` | the imported secret is an API key already |
+ * | `key_revoked` | a revoked or expired key cannot be rotated: create a new one |
+ * | `idempotency_conflict` | the id was used before for an event with other contents: use a new id |
+ * | `closed` | `close()` was called |
+ * | `close_timeout` | `close({ timeoutMs })` ran out of time; closing goes on |
+ * | `overloaded` | more than 262,144 changes wait for the store: slow down and try again |
+ * | `store_busy` | another process held the database's lock for five seconds: try again |
+ * | `store_full` | the disk is full: make room and try again |
+ * | `store_read_only` | the database or its directory cannot be written |
+ * | `store_newer` | the database was written by a newer Weighbridge: upgrade this one |
+ * | `store_foreign` | the file is not a Weighbridge database: choose another `dir` |
+ * | `store_corrupt` | the database file is damaged: restore a backup |
+ * | `store_rejected` | the database has refused what it was to hold, and would again; everything else was recorded |
+ * | `store_timeout` | the store has not answered within `storeDeadlineMs`; what was asked for may still happen |
+ * | `store_unavailable` | the store failed in another way: the message says how |
+ * | `store_in_use` | processes use the store that is to be moved: close them |
+ * | `store_not_empty` | the schema that a store is to be moved to holds another one: choose another schema |
+ * | `store_moving` | a store is being moved into this schema: call `weighbridge migrate-store` until it has finished |
+ * | `store_moved` | the store was moved to PostgreSQL: open that one with `store` |
+ * | `migration_mismatch` | what was moved differs from its source, which stays the store: the message says where and what to do |
+ * | `stripe_key_missing` | neither `secretKey` nor `STRIPE_SECRET_KEY` is set |
+ * | `stripe_price_not_metered` | the subscription's price takes no usage |
+ * | `stripe_tier_not_found` | the subscription has no item with a tier's price, or several: the message tells its prices |
+ * | `stripe_catalog_conflict` | what Stripe has under a lookup key differs from the catalog: the message says where |
+ * | `webhook_signature_invalid` | the webhook was not signed with its secret, or not lately: the message says what to do |
+ * | `webhook_payload_invalid` | the webhook is signed, but no event of Stripe's: send only those |
+ * | `webhook_body_consumed` | the webhook's body was parsed before: the message says how to keep its bytes |
+ * | `webhook_secret_missing` | set `STRIPE_WEBHOOK_SECRET` or pass `stripe: { webhookSecret }` |
+ * | `webhook_too_large` | a webhook has more than 1 MiB: Stripe's have not |
+ * | `webhook_in_progress` | another delivery of the event is being worked on: Stripe sends it again |
+ * | `export_timeout` | `outbox.flush({ timeoutMs })` ran out of time; sending goes on |
+ * | `native_load_failed` | the native addon could not be loaded: the message says what was tried and what to do |
+ * | `internal` | a bug in Weighbridge: please report it |
+ */
+export type BillingErrorCode =
+  | 'invalid_argument'
+  | 'invalid_catalog'
+  | 'metadata_too_large'
+  | 'amount_overflow'
+  | 'unknown_tier'
+  | 'unknown_key'
+  | 'unknown_grant'
+  | 'key_exists'
+  | 'key_revoked'
+  | 'idempotency_conflict'
+  | 'closed'
+  | 'close_timeout'
+  | 'overloaded'
+  | 'store_busy'
+  | 'store_full'
+  | 'store_read_only'
+  | 'store_newer'
+  | 'store_foreign'
+  | 'store_corrupt'
+  | 'store_rejected'
+  | 'store_timeout'
+  | 'store_unavailable'
+  | 'store_in_use'
+  | 'store_not_empty'
+  | 'store_moving'
+  | 'store_moved'
+  | 'migration_mismatch'
+  | 'stripe_key_missing'
+  | 'stripe_price_not_metered'
+  | 'stripe_tier_not_found'
+  | 'stripe_catalog_conflict'
+  | 'webhook_signature_invalid'
+  | 'webhook_payload_invalid'
+  | 'webhook_body_consumed'
+  | 'webhook_secret_missing'
+  | 'webhook_too_large'
+  | 'webhook_in_progress'
+  | 'export_timeout'
+  | 'native_load_failed'
+  | 'internal'
+/**
+ * Every error that Weighbridge throws or rejects with, except {@link StripeError}, which is what Stripe answered.
+ * Whatever it refused, it changed nothing. Messages never hold an API key or a Stripe key.
+ */
+export declare class BillingError extends Error {
+  readonly name: string
+  /** Stable, for programs; the message is for people. */
+  readonly code: BillingErrorCode
+  constructor(code: BillingErrorCode, message: string, options?: ErrorOptions)
+}
+/** A mistake in a catalog. */
+export interface CatalogMistake {
+  /** Where it is, such as `catalog.tiers[1].limits[0].meter`. */
+  place: string
+  /** What is wrong there and what to do, for people. It names the place too. */
+  message: string
+}
+/** What is wrong with a catalog: all of it, not only the first mistake. Its code is `invalid_catalog`. */
+export declare class CatalogError extends BillingError {
+  readonly name: string
+  /** At least one. */
+  readonly mistakes: readonly CatalogMistake[]
+}
+/**
+ * What Stripe refused, or why it could not be asked. The fields are those of Stripe's own package.
+ *
+ * @see https://docs.stripe.com/api/errors
+ */
+export declare class StripeError extends Error {
+  readonly name: string
+  /** Such as `StripeInvalidRequestError`, `StripeCardError` or `StripeConnectionError`. */
+  readonly type: string
+  /** Stripe's code, such as `resource_missing`. */
+  readonly code: string | undefined
+  /** The parameter that it is about. */
+  readonly param: string | undefined
+  readonly decline_code: string | undefined
+  /** The HTTP status; `undefined` where no answer came. */
+  readonly statusCode: number | undefined
+  /** For Stripe's support. */
+  readonly requestId: string | undefined
+}
+/** An object of Stripe's API, as Stripe sent it. */
+export interface StripeObject {
+  id: string
+  object: string
+  [property: string]: any
+}
+/**
+ * Parameters under Stripe's own names, which are sent as they are: nested objects and arrays too, `null` unsets a field, and
+ * a `Date` becomes seconds since the epoch (in version 2 of the API an ISO string).
+ *
+ * @see https://docs.stripe.com/api
+ */
+export interface StripeParams {
+  [parameter: string]: unknown
+}
+/** What may differ from call to call, under the names of Stripe's own package. */
+export interface StripeRequestOptions {
+  /**
+   * The same key in a later call gives the answer of the first one, for at least 24 hours; by default a random one for each
+   * call. At most 255 characters. Without effect where a call changes nothing.
+   */
+  idempotencyKey?: string
+  /** The `Stripe-Version` of this call. */
+  apiVersion?: string
+  /** The connected account on whose behalf is asked, `acct_…`. */
+  stripeAccount?: string
+  /** For each attempt, in milliseconds. */
+  timeout?: number
+  /** How often to try again after the first attempt. */
+  maxNetworkRetries?: number
+}
+/** Where a customer pays or subscribes, on Stripe's page. The common parameters; all others may be given too. */
+export interface CheckoutSessionParams extends StripeParams {
+  mode: 'payment' | 'setup' | 'subscription'
+  /** Stripe's id of the customer. */
+  customer?: string
+  line_items?: {
+    price?: string
+    quantity?: number
+    [parameter: string]: unknown
+  }[]
+  success_url?: string
+  cancel_url?: string
+  /** Comes back in the session: for your own id of the customer. */
+  client_reference_id?: string
+}
+/** Where a customer sees his bills and changes his card or plan. */
+export interface PortalSessionParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer: string
+  return_url?: string
+}
+/** Of which customer or subscription, and after which changes. */
+export interface InvoicePreviewParams extends StripeParams {
+  /** Stripe's id of the customer. */
+  customer?: string
+  subscription?: string
+  subscription_details?: {
+    items?: {
+      id?: string
+      price?: string
+      quantity?: number
+      deleted?: boolean
+      [parameter: string]: unknown
+    }[]
+    proration_behavior?: 'always_invoice' | 'create_prorations' | 'none'
+    [parameter: string]: unknown
+  }
+}
+/** Usage that Stripe took and found wrong afterwards. */
+export interface UsageRejection {
+  /** It is `dead` now, and tells the customer: mend the cause, then `billing.stripe.outbox.retry(report.id)`. */
+  report: UsageReport
+  /** Why, in Stripe's word: such as `meter_event_customer_not_found`. */
+  code: string
+  message: string
+}
+/** What is counted: the built-in meters, and those of the catalog that the store has. */
+export type EventType = 'api_request' | 'agent_execution' | 'data_access' | (string & {})
+/** Something that a customer used. */
+export interface UsageEvent {
+  /** 1 to 255 bytes. A customer never seen comes into being. */
+  customerId: string
+  /**
+   * Makes the event count once, however often it is sent: per customer, across processes, for at least 35 days. Within
+   * them the same id with other contents (the timestamp excepted) is refused with `idempotency_conflict`.
+   */
+  id?: string
+  /** Stripe's id, 1 to 255 bytes: by default the customer's. */
+  subscriptionId?: string
+  /** The meter that it counts on. */
+  eventType: EventType
+  /** How many units it took: a whole number from 1, which is the default. */
+  units?: number
+  /** What was called, at most 2,048 bytes: reports can be grouped by it. */
+  endpoint?: string
+  /** For people, at most 2,048 bytes. */
+  agentType?: string
+  /** When it happened, whole milliseconds since the epoch: decides the period that it counts in. */
+  timestamp: number
+  /**
+   * In the currency's major unit, from 0 to below 10^12, with at most 12 decimal places. A string is read exactly; a
+   * number stands for the decimal that it prints as, without the noise of float arithmetic. With a catalog it may be left
+   * out: then it is what the catalog says of the meter, the endpoint and the metadata for this customer now, after what he has
+   * used in the billing period; sent again with its `id` it is the same event, whatever it would cost then.
+   */
+  cost?: number | string
+  /** An object that JSON can hold, at most 16 KiB of it. */
+  metadata?: Record<string, any>
+}
+/** A customer's usage and limits in one period. */
+export interface CustomerUsage {
+  customerId: string
+  /**
+   * The first instant of the billing period, milliseconds since the epoch: of the calendar month in the configured time
+   * zone, or of the month that begins at the customer's `billingCycleAnchor`.
+   */
+  currentPeriodStart: number
+  /** The first instant of the next one: the period is half-open. */
+  currentPeriodEnd: number
+  usage: {
+    apiRequests: number
+    agentExecutions: number
+    dataAccessQueries: number
+    /** The float nearest to the exact sum; `query()` gives the exact decimal. */
+    totalCost: number
+  }
+  /** `Infinity` where there is no limit. */
+  limits: {
+    apiRequests: number
+    agentExecutions: number
+  }
+  /** The same of the catalog's own meters; left out where it has none. */
+  meters?: Record<
+    string,
+    {
+      used: number
+      limit: number
+    }
+  >
+}
+/** What became of one event of a batch. */
+export type Recording =
+  | {
+      status: 'recorded' | 'duplicate'
+    }
+  | {
+      status: 'rejected'
+      code: BillingErrorCode
+      message: string
+    }
+/** What to consume: one unit of the meter by default. */
+export interface Consumption {
+  customerId: string
+  eventType: EventType
+  /** A whole number from 1, which is the default. All of them are admitted or none. */
+  units?: number
+  /** Makes a repeated call count once: see {@link UsageEvent.id}. */
+  id?: string
+  /** Where the price list or the catalog has a price for it, that is the cost of each unit. May name its method: `POST /api/execute`. */
+  endpoint?: string
+  /** Instead of the price list's. */
+  cost?: number | string
+  agentType?: string
+  metadata?: Record<string, any>
+}
+/** The answer to a consumption. */
+export interface ConsumptionResult extends Quota {
+  /** Whether it was counted, now or before. */
+  allowed: boolean
+  code:
+    'allowed' | 'duplicate' | 'usage_limit_exceeded' | 'spend_cap_exceeded' | 'credit_exhausted' | 'customer_suspended'
+}
+/** What to report. */
+export interface UsageQuery {
+  /** Everybody's usage without it. */
+  customerId?: string
+  /** Milliseconds since the epoch; events from this instant on. */
+  from: number
+  /** Events before this instant. */
+  to: number
+  /** One row for each hour, day or month of the configured time zone; one for the whole span without it. */
+  window?: 'hour' | 'day' | 'month'
+  /** One row for each customer, event type or endpoint. */
+  groupBy?: ('customerId' | 'eventType' | 'endpoint')[]
+}
+/**
+ * Records usage and answers questions about it. `new UsageTracker()` works on the default engine in `logs/usage/`, which
+ * opens on first use; `billing.usage` works on that Billing's.
+ */
+export declare class UsageTracker {
+  #private
+  /**
+   * Records one event, whatever the customer's limit says. When the promise resolves the event is durable: it survives a
+   * `kill -9` of this process. A duplicate (see {@link UsageEvent.id}) resolves too and is not counted again.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `amount_overflow`, `closed`,
+   * `overloaded`, or a `store_*` code; then nothing was recorded, but for `store_timeout`, after which it may still be: send
+   * it again with its `id`.
+   */
+  recordEvent(event: UsageEvent): Promise<void>
+  /**
+   * Records many events in one transaction and answers for each of them, in order. Bad events are rejected and leave the
+   * others alone.
+   *
+   * @throws BillingError where the whole batch failed (`closed`, `overloaded`, a `store_*` code); then none was recorded.
+   */
+  recordEvents(events: UsageEvent[]): Promise<Recording[]>
+  /**
+   * The customer's usage in the current period, or in the one that holds `at` (milliseconds since the epoch). A period
+   * without events reads as zero. `null` for a customer never seen.
+   */
+  getCustomerUsage(
+    customerId: string,
+    options?: {
+      at?: number
+    },
+  ): Promise<CustomerUsage | null>
+  /**
+   * Whether one more unit would fit the customer's limit now. `true` for a customer never seen and for event types without
+   * a limit. It promises nothing about the next moment: to check and count in one step, use {@link consume}.
+   */
+  checkLimits(customerId: string, eventType: string): Promise<boolean>
+  /**
+   * Counts usage if the limit has room for it, in one step: any number of concurrent calls, also from several processes,
+   * is admitted exactly up to the limit. A refusal is an answer, not an error.
+   *
+   * @throws BillingError `invalid_argument`, `metadata_too_large`, `idempotency_conflict`, `closed`, `overloaded`, or a
+   * `store_*` code; then nothing was counted, but for `store_timeout`, after which a consumption with an `id` may still be:
+   * ask again with the same one.
+   */
+  consume(consumption: Consumption): Promise<ConsumptionResult>
+  /**
+   * Sums usage between two instants, by window and group, in the order of time. Sums of money are exact. Windows without
+   * usage are left out.
+   */
+  query(query: UsageQuery): Promise<UsageRow[]>
+}
+/** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
+export interface StripeEvent {
+  id: string
+  /** Such as `customer.subscription.updated`. */
+  type: string
+  [property: string]: any
+}
+/** What {@link generateTestHeader} signs. */
+export interface TestHeaderOptions {
+  /** The body, byte for byte as it will be sent. */
+  payload: string | Uint8Array
+  /** The secret of the webhook. */
+  secret: string
+  /** When it is to be signed, in seconds since the epoch: by default now, by the machine's clock. */
+  timestamp?: number
+}
+/**
+ * A `Stripe-Signature` header for an event of your own, to test your webhook with; the `generateTestHeaderString` of
+ * Stripe's package makes the same.
+ *
+ * ```ts
+ * const payload = JSON.stringify({ id: 'evt_1', type: 'customer.subscription.updated', created, data: { object } })
+ * const headers = { 'stripe-signature': generateTestHeader({ payload, secret: 'whsec_test' }) }
+ * await fetch(`${url}/webhooks/stripe`, { method: 'POST', headers, body: payload })
+ * ```
+ *
+ * @throws BillingError `invalid_argument`.
+ */
+export declare function generateTestHeader(options: TestHeaderOptions): string
+/**
+ * The event of a webhook, where the signature is of exactly these bytes: for handlers of your own. It takes what the
+ * function of this name in Stripe's package takes, and several secrets, too. A signature from the future is refused
+ * like one that is too old.
+ *
+ * @param payload The body as it was received: parsed and written again it is another one.
+ * @param header The `Stripe-Signature` header.
+ * @param secret The secret of the webhook, or several, as while it is rolled.
+ * @param toleranceSeconds How old a signature may be: 300 by default, as in Stripe's package.
+ * @param receivedAt In milliseconds since the epoch: by default now, by the machine's clock.
+ * @throws BillingError `webhook_signature_invalid`, `webhook_payload_invalid`, `invalid_argument`.
+ */
+export declare function constructEvent(
+  payload: string | Uint8Array,
+  header: string,
+  secret: string | string[],
+  toleranceSeconds?: number,
+  receivedAt?: number,
+): StripeEvent
+/** What a Billing tells by itself, and with what. */
+export interface BillingEvents {
+  /**
+   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
+   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
+   */
+  degraded: [
+    failure: {
+      code: BillingErrorCode
+      message: string
+    },
+  ]
+  /** The store works again. */
+  recovered: []
+  /**
+   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
+   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
+   * or removed; it stays where it is and is tried again.
+   */
+  rejected: [
+    lines: {
+      lines: number
+      file: string
+    },
+  ]
+  /**
+   * A customer has used up a share of a limit, his spend cap or his credit: see `BillingOptions.thresholds`. Of all processes on
+   * the store the one tells whose transaction has counted the event that reaches it, once in a billing period. Events are
+   * counted about a second after they were admitted; those of a process that was killed, by the process that takes over its
+   * journal. Nobody is told by this event where a process is killed in the instant between counting and telling: it is in
+   * `billing.alerts.list()` all the same, and is sent to the receiver of `BillingOptions.alerts`. Of another limit or cap, and
+   * of credit to which more was given, shares are told anew.
+   */
+  threshold: [reached: ThresholdReached]
+  /**
+   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
+   * where the process dies meanwhile.
+   */
+  stripeEvent: [event: StripeEvent]
+  /**
+   * Stripe has found usage wrong after it took it, and told so by a webhook: `v1.billing.meter.error_report_triggered` or
+   * `v1.billing.meter.no_meter_found`. Told once for each report that the event names; it names a sample of them, and
+   * `billing.stripe.reconcile()` finds the others. Not told again where the process dies meanwhile: the report is `dead`.
+   */
+  usageRejected: [rejection: UsageRejection]
+}
+/** What was reached, and by whom. */
+export type ThresholdReached = LimitReached | SpendCapReached | CreditReached
+interface Reached {
+  customerId: string
+  /** The threshold, in per cent. */
+  percent: number
+  /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
+  periodStart: number
+  periodEnd: number
+}
+/** A share of a limit in the billing period. */
+export interface LimitReached extends Reached {
+  /** `soft_limit`: it never refuses. */
+  of: 'limit' | 'soft_limit'
+  eventType: EventType
+  /** In units of the meter. */
+  limit: number
+  /** With a soft limit. */
+  soft?: true
+  /** What is used, with the events that have reached it. */
+  used: number
+}
+/** A share of a spend cap. */
+export interface SpendCapReached extends Reached {
+  of: 'spend_cap'
+  /** A decimal, in the currency of the prices. */
+  spendCap: string
+  /** What all usage of the period has cost, with the events that have reached it: a decimal. */
+  spent: string
+}
+/** A share of the credit that there was for the billing period: what is left of it, and what was used in the period. */
+export interface CreditReached extends Reached {
+  of: 'credit'
+  /** `money`, or the meter whose units it is. */
+  unit: 'money' | EventType
+  /** What is left and what was used together: a decimal. */
+  available: string
+  /** In the period: a decimal. */
+  used: string
+}
+declare class Notices {
+  readonly emitter: EventEmitter<[never]>
+  degraded: boolean
+  /** What a listener throws is no failure of the webhook. */
+  stripeEvent(event: StripeEvent, rejections: UsageRejection[]): void
+  readonly receive: (notice: unknown) => void
+}
+type Settle = (error: BillingError | undefined, value: unknown) => void
+declare class Tickets {
+  #private
+  /** @param notice is told what nobody has asked for. */
+  constructor(notice?: (notice: unknown) => void)
+  /** A ticket whose answer goes to `settle`. */
+  issue(settle: Settle): number
+  /** Nobody waits for this answer any more. */
+  withdraw(ticket: number): void
+  /** A promise for the answer to an operation that takes a ticket. What the operation throws rejects it. */
+  promise<T>(operation: (ticket: number) => void): Promise<T>
+  /** No answer comes any more. */
+  dispose(): void
+  readonly deliver: (written: number[], batch: unknown[]) => void
+}
+/** How Weighbridge uses a PostgreSQL database. */
+export interface PostgresOptions {
+  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
+  schema?: string
+  /**
+   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
+   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
+   */
+  retentionMonths?: number
+}
+interface EngineOptions$1 {
+  dir?: string
+  path?: string
+  store?: string
+  postgres?: PostgresOptions
+  tiers?: SubscriptionTier[]
+  /** The versions of a catalog, checked, the oldest first. */
+  catalog?: readonly CheckedCatalog[]
+  pricing?: PricingOptions
+  timeZone?: string
+  durability?: string
+  /** What is reported to Stripe; `null`: nothing any more. */
+  export?: ExportRuleInput | null
+  storeDeadlineMs?: number
+  thresholds?: number[]
+  /** Whether alerts are to be sent; left out, what the store says. */
+  sendsAlerts?: boolean
+  actionLogger?: ActionLogger
+  clock?: Clock
+}
+declare class Engine {
+  #private
+  readonly clock: Clock
+  readonly actionLog: ActionLog
+  /** The database file, or with PostgreSQL the directory of the journals. */
+  readonly path: string
+  /** The ids of those that were given, as tiers or in a catalog; left out, the store's apply. */
+  readonly tierIds: readonly string[] | undefined
+  readonly notices: Notices
+  constructor(options?: EngineOptions$1)
+  now(): number
+  /** Runs an operation of the native engine. What is wrong with its arguments rejects the promise. */
+  call<T>(operation: (engine: NativeEngine, ticket: number) => void): Promise<T>
+  /**
+   * Lets what was admitted in this turn of the event loop be written, all at once, at its end: waking the writing thread
+   * for each request would cost more than all else.
+   */
+  handOverSoon(): void
+  /** The same, or `store_timeout` where it takes longer than a request waits for the store. */
+  inTime<T>(answer: Promise<T>): Promise<T>
+  /** Closing waits for this. It never rejects. */
+  await(ending: Promise<void>): void
+  /** Lets another part of the native side work on this engine. */
+  attach(start: (native: NativeEngine) => void): void
+  /** Closing begins with this. */
+  beforeClosing(step: () => Promise<void>): void
+  /** Ends holds without an event; tells whether they had not ended before. */
+  void(holds: number[]): boolean
+  /** A gate, and the tickets for its answers. */
+  gate(
+    pricing: PriceInput[] | undefined,
+    refuseUnpriced: boolean,
+  ): {
+    gate: Gate
+    tickets: Tickets
+  }
+  close(timeoutMs?: number): Promise<void>
+}
+type EngineSource = () => Engine
+/**
+ * How far an alert is: `kept`, made while there was no receiver (`BillingOptions.alerts`); `pending`, to be sent; `sending`, by
+ * one of the processes; `delivered`; `failed`, given up.
+ */
+export type AlertState = 'kept' | 'pending' | 'sending' | 'delivered' | 'failed'
+/** That a share was reached, and how far telling a receiver of it is. */
+export interface Alert {
+  /** Under which it is sent, in every attempt: the header `webhook-id`. */
+  id: string
+  state: AlertState
+  /** When the event was counted that has reached it, in milliseconds since the epoch. */
+  createdAt: number
+  /** How often it was sent, or begun to be. */
+  attempts: number
+  /** In milliseconds since the epoch; of one that is being sent, when somebody else would. `null` where there is none. */
+  nextAttemptAt: number | null
+  /** Why the last attempt failed. */
+  reason: string | null
+  reached: ThresholdReached
+}
+/** Which alerts. */
+export interface AlertQuery {
+  state?: AlertState
+  customerId?: string
+  /** The id of the alert before the page: `null` or left out for the first one. */
+  startingAfter?: string | null
+  /** From 1 to 100: 10 by default. */
+  limit?: number
+}
+/** A page of alerts, the oldest first. */
+export interface AlertPage {
+  data: Alert[]
+  hasMore: boolean
+}
+/** What was reached in the last 90 days, and how far telling of it is. */
+export declare class Alerts {
+  #private
+  constructor(engine: EngineSource)
+  /**
+   * A page of alerts, the oldest first.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  list(query?: AlertQuery): Promise<AlertPage>
+  /**
+   * Sends an alert again that was given up, under the same id, and through as many attempts as at first. Answers whether there
+   * is a failed alert with this id.
+   *
+   * @throws BillingError `invalid_argument`, `closed`, or a `store_*` code.
+   */
+  retry(id: string): Promise<boolean>
+}
+/** Where alerts are sent to. */
+export interface AlertReceiver {
+  /** `https:` or `http:`. Alerts are posted to it. */
+  url: string
+  /**
+   * With which each alert is signed: `whsec_` and 24 to 64 random bytes in base64, as Standard Webhooks has it. It is never
+   * stored, logged or shown.
+   *
+   * @see https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+   */
+  secret: string
+}
+/** What a new key is to be. */
+export interface ApiKeyOptions {
+  /** A customer never seen comes into being. */
+  customerId: string
+  /** For people, 1 to 255 bytes. */
+  name?: string
+  /** From this instant on, milliseconds since the epoch, the key is refused. */
+  expiresAt?: number
+  /** A secret that clients already use, to be imported: 8 to 255 letters, digits or `-._~+/`. */
+  key?: string
+}
+/** A key that was just made. */
+export interface CreatedApiKey extends ApiKey {
+  /** The secret. It is shown here once and stored nowhere: only its SHA-256 is. */
+  key: string
+}
+/** What a key is worth. */
+export interface KeyVerification {
+  valid: boolean
+  /**
+   * `malformed`: a generated key mistyped, noticed by its checksum without asking the store. `unknown`: no such key.
+   */
+  code: 'valid' | 'malformed' | 'unknown' | 'revoked' | 'expired'
+  /** Whose key it is, unless it is `malformed` or `unknown`. */
+  customerId?: string
+  /** The id by which it is listed, rotated and revoked. */
+  keyId?: string
+}
+/**
+ * The API keys. A generated key is `wb_`, 176 random bits and a checksum; the store holds its SHA-256. What happens to a
+ * key holds at once in this Billing. In others on the same store a key that was revoked here is refused within a quarter of
+ * a second (a second on PostgreSQL behind a pooler that swallows `NOTIFY`), one that has expired at once.
+ */
+export declare class ApiKeys {
+  #private
+  /**
+   * Makes a key, or imports one.
+   *
+   * @throws BillingError `invalid_argument`, or `key_exists` where the imported secret is a key already.
+   */
+  create(options: ApiKeyOptions): Promise<CreatedApiKey>
+  /** Says whether a key would be accepted now. */
+  verify(key: string): Promise<KeyVerification>
+  /** A customer's keys, the oldest first, revoked and expired ones too. */
+  list(customerId: string): Promise<ApiKey[]>
+  /**
+   * Gives the customer a new key in the place of an old one, with its name and expiry. The old key goes on working for
+   * `overlapMs` milliseconds: by default not at all.
+   *
+   * @throws BillingError `unknown_key`, or `key_revoked` where the old key was revoked or has expired.
+   */
+  rotate(
+    id: string,
+    options?: {
+      overlapMs?: number
+    },
+  ): Promise<CreatedApiKey>
+  /**
+   * Ends a key. To revoke it again changes nothing.
+   *
+   * @throws BillingError `unknown_key`.
+   */
+  revoke(id: string): Promise<ApiKey>
+}
+/** Where at Stripe the usage of one event type goes. */
+export interface MeterExport {
+  /** The `event_name` of Stripe's meter: by default the event type itself. */
+  eventName?: string
+  /** The meter's `customer_mapping.event_payload_key`: by default `stripe_customer_id`. */
+  customerKey?: string
+  /** The meter's `value_settings.event_payload_key`: by default `value`. */
+  valueKey?: string
+  /** For usage records: the price of the subscription's item, where it has several metered ones. */
+  priceId?: string
+}
+/** How usage is reported to Stripe. Everything has a default. */
+export interface UsageExportOptions {
+  /** The event types to report, each with its meter's `event_name` or more: by default all, under their own names. */
+  meters?: Partial<Record<EventType, string | MeterExport>>
+  /**
+   * `'meter_events'`: one by one, the default. `'meter_event_stream'`: a hundred in a call, for volume, in live mode only.
+   * `'usage_records'`: for prices without a meter, the default on API versions up to `2025-02-24.acacia`, and refused on
+   * later ones.
+   */
+  via?: 'meter_events' | 'meter_event_stream' | 'usage_records'
+  /**
+   * One report is made for each customer, event type and so many milliseconds: by default 60,000. Whole seconds that
+   * divide an hour.
+   */
+  windowMs?: number
+  /**
+   * How many calls this process begins in a second, at most: by default 20 with a test key and 200 with a live one. Stripe
+   * takes 25 and 1,000, of all processes together.
+   */
+  callsPerSecond?: number
+}
+/** What to compare with Stripe. */
+export interface ReconcileOptions {
+  /** From this instant on, in milliseconds since the epoch: a whole UTC hour, within the past 40 days. */
+  from: number
+  /** Before this one: a whole UTC hour. */
+  to: number
+  /** By default all. With one also those who have the same `stripeCustomerId`, as Stripe knows their sum alone. */
+  customerId?: string
+  /** Mends what differs, as far as that is possible: by default nothing is changed. */
+  repair?: boolean
+  /** The meters at Stripe: by default those of `stripe.exportUsage`. */
+  meters?: Partial<Record<EventType, string | MeterExport>>
+}
+/** What all books say of a span of time, in units. */
+export interface Reconciliation {
+  /** In milliseconds since the epoch, as it was asked. */
+  from: number
+  /** The same, and not included. */
+  to: number
+  /** Whether there is no difference. After a repair it is asked again. */
+  agrees: boolean
+  /** The store's books. */
+  customers: {
+    customerId: string
+    eventType: EventType
+    events: number
+    /** The sum of the hourly sums. */
+    rollups: number
+    /** What is in reports, by their state: see {@link UsageReport}. */
+    reported: Record<string, number>
+  }[]
+  /** Stripe's. */
+  stripe: {
+    stripeCustomerId: string
+    eventType: EventType
+    customerIds: string[]
+    /** What was sent, by the timestamps that Stripe was told. */
+    sent: number
+    /** What Stripe's meter has counted: a decimal. */
+    counted: string
+  }[]
+  differences: UsageDifference[]
+}
+/** A difference, its cause, and what mends it. docs/stripe-usage.md has the table. */
+export interface UsageDifference {
+  cause:
+    | 'on_its_way'
+    | 'late'
+    | 'dead'
+    | 'uncertain'
+    | 'frozen'
+    | 'before_export'
+    | 'no_stripe_customer'
+    | 'not_exported'
+    | 'counters_differ'
+    | 'events_missing'
+    | 'missing_at_stripe'
+    | 'counted_at_stripe_only'
+  eventType: EventType
+  units: number
+  customerId: string | null
+  stripeCustomerId: string | null
+  /** When the hour, or the billing period of a counter, begins in which it lies: milliseconds since the epoch. */
+  at: number | null
+  /** What mends it; nothing where that takes time, or a decision. */
+  repairs: ('settle' | 'resend' | 'cancel' | 'carry_forward')[]
+  /** Whether that was done. */
+  repaired: boolean
+  /** Why it was not, or not wholly. */
+  reason: string | null
+}
+/** One page of reports. */
+export interface UsageReportPage {
+  data: UsageReport[]
+  /** Whether more follow: ask on with `startingAfter` the last id of this page. */
+  hasMore: boolean
+}
+/**
+ * Usage on its way to Stripe. What is counted for a customer with a `stripeCustomerId` is written here in the same
+ * transaction, and sent in the background by every process whose `stripe.exportUsage` says so.
+ */
+export declare class StripeOutbox {
+  #private
+  /**
+   * Sends what was counted before, without waiting for the end of its window, and resolves when nothing is left to be sent,
+   * by whichever process. What Stripe has refused stays: see {@link StripeOutbox.backlog}.
+   *
+   * @param options `timeoutMs`: by default 30,000.
+   * @throws BillingError `export_timeout` where it takes longer; it goes on in the background. `invalid_argument` where this
+   * Billing has no `stripe.exportUsage`. A `store_*` code.
+   */
+  flush(options?: { timeoutMs?: number }): Promise<void>
+  /** How much is where, except what was sent: nothing is `dead`, `uncertain` or `frozen` where all is well. */
+  backlog(): Promise<UsageBacklog[]>
+  /**
+   * The reports in the order of their ids, which is that of their making, a page at a time. Those that were sent are kept for
+   * 40 days.
+   *
+   * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
+   */
+  list(options?: {
+    state?: UsageReport['state']
+    customerId?: string
+    limit?: number
+    startingAfter?: string
+  }): Promise<UsageReportPage>
+  /**
+   * Sends again what Stripe has refused, when the cause is mended: as a new report, with another id.
+   *
+   * @returns Whether a `dead` report has this id.
+   */
+  retry(id: string): Promise<boolean>
+  /**
+   * Tells that Stripe has rejected a report after it took it, as its event `v1.billing.meter.error_report_triggered` says:
+   * it becomes `dead`, with the reason.
+   *
+   * @param id The identifier that the event names.
+   * @returns The report, and so the customer; `null` where no report has this id.
+   */
+  reject(id: string, reason: string): Promise<UsageReport | null>
+}
+/** A tier whose product and price Stripe shall have. */
+export interface StripeCatalogTier extends SubscriptionTier {
+  /** The lookup key of its price, of letters, digits, _ and -: by default the tier's id and `_monthly`. */
+  lookupKey?: string
+}
+/** A meter that Stripe shall have, perhaps with a price for what it counts. */
+export interface StripeCatalogMeter {
+  /** What its events are called: `api_requests`. */
+  eventName: string
+  /** What it, and the product of its price, is called: by default `eventName`. */
+  displayName?: string
+  /** How a period's events become one number: by default `sum`. */
+  aggregation?: 'sum' | 'count' | 'last'
+  /** For each unit, in the currency's major unit. Left out, the meter gets no price. */
+  unitPrice?: DecimalInput
+  /** The lookup key of its price, of letters, digits, _ and -: by default `eventName`. */
+  lookupKey?: string
+}
+/** What Stripe's catalog shall hold. */
+export interface SyncCatalogOptions {
+  /** By default those of the service. `monthlyPrice` is in the currency's major unit. */
+  tiers?: StripeCatalogTier[]
+  /** By default none. */
+  meters?: StripeCatalogMeter[]
+  /** Of ISO 4217: by default `usd`. */
+  currency?: string
+  /** Only says what would be done. */
+  dryRun?: boolean
+}
+/** One object of Stripe's catalog, and what was (or in a dry run would be) done about it. */
+export interface StripeCatalogStep {
+  action: 'create' | 'keep'
+  object: 'billing.meter' | 'product' | 'price'
+  /** Of the price; a product has that of its price. */
+  lookupKey?: string
+  /** Of the meter, or of the one to which the price belongs. */
+  eventName?: string
+  /** The tier whose product or price it is. */
+  tierId?: string
+  /** Stripe's id; missing in a dry run where Stripe has yet to choose it. */
+  id?: string
+}
+/** How to reach Stripe. Everything has a default. */
+export interface StripeServiceOptions {
+  /** By default `STRIPE_SECRET_KEY`, read on the first call. */
+  secretKey?: string
+  /** By default `https://api.stripe.com`. */
+  baseUrl?: string
+  /** Where the stream of meter events goes: by default `https://meter-events.stripe.com`. */
+  meterEventsBaseUrl?: string
+  /** The `Stripe-Version` of every request: by default the one that this version of Weighbridge was built for. */
+  apiVersion?: string
+  /** For each attempt, in milliseconds: by default 80,000, as in Stripe's own package. */
+  timeoutMs?: number
+  /**
+   * How often to try again, by Stripe's rule, after the first attempt: by default 2, as in Stripe's own package. After 180
+   * seconds a call is not tried again, whatever this says.
+   */
+  maxNetworkRetries?: number
+  /** Whose price ids `createSubscription` takes: by default {@link subscriptionTiers}. */
+  tiers?: SubscriptionTier[]
+  /** Is told of every operation. */
+  actionLogger?: ActionLogger
+  /** Replaces the machine's clock. */
+  clock?: Clock
+}
+/** How {@link StripeService.changeTier} changes it. */
+export interface ChangeTierOptions extends StripeRequestOptions {
+  /**
+   * What becomes of the rest of the period: by default, as Stripe's own, `create_prorations` puts the difference on the next
+   * invoice; `always_invoice` bills it at once; `none` does not bill it.
+   */
+  prorationBehavior?: 'always_invoice' | 'create_prorations' | 'none'
+}
+/**
+ * Customers, subscriptions and usage at Stripe, under the names and with the parameters of Stripe's own package. Making one reads nothing and connects to nothing; the first call rejects
+ * with `STRIPE_SECRET_KEY environment variable is required` where there is no key. POSTs carry an idempotency key that
+ * stays the same over all attempts.
+ */
+export declare class StripeService {
+  #private
+  /** @throws BillingError `invalid_argument` for bad options, where a `secretKey` is among them; else the first call rejects. */
+  constructor(options?: StripeServiceOptions)
+  /**
+   * Makes a customer.
+   *
+   * @param name By default what stands before the `@` of the e-mail address.
+   * @returns Stripe's customer object; its metadata hold `created_by: 'UBOS_API'` and an ISO `timestamp`. Under an
+   * `idempotencyKey` of yours there is no timestamp, because a call that is made again must say the same.
+   * @throws StripeError what Stripe answered. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  createCustomer(email: string, name?: string, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Subscribes a customer to a tier. The subscription is incomplete until its first invoice is paid; the client secret for
+   * that is in `latest_invoice.payment_intent` on API versions before 2025-03-31, in
+   * `latest_invoice.confirmation_secret` on newer ones.
+   *
+   * @param customerId Stripe's id of the customer.
+   * @param tierId The id of a tier: its `priceId` is subscribed to.
+   * @throws BillingError `unknown_tier` (`Invalid subscription tier: …`) and sends nothing. StripeError.
+   */
+  createSubscription(customerId: string, tierId: string, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription and the usage of its first item in the current period: meter event summaries where its price has a
+   * meter, usage record summaries where the API version has them.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  getUsage(
+    customerId: string,
+    subscriptionId: string,
+  ): Promise<{
+    subscription: StripeObject
+    usage: StripeObject[]
+  }>
+  /**
+   * Adds usage to a subscription's first item. What its price says decides how: a price with a meter gets a meter event;
+   * one without gets a usage record, on API versions that have them (up to 2025-02-24.acacia).
+   *
+   * @param quantity Whole units from 0.
+   * @param timestamp Seconds since the epoch: by default now.
+   * @param options An `idempotencyKey` keeps usage from being added twice where you try again yourself; it is the meter
+   * event's identifier too, of at most 100 characters then.
+   * @returns Stripe's meter event or usage record.
+   * @throws BillingError `stripe_price_not_metered` where the price takes no usage on this API version: it is never
+   * silently dropped. StripeError.
+   */
+  recordUsage(
+    subscriptionId: string,
+    quantity: number,
+    timestamp?: number,
+    options?: {
+      idempotencyKey?: string
+    },
+  ): Promise<StripeObject>
+  /**
+   * A customer, as Stripe has him; one that was deleted has `deleted: true`.
+   *
+   * @param params Such as `{ expand: ['subscriptions'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customers/retrieve
+   */
+  retrieveCustomer(customerId: string, params?: StripeParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A subscription, as Stripe has it.
+   *
+   * @param params Such as `{ expand: ['latest_invoice'] }`.
+   * @throws StripeError, `resource_missing` where there is none. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/retrieve
+   */
+  retrieveSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Ends a subscription at once. To end it with its period, `raw('POST', '/v1/subscriptions/sub_…', { cancel_at_period_end:
+   * true })`.
+   *
+   * @param params Such as `{ invoice_now: true, prorate: true }`.
+   * @returns The subscription, `canceled` now.
+   * @throws StripeError, `resource_missing` where there is none or it has ended. BillingError `invalid_argument`,
+   * `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/subscriptions/cancel
+   */
+  cancelSubscription(
+    subscriptionId: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<StripeObject>
+  /**
+   * Moves a subscription to another tier: the one item that has a tier's price gets the new tier's, and keeps its id and
+   * quantity. Other items, such as metered ones, stay as they are. A subscription that is on that tier already is answered as
+   * it is.
+   *
+   * @returns The subscription.
+   * @throws BillingError `unknown_tier`; `stripe_tier_not_found` where no item has a tier's price, or several have.
+   * StripeError.
+   * @see https://docs.stripe.com/billing/subscriptions/change-price
+   */
+  changeTier(subscriptionId: string, tierId: string, options?: ChangeTierOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which somebody pays or subscribes; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/checkout/sessions/create
+   */
+  createCheckoutSession(params: CheckoutSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * A page of Stripe's on which a customer sees his bills and changes his card; its `url` is where to send the browser.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/customer_portal/sessions/create
+   */
+  createPortalSession(params: PortalSessionParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * The next invoice of a customer or subscription, or what it would be after a change. Nothing is changed.
+   *
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   * @see https://docs.stripe.com/api/invoices/create_preview
+   */
+  previewInvoice(params: InvoicePreviewParams, options?: StripeRequestOptions): Promise<StripeObject>
+  /**
+   * Makes sure that Stripe has a product and a monthly price for each tier, and each meter with its price. What is there,
+   * found by the lookup key of its price or by the meter's event name, is kept; what is missing is made; nothing is ever
+   * changed or deleted. So it may be run again, after a failure too. It is meant for one process at a time, such as a
+   * deployment.
+   *
+   * Write the `id`s of the tiers' prices into your tiers as `priceId`.
+   *
+   * @returns What was kept and made, in order; with `dryRun`, what would be.
+   * @throws BillingError `stripe_catalog_conflict` where Stripe has a price or meter of that name which differs (prices
+   * cannot be changed at Stripe): then nothing was made. `invalid_argument`, `stripe_key_missing`. StripeError.
+   */
+  syncCatalog(options?: SyncCatalogOptions): Promise<StripeCatalogStep[]>
+  /**
+   * Any request: `raw('GET', '/v1/prices', { lookup_keys: ['pro'] })`. Parameters become the query of a GET or DELETE, the
+   * form of a POST to `/v1/` and the JSON of one to `/v2/`. It has the same retries, keys and errors as all others.
+   *
+   * @param path From `/v1/` or `/v2/` on.
+   * @returns What Stripe answered.
+   * @throws StripeError. BillingError `invalid_argument`, `stripe_key_missing`.
+   */
+  raw(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    params?: StripeParams,
+    options?: StripeRequestOptions,
+  ): Promise<any>
+}
+/** How a {@link Billing} reaches Stripe, how it knows Stripe, and what it tells it. */
+export interface BillingStripeOptions extends StripeServiceOptions {
+  /** Of the webhook (`whsec_…`), or several while it is rolled: by default `STRIPE_WEBHOOK_SECRET`, read with each event. */
+  webhookSecret?: string | string[]
+  /**
+   * Reports usage to Stripe, see {@link UsageExportOptions}: `true` with all its defaults. Which usage is reported belongs to
+   * the store: it holds for every process on it, and `false` ends it for all. Left out, what the store has stays, and this
+   * process sends nothing.
+   */
+  exportUsage?: boolean | UsageExportOptions
+}
+/** Stripe, and the usage on its way there. */
+export declare class BillingStripe extends StripeService {
+  #private
+  /** Usage on its way to Stripe. */
+  readonly outbox: StripeOutbox
+  /**
+   * Compares events, the sums they were counted into, the outbox, and what Stripe's meters have counted. Every difference is
+   * told with its cause; with `repair`, mended as far as that is possible: docs/stripe-usage.md has the table.
+   *
+   * ```ts
+   * const hour = 3_600_000
+   * const to = Math.floor(Date.now() / hour) * hour
+   * const { agrees, differences } = await billing.stripe.reconcile({ from: to - 24 * hour, to })
+   * ```
+   *
+   * @throws BillingError `invalid_argument` for bad options, or where Stripe has no such meter; `stripe_key_missing`; a
+   * `store_*` code. StripeError.
+   */
+  reconcile(options: ReconcileOptions): Promise<Reconciliation>
+}
 /**
  * An instant, to the millisecond, from 1970 to 9999: milliseconds since the epoch, a Date, or a string of ISO 8601 with `Z` or
  * an offset, such as `'2026-01-31T00:00:00Z'`.
@@ -1901,132 +2504,6 @@ export declare class Customers {
    * @param options `limit`: how many, 1 to 1,000, by default 100. `startingAfter`: the id after which the page begins.
    */
   list(options?: { limit?: number; startingAfter?: string }): Promise<CustomerPage>
-}
-/** Usage that Stripe took and found wrong afterwards. */
-export interface UsageRejection {
-  /** It is `dead` now, and tells the customer: mend the cause, then `billing.stripe.outbox.retry(report.id)`. */
-  report: UsageReport
-  /** Why, in Stripe's word: such as `meter_event_customer_not_found`. */
-  code: string
-  message: string
-}
-/** An event of Stripe's, as Stripe sent it: of `/v1` with the object in `data.object`, or a thin one of `/v2`. */
-export interface StripeEvent {
-  id: string
-  /** Such as `customer.subscription.updated`. */
-  type: string
-  [property: string]: any
-}
-/** What {@link generateTestHeader} signs. */
-export interface TestHeaderOptions {
-  /** The body, byte for byte as it will be sent. */
-  payload: string | Uint8Array
-  /** The secret of the webhook. */
-  secret: string
-  /** When it is to be signed, in seconds since the epoch: by default now, by the machine's clock. */
-  timestamp?: number
-}
-/**
- * A `Stripe-Signature` header for an event of your own, to test your webhook with; the `generateTestHeaderString` of
- * Stripe's package makes the same.
- *
- * ```ts
- * const payload = JSON.stringify({ id: 'evt_1', type: 'customer.subscription.updated', created, data: { object } })
- * const headers = { 'stripe-signature': generateTestHeader({ payload, secret: 'whsec_test' }) }
- * await fetch(`${url}/webhooks/stripe`, { method: 'POST', headers, body: payload })
- * ```
- *
- * @throws BillingError `invalid_argument`.
- */
-export declare function generateTestHeader(options: TestHeaderOptions): string
-/**
- * The event of a webhook, where the signature is of exactly these bytes: for handlers of your own. It takes what the
- * function of this name in Stripe's package takes, and several secrets, too. A signature from the future is refused
- * like one that is too old.
- *
- * @param payload The body as it was received: parsed and written again it is another one.
- * @param header The `Stripe-Signature` header.
- * @param secret The secret of the webhook, or several, as while it is rolled.
- * @param toleranceSeconds How old a signature may be: 300 by default, as in Stripe's package.
- * @param receivedAt In milliseconds since the epoch: by default now, by the machine's clock.
- * @throws BillingError `webhook_signature_invalid`, `webhook_payload_invalid`, `invalid_argument`.
- */
-export declare function constructEvent(
-  payload: string | Uint8Array,
-  header: string,
-  secret: string | string[],
-  toleranceSeconds?: number,
-  receivedAt?: number,
-): StripeEvent
-/** What a Billing tells by itself, and with what. */
-export interface BillingEvents {
-  /**
-   * The store has failed, or not answered in time. Requests go on within what is leased to this process, and wait in its
-   * journal to be recorded; what needs the store is answered as the middleware's `passOnStoreError` says.
-   */
-  degraded: [
-    failure: {
-      code: BillingErrorCode
-      message: string
-    },
-  ]
-  /** The store works again. */
-  recovered: []
-  /**
-   * Lines of a dead process's journal could not be read and were set aside in `file`, each with its reason. A torn last line
-   * is normal after a crash: nobody was told that it is there. With 0 `lines`, `file` is a whole journal that cannot be read
-   * or removed; it stays where it is and is tried again.
-   */
-  rejected: [
-    lines: {
-      lines: number
-      file: string
-    },
-  ]
-  /**
-   * A customer has used a share of his limit: see `BillingOptions.thresholds`. Of all processes on the store the one tells
-   * that records the event which reaches the threshold, once in a billing period. Events are recorded about a second after
-   * they were admitted; those of a process that was killed, by the process that takes over its journal. Nobody is told where
-   * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
-   */
-  threshold: [reached: ThresholdReached]
-  /**
-   * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
-   * where the process dies meanwhile.
-   */
-  stripeEvent: [event: StripeEvent]
-  /**
-   * Stripe has found usage wrong after it took it, and told so by a webhook: `v1.billing.meter.error_report_triggered` or
-   * `v1.billing.meter.no_meter_found`. Told once for each report that the event names; it names a sample of them, and
-   * `billing.stripe.reconcile()` finds the others. Not told again where the process dies meanwhile: the report is `dead`.
-   */
-  usageRejected: [rejection: UsageRejection]
-}
-/** What was reached, and by whom. */
-export interface ThresholdReached {
-  customerId: string
-  eventType: EventType
-  /** The threshold, in per cent of the limit. */
-  percent: number
-  /** In units of the meter. */
-  limit: number
-  /** It is a soft limit of a catalog, which never refuses. */
-  soft?: true
-  /** What is used with the event that has reached it. */
-  used: number
-  /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
-  periodStart: number
-  periodEnd: number
-}
-/** How Weighbridge uses a PostgreSQL database. */
-export interface PostgresOptions {
-  /** The schema that holds its tables, made on first use: `weighbridge` by default. Letters, digits and underscores. */
-  schema?: string
-  /**
-   * How many whole months (UTC) of single events are kept, besides the current one: from 1. Older ones are dropped, a month
-   * at a time, and then no report by `events` reaches them; counters and hourly sums stay. By default all are kept.
-   */
-  retentionMonths?: number
 }
 /**
  * Why a request was not let through. `api_key_required`, `invalid_key`: 401. `customer_suspended`, `tier_required`,
@@ -2630,10 +3107,17 @@ export interface BillingOptions {
    */
   storeDeadlineMs?: number
   /**
-   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
-   * `[50, 80, 100]`. `[]` tells of none.
+   * Of which shares of a limit, a spend cap or credit to tell, by the event `threshold` and to the receiver of `alerts`: in
+   * whole per cents from 1 to 1000. It belongs to the store like the time zone; a new store has `[50, 80, 100]`. `[]` tells of
+   * none.
    */
   thresholds?: number[]
+  /**
+   * To whom it is sent that a threshold was reached: signed, once over all processes, again until it was taken, and through any
+   * crash. Only processes that have this option send; what the others count is sent too. `null`: to nobody any more. See
+   * docs/alerts.md.
+   */
+  alerts?: AlertReceiver | null
   /**
    * For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment, read when they are
    * needed; with `exportUsage` the key is read at once.
@@ -2670,6 +3154,8 @@ export declare class Billing {
   readonly credits: CustomerCredits
   /** What billing periods come to. */
   readonly invoices: Invoices
+  /** What was reached, and how far telling a receiver of it is. */
+  readonly alerts: Alerts
   /** Stripe, with this Billing's tiers. */
   readonly stripe: BillingStripe
   constructor(options?: BillingOptions)

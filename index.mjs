@@ -1,5 +1,6 @@
 // The package is CommonJS; this names its exports for ESM, so that both see the same classes.
 export {
+  Alerts,
   ApiKeys,
   Billing,
   BillingError,

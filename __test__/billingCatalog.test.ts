@@ -244,14 +244,14 @@ describe.each(stores)('a catalog in %s', (_, place) => {
     await billing.customers.upsert({ id: 'professional', tier: 'professional' })
     await other.usage.recordEvent({ customerId: 'professional', eventType: 'tokens', units: 9, timestamp: now })
     await Promise.all(billings.map((each) => each.close()))
-    const found = told.map(({ customerId, limit, percent, soft }) => [customerId, limit, percent, soft]).sort()
+    const found = told.map(({ customerId, of, percent }) => `${customerId} ${of} ${percent}`).sort()
     expect(found).toEqual([
-      ['free', 10, 100, true],
-      ['free', 10, 50, true],
-      ['free', 10, 80, true],
-      ['free', 40, 50, undefined],
-      ['professional', 10, 50, true],
-      ['professional', 10, 80, true],
+      'free limit 50',
+      'free soft_limit 100',
+      'free soft_limit 50',
+      'free soft_limit 80',
+      'professional soft_limit 50',
+      'professional soft_limit 80',
     ])
   })
 

@@ -233,11 +233,13 @@ describe('the process', () => {
     const report = await run('import.cjs', { how }, { directory, environment: { STRIPE_SECRET_KEY: 'sk_test_1' } })
     expect(report).toEqual({
       exports: [
+        'Alerts',
         'ApiKeys',
         'Billing',
         'BillingError',
         'BillingStripe',
         'CatalogError',
+        'CustomerCredits',
         'Customers',
         'Invoices',
         'ManualClock',

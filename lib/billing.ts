@@ -1,3 +1,5 @@
+import { Alerts } from './alerts.js'
+import { type AlertReceiver, AlertSender } from './alertSender.js'
 import type { ActionLogger } from './actionLog.js'
 import { ApiKeys } from './apiKeys.js'
 import { BillingStripe, type BillingStripeOptions } from './billingStripe.js'
@@ -77,10 +79,17 @@ export interface BillingOptions {
    */
   storeDeadlineMs?: number
   /**
-   * Of which shares of a limit to tell by the event `threshold`, in whole per cents from 1 to 1000: by default
-   * `[50, 80, 100]`. `[]` tells of none.
+   * Of which shares of a limit, a spend cap or credit to tell, by the event `threshold` and to the receiver of `alerts`: in
+   * whole per cents from 1 to 1000. It belongs to the store like the time zone; a new store has `[50, 80, 100]`. `[]` tells of
+   * none.
    */
   thresholds?: number[]
+  /**
+   * To whom it is sent that a threshold was reached: signed, once over all processes, again until it was taken, and through any
+   * crash. Only processes that have this option send; what the others count is sent too. `null`: to nobody any more. See
+   * docs/alerts.md.
+   */
+  alerts?: AlertReceiver | null
   /**
    * For `billing.stripe` and `billing.stripeWebhook()`. Left out, the secrets are those of the environment, read when they are
    * needed; with `exportUsage` the key is read at once.
@@ -107,6 +116,7 @@ const OPTIONS: (keyof BillingOptions)[] = [
   'durability',
   'storeDeadlineMs',
   'thresholds',
+  'alerts',
   'stripe',
   'actionLogger',
   'clock',
@@ -137,6 +147,8 @@ export class Billing {
   readonly credits: CustomerCredits
   /** What billing periods come to. */
   readonly invoices: Invoices
+  /** What was reached, and how far telling a receiver of it is. */
+  readonly alerts: Alerts
   /** Stripe, with this Billing's tiers. */
   readonly stripe: BillingStripe
   readonly #engine: Engine
@@ -145,7 +157,7 @@ export class Billing {
 
   constructor(options: BillingOptions = {}) {
     checkOptions('new Billing', options, OPTIONS)
-    const { stripe, catalog, ...engineOptions } = options
+    const { stripe, catalog, alerts, ...engineOptions } = options
     if (catalog !== undefined && options.tiers !== undefined) {
       throw invalidArgument('`catalog` and `tiers` cannot both be given: a catalog has its own tiers')
     }
@@ -169,17 +181,21 @@ export class Billing {
       exported,
     )
     this.#sender = exported ? usageSender(exported, given) : undefined
+    const alertSender = alerts ? new AlertSender(alerts) : undefined
     this.#engine = new Engine({
       ...engineOptions,
+      ...(alerts !== undefined && { sendsAlerts: alerts !== null }),
       ...(versions && { catalog: versions }),
       ...(exported !== undefined && { export: exported?.rule ?? null }),
     })
     this.#sender?.start(this.#engine)
+    alertSender?.start(this.#engine)
     this.usage = new UsageTracker(source)
     this.keys = new ApiKeys(source)
     this.customers = new Customers(source)
     this.credits = new CustomerCredits(source)
     this.invoices = new Invoices(source)
+    this.alerts = new Alerts(source)
   }
 
   /** The database file; with PostgreSQL the directory of the journals. */

@@ -47,14 +47,14 @@ export interface EngineOptions {
   export?: ExportRuleInput | null
   storeDeadlineMs?: number
   thresholds?: number[]
+  /** Whether alerts are to be sent; left out, what the store says. */
+  sendsAlerts?: boolean
   actionLogger?: ActionLogger
   clock?: Clock
 }
 
 /** How long a request waits for the store by default. */
 const STORE_DEADLINE_MS = 50
-/** Per cents of a limit. */
-const THRESHOLDS = [50, 80, 100]
 
 /**
  * The native engine together with what it needs on this side: tickets for its answers, a clock, the action log.
@@ -87,9 +87,9 @@ export class Engine {
     const { dir, path, postgres } = places(options)
     checkNumber('storeDeadlineMs', options.storeDeadlineMs)
     this.#deadlineMs = options.storeDeadlineMs ?? STORE_DEADLINE_MS
-    const thresholds: unknown = options.thresholds ?? THRESHOLDS
-    if (!Array.isArray(thresholds) || thresholds.some((percent) => typeof percent !== 'number')) {
-      throw invalidArgument('`thresholds` must be an array of numbers, per cents of a limit')
+    const thresholds: unknown = options.thresholds
+    if (thresholds !== undefined && !(Array.isArray(thresholds) && thresholds.every(Number.isFinite))) {
+      throw invalidArgument('`thresholds` must be an array of numbers, per cents')
     }
     this.path = path
     const { catalog } = options
@@ -107,7 +107,8 @@ export class Engine {
       ...(catalog && { catalog: catalog.map((version) => JSON.stringify(version)) }),
       now: this.now(),
       deadlineMs: this.#deadlineMs,
-      thresholds,
+      ...(options.thresholds && { thresholds: options.thresholds }),
+      ...(options.sendsAlerts !== undefined && { sendsAlerts: options.sendsAlerts }),
       ...(options.export !== undefined && { export: options.export }),
       ...(options.durability !== undefined && { durability: options.durability }),
       ...(tiers && { tiers }),

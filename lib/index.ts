@@ -13,6 +13,8 @@ export {
   simulateAccessLog,
 } from './accessLog.js'
 export type { ActionLogger } from './actionLog.js'
+export { type Alert, type AlertPage, type AlertQuery, Alerts, type AlertState } from './alerts.js'
+export type { AlertReceiver } from './alertSender.js'
 export { type ApiKeyOptions, ApiKeys, type CreatedApiKey, type KeyVerification } from './apiKeys.js'
 export { type BillingOptions } from './billing.js'
 export { BillingStripe, type BillingStripeOptions } from './billingStripe.js'
@@ -91,7 +93,7 @@ export {
   type UsageInput,
 } from './invoices.js'
 export type { MiddlewareOptions } from './middleware.js'
-export type { BillingEvents, ThresholdReached } from './notices.js'
+export type { BillingEvents, CreditReached, LimitReached, SpendCapReached, ThresholdReached } from './notices.js'
 export {
   type BillingCycle,
   type Interval,

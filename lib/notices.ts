@@ -22,10 +22,12 @@ export interface BillingEvents {
    */
   rejected: [lines: { lines: number; file: string }]
   /**
-   * A customer has used a share of his limit: see `BillingOptions.thresholds`. Of all processes on the store the one tells
-   * that records the event which reaches the threshold, once in a billing period. Events are recorded about a second after
-   * they were admitted; those of a process that was killed, by the process that takes over its journal. Nobody is told where
-   * a process is killed in the instant between recording and telling. After a change of the limit its shares are others.
+   * A customer has used up a share of a limit, his spend cap or his credit: see `BillingOptions.thresholds`. Of all processes on
+   * the store the one tells whose transaction has counted the event that reaches it, once in a billing period. Events are
+   * counted about a second after they were admitted; those of a process that was killed, by the process that takes over its
+   * journal. Nobody is told by this event where a process is killed in the instant between counting and telling: it is in
+   * `billing.alerts.list()` all the same, and is sent to the receiver of `BillingOptions.alerts`. Of another limit or cap, and
+   * of credit to which more was given, shares are told anew.
    */
   threshold: [reached: ThresholdReached]
   /**
@@ -42,20 +44,48 @@ export interface BillingEvents {
 }
 
 /** What was reached, and by whom. */
-export interface ThresholdReached {
+export type ThresholdReached = LimitReached | SpendCapReached | CreditReached
+
+interface Reached {
   customerId: string
-  eventType: EventType
-  /** The threshold, in per cent of the limit. */
+  /** The threshold, in per cent. */
   percent: number
-  /** In units of the meter. */
-  limit: number
-  /** It is a soft limit of a catalog, which never refuses. */
-  soft?: true
-  /** What is used with the event that has reached it. */
-  used: number
   /** The billing period, `[periodStart, periodEnd)` in milliseconds since the epoch. */
   periodStart: number
   periodEnd: number
+}
+
+/** A share of a limit in the billing period. */
+export interface LimitReached extends Reached {
+  /** `soft_limit`: it never refuses. */
+  of: 'limit' | 'soft_limit'
+  eventType: EventType
+  /** In units of the meter. */
+  limit: number
+  /** With a soft limit. */
+  soft?: true
+  /** What is used, with the events that have reached it. */
+  used: number
+}
+
+/** A share of a spend cap. */
+export interface SpendCapReached extends Reached {
+  of: 'spend_cap'
+  /** A decimal, in the currency of the prices. */
+  spendCap: string
+  /** What all usage of the period has cost, with the events that have reached it: a decimal. */
+  spent: string
+}
+
+/** A share of the credit that there was for the billing period: what is left of it, and what was used in the period. */
+export interface CreditReached extends Reached {
+  of: 'credit'
+  /** `money`, or the meter whose units it is. */
+  unit: 'money' | EventType
+  /** What is left and what was used together: a decimal. */
+  available: string
+  /** In the period: a decimal. */
+  used: string
 }
 
 /** Tells listeners what happens by itself, and remembers whether the store is away. */
@@ -84,7 +114,7 @@ export class Notices {
         this.emitter.emit('rejected', { lines: lines ?? 0, file: file ?? '' })
         break
       case 'threshold':
-        this.emitter.emit('threshold', threshold)
+        this.emitter.emit('threshold', JSON.parse(threshold ?? '') as ThresholdReached)
     }
   }
 }

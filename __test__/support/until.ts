@@ -10,6 +10,8 @@ export async function until<T>(ask: () => T | Promise<T>, expected: unknown): Pr
     } catch (error) {
       if (Date.now() > deadline) throw error
     }
+    // What is waited for may have to be heard of first.
+    await new Promise((resolve) => setImmediate(resolve))
   }
 }
 

@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(dead_code))]
 
 mod access_log;
+mod alerts;
 mod catalog;
 mod credit;
 mod credits;

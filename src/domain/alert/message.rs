@@ -58,6 +58,11 @@ pub enum AlertState {
 impl AlertState {
     pub const ALL: [Self; 5] = [Self::Kept, Self::Pending, Self::Sending, Self::Delivered, Self::Failed];
 
+    /// Whether it may still be sent.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Pending | Self::Sending)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kept => "kept",
@@ -89,7 +94,6 @@ pub struct Alert {
     pub state: AlertState,
     /// How often it was claimed to be sent.
     pub attempts: u32,
-    pub first_attempt_at: Option<Timestamp>,
     /// When it may be claimed next; of one that is being sent, when its claim ends.
     pub due_at: Timestamp,
     /// Why the last attempt failed.
@@ -149,7 +153,6 @@ mod tests {
             created_at: at,
             state: AlertState::Pending,
             attempts: 0,
-            first_attempt_at: None,
             due_at: at,
             reason: None,
         };

@@ -22,7 +22,7 @@ macro_rules! reached_columns {
 /// The columns that [`alert`] reads, in its order.
 macro_rules! alert_columns {
     () => {
-        concat!(reached_columns!(), ", a.id, a.created_at, a.state, a.attempts, a.first_attempt_at, a.due_at, a.reason")
+        concat!(reached_columns!(), ", a.id, a.created_at, a.state, a.attempts, a.due_at, a.reason")
     };
 }
 
@@ -44,9 +44,8 @@ fn alert(row: &Row) -> Result<Alert> {
         created_at: columns::timestamp(row, 9)?,
         state: row.try_get::<_, &str>(10)?.parse()?,
         attempts: u32::try_from(row.try_get::<_, i32>(11)?).unwrap_or_default(),
-        first_attempt_at: columns::optional_timestamp(row, 12)?,
-        due_at: columns::timestamp(row, 13)?,
-        reason: row.try_get(14)?,
+        due_at: columns::timestamp(row, 12)?,
+        reason: row.try_get(13)?,
     })
 }
 
@@ -127,8 +126,7 @@ impl Alerts for PostgresStore {
                  ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
              )
              UPDATE alerts a
-             SET state = 'sending', holder = $3, due_at = $4, attempts = a.attempts + 1,
-                 first_attempt_at = coalesce(a.first_attempt_at, $1)
+             SET state = 'sending', holder = $3, due_at = $4, attempts = a.attempts + 1
              FROM due WHERE a.id = due.id
              RETURNING ",
             alert_columns!()
@@ -179,7 +177,7 @@ impl Alerts for PostgresStore {
 
     fn retry_alert(&self, id: &AlertId, now: Timestamp) -> crate::Result<bool> {
         let retry = Statement::new(
-            "UPDATE alerts SET state = 'pending', due_at = $1, first_attempt_at = NULL
+            "UPDATE alerts SET state = 'pending', due_at = $1, attempts = 0
              WHERE id = $2 AND state = 'failed' RETURNING 1",
         )
         .with(columns::instant(now), Type::TIMESTAMPTZ)

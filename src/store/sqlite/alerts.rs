@@ -16,7 +16,7 @@ use crate::store::alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
 macro_rules! alert_columns {
     () => {
         "id, customer_id, kind, unit, whole, used, percent, period_start, period_end, created_at, state, attempts,
-         first_attempt_at, due_at, reason"
+         due_at, reason"
     };
 }
 
@@ -31,9 +31,8 @@ fn alert(row: &Row<'_>) -> rusqlite::Result<Alert> {
         created_at: columns::timestamp(row, 9)?,
         state: columns::parsed(row, 10)?,
         attempts: row.get(11)?,
-        first_attempt_at: columns::optional_timestamp(row, 12)?,
-        due_at: columns::timestamp(row, 13)?,
-        reason: row.get(14)?,
+        due_at: columns::timestamp(row, 12)?,
+        reason: row.get(13)?,
     })
 }
 
@@ -117,8 +116,7 @@ impl Alerts for SqliteStore {
         }
         self.write(|connection| {
             let mut statement = connection.prepare_cached(concat!(
-                "UPDATE alerts SET state = 'sending', holder = :holder, due_at = :until, attempts = attempts + 1,
-                     first_attempt_at = coalesce(first_attempt_at, :now)
+                "UPDATE alerts SET state = 'sending', holder = :holder, due_at = :until, attempts = attempts + 1
                  WHERE id IN (
                      SELECT id FROM alerts WHERE state IN ('pending', 'sending') AND due_at <= :now
                      ORDER BY due_at LIMIT :limit
@@ -191,7 +189,7 @@ impl Alerts for SqliteStore {
     fn retry_alert(&self, id: &AlertId, now: Timestamp) -> crate::Result<bool> {
         self.write(|connection| {
             let mut statement = connection.prepare_cached(
-                "UPDATE alerts SET state = 'pending', due_at = ?, first_attempt_at = NULL
+                "UPDATE alerts SET state = 'pending', due_at = ?, attempts = 0
                  WHERE id = ? AND state = 'failed'",
             )?;
             Ok(statement.execute(params![now.as_millis(), id.as_str()])? > 0)

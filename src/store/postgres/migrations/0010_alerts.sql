@@ -15,7 +15,6 @@ CREATE TABLE alerts (
     due_at     timestamptz NOT NULL, -- when it may be claimed; while it is being sent, when the claim ends
     holder           text,             -- who has claimed it last
     attempts         integer NOT NULL,
-    first_attempt_at timestamptz,
     reason           text              -- why the last attempt failed
 );
 

@@ -15,7 +15,6 @@ CREATE TABLE alerts (
     due_at           INTEGER NOT NULL, -- when it may be claimed; while it is being sent, when the claim ends
     holder           TEXT,             -- who has claimed it last
     attempts         INTEGER NOT NULL,
-    first_attempt_at INTEGER,
     reason           TEXT              -- why the last attempt failed
 ) STRICT, WITHOUT ROWID;
 
