@@ -32,7 +32,8 @@ installPeers()
 const machine = describeMachine()
 console.log(`# Weighbridge's benchmarks\n\n${machine}${chosen.quick ? '\n\nQuick: small stores, few rounds.' : ''}`)
 const partOptions = { quick: chosen.quick, store: chosen.keep ?? temporaryDirectory() }
-if (chosen.only.some((part) => part !== 'http' && part !== 'shared')) await runPart('store', partOptions)
+const withoutLargeStore: PartName[] = ['http', 'shared', 'simulate']
+if (chosen.only.some((part) => !withoutLargeStore.includes(part))) await runPart('store', partOptions)
 const tables: Table[] = []
 for (const part of chosen.only) {
   for (const table of await runPart(part, partOptions)) {

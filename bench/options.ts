@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 
 /** In their order: what fills the large store comes last. */
-export const PARTS = ['http', 'shared', 'micro', 'open', 'ingest'] as const
+export const PARTS = ['http', 'shared', 'micro', 'simulate', 'open', 'ingest'] as const
 export type PartName = (typeof PARTS)[number]
 
 export interface Options {

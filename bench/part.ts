@@ -10,6 +10,7 @@ const parts: Record<PartName | 'store', () => Promise<Part>> = {
   http: async () => (await import('./http/http.js')).http,
   shared: async () => (await import('./shared/shared.js')).shared,
   micro: async () => (await import('./micro/micro.js')).micro,
+  simulate: async () => (await import('./simulate/simulate.js')).simulate,
   ingest: async () => (await import('./ingest/ingest.js')).ingest,
   open: async () => (await import('./open.js')).open,
 }

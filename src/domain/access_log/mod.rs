@@ -76,7 +76,7 @@ pub struct Entry<'a> {
 /// Why a line tells of no request.
 pub type BadLine = Cow<'static, str>;
 
-/// Reads lines. It remembers the last second, which the next line mostly shares.
+/// Reads lines. It remembers the last day, which the next line mostly shares.
 #[derive(Debug, Clone, Default)]
 pub struct Reader {
     /// `None`: each line by its looks.
