@@ -138,6 +138,8 @@ function sizes(totals: MigrationTotals): [string, number][] {
     ['subscriptions', totals.subscriptions],
     ['Stripe events', totals.stripeEvents],
     ['usage reports', totals.reports],
+    ['credits', totals.credits],
+    ['alerts', totals.alerts],
   ]
 }
 

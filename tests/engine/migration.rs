@@ -9,18 +9,20 @@ use weighbridge::domain::json::Value;
 use weighbridge::domain::outbox::delivery::Answer;
 use weighbridge::domain::subscription::Report as Told;
 use weighbridge::domain::{
-    ApiKey, Catalog, CatalogVersions, CostBasis, Decimal, Meter, Period, PriceId, Subscription, SubscriptionStatus,
-    Timestamp, UsageEvent,
+    AlertRule, ApiKey, Catalog, CatalogVersions, CostBasis, Decimal, Meter, Period, PriceId, Subscription,
+    SubscriptionStatus, Thresholds, Timestamp, UsageEvent,
 };
 use weighbridge::engine::migration::{self, Options, Report};
 use weighbridge::store::migration::{Pace, Progress};
 use weighbridge::store::outbox::Claim;
 use weighbridge::store::{
-    Change, CreditRefund, FinishedStripeEvent, PostgresStore, SqliteStore, Store, StripeEvent, Takeover, Verdict,
+    AlertClaim, AlertQuery, Change, CreditRefund, FinishedStripeEvent, PostgresStore, SqliteStore, Store, StripeEvent,
+    Takeover, Verdict,
 };
 use weighbridge::{Code, Error, Result};
 
 use crate::replay::{LINES, SEGMENT, leave};
+use crate::support::leases::holder;
 use crate::support::outbox::{claim_by, claimed, exporting, reports, settle};
 use crate::support::postgres::OwnSchema;
 use crate::support::*;
@@ -122,6 +124,8 @@ fn fill(store: &dyn Store) {
         now: now(),
     }));
     exporting(store, &["ann", "bob"]);
+    let thresholds = Thresholds::new([1.0, 2.0]).unwrap();
+    changes.push(Change::Alert(AlertRule { thresholds, is_sent: true }));
     changes.extend((0..EVENTS / 2).map(|index| record(numbered(index))));
     // In mid-life, into an hour with events before and after it; one goes back to calendar months.
     changes.push(anchor("~tilde", Some("2026-02-28T23:15:00Z")));
@@ -143,6 +147,10 @@ fn fill(store: &dyn Store) {
     changes.push(finish(&stripe_event("evt_done"), vec![subscription("sub_1", "cus_1")], None));
     changes.push(finish(&stripe_event("evt_kept"), vec![], Some("{}".to_owned())));
     assert!(commit(store, &changes).iter().all(std::result::Result::is_ok));
+    let sent =
+        store.claim_alerts(&AlertClaim { holder: holder("a-sender"), now: now(), until: now(), limit: 1 }).unwrap();
+    assert_eq!(sent.len(), 1);
+    assert!(store.alerts(&AlertQuery { limit: 100, ..AlertQuery::default() }).unwrap().len() > 3);
     // Reports in several states.
     let on_their_way = claimed(store, &Claim { limit: 3, ..claim_by("a-sender") });
     settle(store, "a-sender", &on_their_way[0], Answer::Accepted);
@@ -253,6 +261,8 @@ fn contents(store: &dyn Store) -> String {
         rows.concat()
     };
     text += &format!("{:#?}\n", reports(store));
+    let alerts = store.alerts(&AlertQuery { limit: 100, ..AlertQuery::default() }).unwrap();
+    text += &format!("{alerts:#?}\n");
     let zoe = customer_id("zoe");
     text += &format!("{:#?}\n", store.credit_grants(&zoe).unwrap());
     for unit in ["money", "api_request"].map(|unit| unit.parse().unwrap()) {

@@ -171,8 +171,16 @@ pub fn run(
                 let refunds = source.credit_refunds(&after, pace.rows)?;
                 copied += refunds.len() as u64;
                 let last = refunds.last().map(|moved| moved.position());
-                let next = position.at(last.map_or(Stage::Settings, Stage::CreditRefunds));
+                let next = position.at(last.map_or(Stage::Alerts(String::new()), Stage::CreditRefunds));
                 target.write_credit_refunds(&refunds, &position, &next)?;
+                next
+            }
+            Stage::Alerts(after) => {
+                let alerts = source.alerts(&after, pace.rows)?;
+                copied += alerts.len() as u64;
+                let last = alerts.last().map(|moved| moved.alert.id.as_str().to_owned());
+                let next = position.at(last.map_or(Stage::Settings, Stage::Alerts));
+                target.write_alerts(&alerts, &position, &next)?;
                 next
             }
             Stage::Settings => {
@@ -220,6 +228,7 @@ fn progress(stage: &Stage, done: u64, sizes: &Totals) -> Progress {
         Stage::StripeEvents(_) => ("stripe events", sizes.stripe_events),
         Stage::Reports(_) => ("outbox", sizes.reports),
         Stage::Grants(_) | Stage::CreditEntries(_) | Stage::CreditRefunds(_) => ("credits", sizes.credits),
+        Stage::Alerts(_) => ("alerts", sizes.alerts),
         Stage::Settings => ("settings", 1),
         Stage::Verification | Stage::Done => ("verification", sizes.events),
     };

@@ -48,6 +48,9 @@ pub struct Stamp {
     /// How much is written of grants, and how many refunds there are. What events have burnt their number tells.
     #[serde(default)]
     pub credits: [u64; 2],
+    /// How many alerts there are, and how often they were claimed.
+    #[serde(default)]
+    pub alerts: [u64; 2],
     /// The place of the seed's files, by the name that PostgreSQL knows it by.
     pub home: String,
 }
@@ -78,6 +81,7 @@ pub enum Stage {
     Grants(GrantPosition),
     CreditEntries(EntryPosition),
     CreditRefunds(GrantPosition),
+    Alerts(String),
     /// What is small: the tiers, the time zone, the takeovers.
     Settings,
     Verification,

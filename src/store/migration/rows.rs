@@ -3,7 +3,7 @@
 use super::position::{EntryPosition, GrantPosition, ReportPosition};
 use crate::domain::credit::{CreditGrant, Entry, Unit};
 use crate::domain::invoice::Quantity;
-use crate::domain::{ApiKey, CustomerId, KeyHash, Report, Timestamp, UsageEvent};
+use crate::domain::{Alert, ApiKey, CustomerId, KeyHash, Report, Timestamp, UsageEvent};
 use crate::store::CreditRefund;
 use crate::store::group::{CounterKey, RollupKey, Tally};
 
@@ -89,6 +89,14 @@ impl MovedRefund {
     pub fn position(&self) -> GrantPosition {
         (self.customer_id.as_str().to_owned(), self.refund.id.as_str().to_owned())
     }
+}
+
+/// An alert. Who claimed it is not moved: nobody uses the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedAlert {
+    pub alert: Alert,
+    /// Of another one it is told again.
+    pub basis: String,
 }
 
 /// How far a file that the seed's code left behind was taken over.

@@ -22,6 +22,7 @@ pub struct Totals {
     pub reports: u64,
     /// Grants of credit, entries of their books, and refunds.
     pub credits: u64,
+    pub alerts: u64,
     /// Ids of events that are remembered.
     pub event_ids: u64,
     /// Those that Stripe has told of.

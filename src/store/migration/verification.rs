@@ -23,6 +23,7 @@ pub fn run(source: &Export, target: &Import, home: &str, rows: usize, watch: Wat
     stripe_events(source, target, rows, &mut found)?;
     reports(source, target, rows, &mut found)?;
     credits(source, target, rows, &mut found)?;
+    alerts(source, target, rows, &mut found)?;
     (found.source.event_ids, found.target.event_ids) = (source.event_ids()?, target.event_ids()?);
     same("the event ids that are remembered", &[found.source.event_ids], &[found.target.event_ids])?;
     events(source, target, rows, &mut found, watch)?;
@@ -153,6 +154,18 @@ fn credits(source: &Export, target: &Import, rows: usize, found: &mut Comparison
         after = here.last().map(|last| last.position());
     }
     Ok(())
+}
+
+fn alerts(source: &Export, target: &Import, rows: usize, found: &mut Comparison) -> Result<()> {
+    let mut after = String::new();
+    loop {
+        let (here, there) = (source.alerts(&after, rows)?, target.alerts(&after, rows)?);
+        same("the alerts", &here, &there)?;
+        let Some(last) = here.last() else { return Ok(()) };
+        after = last.alert.id.as_str().to_owned();
+        found.source.alerts += here.len() as u64;
+        found.target.alerts += there.len() as u64;
+    }
 }
 
 /// Compares what the events add up to, with each other and with the counters.

@@ -10,6 +10,7 @@ use crate::domain::alert::{Bound, Kind, Measure, Watches};
 use crate::domain::credit::Unit;
 use crate::domain::{Alert, AlertId, AlertRule, AlertState, CustomerId, Decimal, HolderId, Period, Reached, Timestamp};
 use crate::store::alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
+use crate::store::migration::rows::MovedAlert;
 
 /// The columns that [`reached`] reads, in its order. By the name of the first one its answer is known.
 macro_rules! reached_columns {
@@ -47,6 +48,15 @@ fn alert(row: &Row) -> Result<Alert> {
         due_at: columns::timestamp(row, 12)?,
         reason: row.try_get(13)?,
     })
+}
+
+/// Writes of what somebody is told.
+pub fn rule_statement(rule: &AlertRule) -> crate::Result<Statement> {
+    let upsert = Statement::new(
+        "INSERT INTO settings (name, value) VALUES ('alerts', $1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    );
+    Ok(upsert.text(rule.to_stored()?))
 }
 
 /// Writes down what is reached by what the counters say now, and answers with what was not written before. What others add
@@ -116,6 +126,55 @@ pub fn reached_statement(watches: &Watches, rule: Option<&AlertRule>) -> crate::
 pub fn reached_of(answers: &[Vec<Row>]) -> Result<Vec<Reached>> {
     let is_it = |rows: &&Vec<Row>| rows.first().is_some_and(|row| row.columns()[0].name() == "alerted_id");
     answers.iter().find(is_it).into_iter().flatten().map(reached).collect()
+}
+
+/// By id, beginning after one: what [`moved`] reads.
+pub fn moved_statement(after: &str, limit: i64) -> Statement {
+    Statement::new(concat!(
+        "SELECT ",
+        alert_columns!(),
+        ", a.basis FROM alerts a WHERE a.id COLLATE \"C\" > $1 ORDER BY a.id COLLATE \"C\" LIMIT $2"
+    ))
+    .text(after)
+    .with(limit, Type::INT8)
+}
+
+pub fn moved(row: &Row) -> Result<MovedAlert> {
+    Ok(MovedAlert { alert: alert(row)?, basis: row.try_get(14)? })
+}
+
+/// Writes alerts as they were elsewhere.
+pub fn put_statement(alerts: &[MovedAlert]) -> Statement {
+    let text = |of: fn(&MovedAlert) -> String| alerts.iter().map(of).collect::<Vec<_>>();
+    let number = |of: fn(&Alert) -> u32| -> Vec<i32> {
+        alerts.iter().map(|moved| i32::try_from(of(&moved.alert)).unwrap_or(i32::MAX)).collect()
+    };
+    let instant = |of: fn(&Alert) -> Timestamp| -> Vec<_> {
+        alerts.iter().map(|moved| columns::instant(of(&moved.alert))).collect()
+    };
+    Statement::new(
+        "INSERT INTO alerts (id, customer_id, kind, unit, basis, whole, used, percent, period_start, period_end,
+                             created_at, state, due_at, attempts, reason)
+         SELECT id, customer_id, kind, unit, basis, whole::numeric, used::numeric, percent, period_start, period_end,
+             created_at, state, due_at, attempts, reason
+         FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS w(id, customer_id, kind, unit,
+             basis, whole, used, percent, period_start, period_end, created_at, state, due_at, attempts, reason)",
+    )
+    .texts(text(|moved| moved.alert.id.as_str().to_owned()))
+    .texts(text(|moved| moved.alert.reached.customer_id.as_str().to_owned()))
+    .texts(text(|moved| moved.alert.reached.measure.kind.as_str().to_owned()))
+    .texts(text(|moved| moved.alert.reached.measure.unit.as_str().to_owned()))
+    .texts(text(|moved| moved.basis.clone()))
+    .texts(text(|moved| moved.alert.reached.measure.whole.to_string()))
+    .texts(text(|moved| moved.alert.reached.measure.used.to_string()))
+    .with(number(|alert| alert.reached.percent), Type::INT4_ARRAY)
+    .with(instant(|alert| alert.reached.period.start), Type::TIMESTAMPTZ_ARRAY)
+    .with(instant(|alert| alert.reached.period.end), Type::TIMESTAMPTZ_ARRAY)
+    .with(instant(|alert| alert.created_at), Type::TIMESTAMPTZ_ARRAY)
+    .texts(text(|moved| moved.alert.state.as_str().to_owned()))
+    .with(instant(|alert| alert.due_at), Type::TIMESTAMPTZ_ARRAY)
+    .with(number(|alert| alert.attempts), Type::INT4_ARRAY)
+    .with(alerts.iter().map(|moved| moved.alert.reason.clone()).collect::<Vec<_>>(), Type::TEXT_ARRAY)
 }
 
 impl Alerts for PostgresStore {

@@ -13,7 +13,7 @@ use super::error::{PostgresError, Result};
 use super::event_ids::{self, Fingerprint, Key};
 use super::wanted::Wanted;
 use super::write;
-use super::{credits, outbox, quantities, read, stripe_events};
+use super::{alerts, credits, outbox, quantities, read, stripe_events};
 use crate::domain::credit::{CreditGrant, GrantId};
 use crate::domain::invoice::{Quantities, Quantity};
 use crate::domain::{
@@ -183,11 +183,7 @@ impl Tables for Transaction<'_> {
     }
 
     fn set_alerts(&mut self, rule: AlertRule) -> Result<()> {
-        let upsert = Statement::new(
-            "INSERT INTO settings (name, value) VALUES ('alerts', $1)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        );
-        self.session.run_one(upsert.text(rule.to_stored()?))?;
+        self.session.run_one(alerts::rule_statement(&rule)?)?;
         self.catalog.alerts = Some(rule);
         Ok(())
     }

@@ -11,6 +11,7 @@ use crate::domain::alert::{Kind, Measure, Watch};
 use crate::domain::credit::Unit;
 use crate::domain::{Alert, AlertId, AlertRule, AlertState, CustomerId, Decimal, HolderId, Period, Reached, Timestamp};
 use crate::store::alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
+use crate::store::migration::rows::MovedAlert;
 
 /// The columns that [`alert`] reads, in its order.
 macro_rules! alert_columns {
@@ -100,6 +101,18 @@ fn insert(
             ":now": now.as_millis(),
         })?;
     Ok(written > 0)
+}
+
+/// By id, beginning after one.
+pub fn moved(connection: &Connection, after: &str, limit: usize) -> Result<Vec<MovedAlert>> {
+    let mut statement = connection.prepare_cached(concat!(
+        "SELECT ",
+        alert_columns!(),
+        ", basis FROM alerts WHERE id > ? ORDER BY id LIMIT ?"
+    ))?;
+    let moved =
+        statement.query_map(params![after, limit], |row| Ok(MovedAlert { alert: alert(row)?, basis: row.get(14)? }))?;
+    Ok(moved.collect::<rusqlite::Result<_>>()?)
 }
 
 impl Alerts for SqliteStore {

@@ -43,6 +43,7 @@ pub fn claim(database: &Database, place: &str, start: &Position) -> PostgresResu
         "DELETE FROM credit_grants",
         "DELETE FROM credit_entries",
         "DELETE FROM credit_refunds",
+        "DELETE FROM alerts",
     ];
     let statements: Vec<_> = copied.into_iter().map(Statement::new).chain([update]).collect();
     session.finish(&statements)?;
@@ -84,7 +85,8 @@ fn refuse_others(session: &mut Session<'_>, place: &str) -> PostgresResult<()> {
                 OR EXISTS (SELECT 1 FROM event_ids) OR EXISTS (SELECT 1 FROM period_counters)
                 OR EXISTS (SELECT 1 FROM hourly_rollups) OR EXISTS (SELECT 1 FROM usage_reports)
                 OR EXISTS (SELECT 1 FROM takeovers) OR EXISTS (SELECT 1 FROM stripe_subscriptions)
-                OR EXISTS (SELECT 1 FROM stripe_events) OR EXISTS (SELECT 1 FROM credit_grants),
+                OR EXISTS (SELECT 1 FROM stripe_events) OR EXISTS (SELECT 1 FROM credit_grants)
+                OR EXISTS (SELECT 1 FROM alerts),
             EXISTS (SELECT 1 FROM writers WHERE seen_at > now() - interval '60 seconds')",
     ))?;
     let Some(row) = rows.first() else { return Ok(()) };

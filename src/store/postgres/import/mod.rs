@@ -8,15 +8,15 @@ use super::database::{Database, Purpose, Statement};
 use super::error::Result as PostgresResult;
 use super::options::{Address, Schema};
 use super::partitions::{Month, Partitioned, Partitions};
-use super::{columns, credits, migrate, outbox, quantities, read, stripe_events, write};
+use super::{alerts, columns, credits, migrate, outbox, quantities, read, stripe_events, write};
 use crate::domain::invoice::Quantities;
 use crate::domain::{Customer, Subscription};
 use crate::store::migration::position::{
     CounterPosition, EntryPosition, GrantPosition, Position, QuantityPosition, ReportPosition, RollupPosition,
 };
 use crate::store::migration::rows::{
-    Counted, MovedEntry, MovedEvent, MovedGrant, MovedKey, MovedRefund, MovedReport, Rollup, TakenOver, UnderPrice,
-    without_nul,
+    Counted, MovedAlert, MovedEntry, MovedEvent, MovedGrant, MovedKey, MovedRefund, MovedReport, Rollup, TakenOver,
+    UnderPrice, without_nul,
 };
 use crate::store::sqlite::Mark;
 use crate::store::{Catalog, StripeEventRow};
@@ -158,6 +158,11 @@ impl Import {
         self.advance(position, next, &[credits::put_refunds(refunds)])
     }
 
+    /// Copies the alerts.
+    pub fn write_alerts(&self, alerts: &[MovedAlert], position: &Position, next: &Position) -> Result<()> {
+        self.advance(position, next, &[alerts::put_statement(alerts)])
+    }
+
     /// Copies the catalog, and how far the seed's files were taken over.
     pub fn write_settings(
         &self,
@@ -245,6 +250,12 @@ impl Import {
     pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
         let rows = ask(&self.database, outbox::moved_after(after, limit));
         self.at(rows.and_then(|rows| rows.iter().map(outbox::moved).collect()))
+    }
+
+    /// By id, beginning after one.
+    pub fn alerts(&self, after: &str, limit: usize) -> Result<Vec<MovedAlert>> {
+        let rows = ask(&self.database, alerts::moved_statement(after, rows::page(limit)));
+        self.at(rows.and_then(|rows| rows.iter().map(alerts::moved).collect()))
     }
 
     /// By customer and id, beginning after one.

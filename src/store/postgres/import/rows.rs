@@ -6,7 +6,7 @@ use tokio_postgres::types::Type;
 use super::super::columns::{self, KEY_COLUMNS, key_columns};
 use super::super::database::{Database, Statement};
 use super::super::error::Result;
-use super::super::{event_ids, outbox, quantities, write};
+use super::super::{alerts, event_ids, outbox, quantities, write};
 use super::ask;
 use crate::domain::{CustomerId, KeyHash, Timestamp};
 use crate::store::Catalog;
@@ -98,6 +98,7 @@ pub fn settings_statements(catalog: &Catalog, takeovers: &[TakenOver], last_even
     statements.push(Statement::new("DELETE FROM catalog_versions"));
     statements.extend(catalog.tiers.catalog.iter().map(|versions| write::version_statement(versions)));
     statements.push(outbox::rule_statement(catalog.export.as_ref())?);
+    statements.extend(catalog.alerts.as_ref().map(alerts::rule_statement).transpose()?);
     statements.extend([
         Statement::new("UPDATE settings SET value = $1 WHERE name = 'time_zone'").text(catalog.time_zone.name()),
         Statement::new("DELETE FROM takeovers"),

@@ -6,13 +6,14 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::event_ids::EventIds;
-use super::{connection, credits, error, migrate, outbox, read, stripe_events};
+use super::{alerts, connection, credits, error, migrate, outbox, read, stripe_events};
 use crate::domain::{Customer, Subscription};
 use crate::store::migration::position::{
     CounterPosition, EntryPosition, GrantPosition, QuantityPosition, ReportPosition, RollupPosition, Stamp,
 };
 use crate::store::migration::rows::{
-    Counted, MovedEntry, MovedEvent, MovedGrant, MovedKey, MovedRefund, MovedReport, Rollup, TakenOver, UnderPrice,
+    Counted, MovedAlert, MovedEntry, MovedEvent, MovedGrant, MovedKey, MovedRefund, MovedReport, Rollup, TakenOver,
+    UnderPrice,
 };
 use crate::store::migration::totals::Totals;
 use crate::store::{Catalog, Durability, StripeEventRow};
@@ -105,6 +106,10 @@ impl Export {
                     number("SELECT coalesce(sum(length(definition)), 0) FROM credit_grants")?,
                     number("SELECT count(*) FROM credit_refunds")?,
                 ],
+                alerts: [
+                    number("SELECT count(*) FROM alerts")?,
+                    number("SELECT coalesce(sum(attempts), 0) FROM alerts")?,
+                ],
                 taken_over: number("SELECT coalesce(sum(position), 0) FROM takeovers")?,
                 home: home.to_owned(),
             })
@@ -169,6 +174,11 @@ impl Export {
     /// By customer and id, beginning after one.
     pub fn reports(&self, after: &ReportPosition, limit: usize) -> Result<Vec<MovedReport>> {
         self.read(|connection| outbox::moved(connection, after, limit))
+    }
+
+    /// By id, beginning after one.
+    pub fn alerts(&self, after: &str, limit: usize) -> Result<Vec<MovedAlert>> {
+        self.read(|connection| alerts::moved(connection, after, limit))
     }
 
     /// By customer and id, beginning after one.

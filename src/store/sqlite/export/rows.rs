@@ -26,6 +26,7 @@ pub fn sizes(connection: &Connection) -> Result<Totals> {
             "SELECT (SELECT count(*) FROM credit_grants) + (SELECT count(*) FROM credit_entries)
                  + (SELECT count(*) FROM credit_refunds)",
         )?,
+        alerts: count("SELECT count(*) FROM alerts")?,
         event_ids: event_ids(connection)?,
         subscriptions: count("SELECT count(*) FROM stripe_subscriptions")?,
         stripe_events: count("SELECT count(*) FROM stripe_events")?,
