@@ -26,6 +26,12 @@ fn a_mistake_is_shown_at_its_place() {
         ("/features/2", json!(true), "`catalog.features[2]` must be a string, got true"),
         ("/meters", json!(["api_request", "tokens", "tokens"]), "`catalog.meters[2]`: \"tokens\" is listed twice"),
         (
+            "/meters",
+            json!(["api_request", "tokens", "money"]),
+            "`catalog.meters[2]` must be a name of 1 to 64 characters out of a to z, 0 to 9, `_`, `.` and `-`, and not \"money\", \
+             got \"money\"",
+        ),
+        (
             "/prices/0/meter",
             json!("api_requests"),
             "`catalog.prices[0].meter`: there is no meter \"api_requests\"; did you mean \"api_request\"?",

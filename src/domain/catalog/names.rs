@@ -2,6 +2,7 @@
 
 use super::contradiction;
 use crate::Result;
+use crate::domain::credit::Unit;
 use crate::domain::customer::validate_id;
 use crate::domain::json::{Object, Value};
 use crate::domain::mistakes::Mistakes;
@@ -78,10 +79,11 @@ pub(super) fn id(value: &Value<'_>) -> Result<String> {
 
 fn meter(value: &Value<'_>) -> Result<String> {
     let name = value.string()?;
-    if Meter::is_name(&name) {
+    // Credit in this unit is money.
+    if Meter::is_name(&name) && name != Unit::Money.as_str() {
         return Ok(name);
     }
-    Err(value.must_be("a name of 1 to 64 characters out of a to z, 0 to 9, `_`, `.` and `-`"))
+    Err(value.must_be("a name of 1 to 64 characters out of a to z, 0 to 9, `_`, `.` and `-`, and not \"money\""))
 }
 
 /// The items of an array that may be missing, without those in which a mistake was found.
