@@ -26,7 +26,7 @@ pub enum Bound {
 
 impl Bound {
     /// What a customer's events on a meter count against, but for his credit, which only his books tell.
-    pub fn of<'c>(plans: &'c Plans, customer: &'c Customer, meter: Meter) -> impl Iterator<Item = Bound> + use<'c> {
+    fn of<'c>(plans: &'c Plans, customer: &'c Customer, meter: Meter) -> impl Iterator<Item = Bound> + use<'c> {
         let limit = plans.limit(Some(customer), meter).map(|limit| Bound::Limit { meter, limit, soft: false });
         let soft = plans.soft_limit(customer, meter).map(|limit| Bound::Limit { meter, limit, soft: true });
         [limit, soft, customer.spend_cap.map(Bound::SpendCap)].into_iter().flatten()
@@ -102,6 +102,13 @@ pub type WatchKey = (CustomerId, Timestamp, Kind, Unit);
 pub struct Watches(BTreeMap<WatchKey, Watch>);
 
 impl Watches {
+    /// All that a customer's events on a meter count against, but for his credit.
+    pub fn add_bounds(&mut self, plans: &Plans, customer: &Customer, meter: Meter, period: Period, now: Timestamp) {
+        for bound in Bound::of(plans, customer, meter) {
+            self.add(&customer.id, Watch { period, bound, now });
+        }
+    }
+
     pub fn add(&mut self, customer_id: &CustomerId, watch: Watch) {
         let key = (customer_id.clone(), watch.period.start, watch.bound.kind(), watch.bound.unit());
         self.0.insert(key, watch);

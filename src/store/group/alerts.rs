@@ -1,30 +1,33 @@
-//! Somebody is to be told when what is counted reaches a threshold: what that is held against. Where it stands is known when all
-//! of the group is counted.
+//! Somebody is to be told when what is counted reaches a threshold: what that is held against. It is looked at when all of the
+//! group is counted.
 
-use super::{Group, Step, Tables};
+use std::collections::BTreeMap;
+
+use super::{CounterKey, Group, Step, Tables};
 use crate::domain::alert::{AlertRule, Bound, Watch, Watches};
-use crate::domain::{Customer, Decimal, Period, Timestamp, UsageEvent};
+use crate::domain::{Decimal, Period, Timestamp, UsageEvent};
 use crate::store::Applied;
+
+/// Which counters of customers a group has added to, in which period, and when last.
+pub type Grown = BTreeMap<CounterKey, (Period, Timestamp)>;
 
 impl<T: Tables> Group<T> {
     /// An event was counted, and may have reached something.
-    pub(super) fn watch(&mut self, event: &UsageEvent, customer: &Customer, period: Period, now: Timestamp) {
-        let catalog = self.tables.catalog();
-        if catalog.alerts.as_ref().is_none_or(|rule| rule.thresholds.is_empty()) {
-            return;
-        }
-        for bound in Bound::of(&catalog.tiers, customer, event.meter) {
-            self.watches.add(&customer.id, Watch { period, bound, now });
-        }
-        if customer.has_credit {
-            self.credited.insert((customer.id.clone(), period.start), (period, now));
+    pub(super) fn watch(&mut self, event: &UsageEvent, period: Period, now: Timestamp) {
+        if self.tables.catalog().alerts.as_ref().is_some_and(|rule| !rule.thresholds.is_empty()) {
+            self.grown.insert((event.customer_id.clone(), period.start, event.meter), (period, now));
         }
     }
 
-    /// All that has to be looked at, once everything is counted.
+    /// All that what was counted is held against.
     pub fn take_watches(&mut self) -> Result<Watches, T::Error> {
-        let mut watches = std::mem::take(&mut self.watches);
-        for ((customer_id, _), (period, now)) in std::mem::take(&mut self.credited) {
+        let mut watches = Watches::default();
+        for ((customer_id, _, meter), (period, now)) in std::mem::take(&mut self.grown) {
+            let Some(customer) = self.tables.customer(&customer_id)? else { continue };
+            watches.add_bounds(&self.tables.catalog().tiers, &customer, meter, period, now);
+            if !customer.has_credit {
+                continue;
+            }
             let credit = self.tables.credit(&customer_id)?;
             for (unit, books) in &credit.books {
                 let of_unit = credit.grants.values().filter(|given| given.request.unit == *unit);

@@ -4,11 +4,8 @@
 //! Here is what happens to an event; `leases` sets units aside, `alerts` looks what was reached, what administers customers, keys and the catalog is in
 //! `administration`, and what Stripe tells in `stripe_events`.
 
-use std::collections::BTreeMap;
-
-use crate::domain::alert::Watches;
 use crate::domain::credit::Payment;
-use crate::domain::{ApiKey, Customer, CustomerId, Period, Quota, Refusal, Timestamp, UsageEvent, decide_access};
+use crate::domain::{ApiKey, Customer, Period, Quota, Refusal, Timestamp, UsageEvent, decide_access};
 use crate::store::{
     Admission, Applied, Change, Charge, Charged, Outcome, Record, RecordStatus, Recorded, Takeover, Verdict,
 };
@@ -29,6 +26,7 @@ mod windows;
 
 use quotas::Shortage;
 
+pub use alerts::Grown;
 pub use credits::Credit;
 pub use deltas::Deltas;
 pub use periods::Used;
@@ -41,9 +39,7 @@ pub struct Group<T> {
     pub tables: T,
     /// The calendar month of the last event: most often the next one's too.
     month: Option<Period>,
-    watches: Watches,
-    /// Whose credit may have been burnt in the period that starts then, and when last.
-    credited: BTreeMap<(CustomerId, Timestamp), (Period, Timestamp)>,
+    grown: Grown,
 }
 
 /// An error here ends the whole group; the outcome is a change's own.
@@ -52,7 +48,7 @@ type Step<T> = Result<Outcome, <T as Tables>::Error>;
 impl<T: Tables> Group<T> {
     /// In a transaction that has just begun.
     pub fn begin(tables: T) -> Self {
-        Self { tables, month: None, watches: Watches::default(), credited: BTreeMap::new() }
+        Self { tables, month: None, grown: Grown::new() }
     }
 
     pub fn apply(&mut self, change: &Change) -> Step<T> {
@@ -201,7 +197,7 @@ impl<T: Tables> Group<T> {
             self.pay(customer, payment)?;
             self.add_quantity(event, period)?;
             self.count_in_windows(event, customer, now)?;
-            self.watch(event, customer, period, now);
+            self.watch(event, period, now);
         }
         Ok(recorded)
     }

@@ -18,9 +18,9 @@ use super::transaction::{CountedEvent, LeaseKey};
 use super::wanted::KnownCustomers;
 use super::write::{COUNTER_COLUMNS, counter_statement, event_statements, position_statement, rollup_statement};
 use super::{alerts, load, outbox};
-use crate::domain::alert::{Bound, Watch, Watches};
+use crate::domain::alert::Watches;
 use crate::domain::{AlertRule, Customer, CustomerId, HolderId, Period, Standing, Timestamp, UsageEvent};
-use crate::store::group::{CounterKey, Deltas, RollupKey, Tally, rollup_key};
+use crate::store::group::{CounterKey, Deltas, Grown, RollupKey, Tally, rollup_key};
 use crate::store::{
     Applied, Catalog, Change, Charge, Charged, LeasePart, Outcome, Record, RecordStatus, Recorded, Verdict,
 };
@@ -47,6 +47,7 @@ pub struct Additions {
     settled: BTreeMap<LeaseKey, u64>,
     /// The first and the last place in each journal.
     positions: BTreeMap<HolderId, (u64, u64)>,
+    grown: Grown,
     watches: Watches,
     /// What these spend on several meters is looked at together.
     capped: BTreeSet<String>,
@@ -86,7 +87,18 @@ impl Additions {
                 _ => return None,
             }
         }
+        additions.watch(catalog, known);
         (!changes.is_empty()).then_some(additions)
+    }
+
+    fn watch(&mut self, catalog: &Catalog, known: &KnownCustomers) {
+        for ((customer_id, _, meter), (period, now)) in std::mem::take(&mut self.grown) {
+            let Some(customer) = known.get(&customer_id) else { continue };
+            self.watches.add_bounds(&catalog.tiers, customer, meter, period, now);
+            if customer.spend_cap.is_some() {
+                self.capped.insert(customer_id.as_str().to_owned());
+            }
+        }
     }
 
     fn add(
@@ -106,13 +118,8 @@ impl Additions {
         }
         let customer = known.get(&event.customer_id)?;
         let period = customer.billing_period(event.timestamp, catalog.time_zone);
-        for bound in Bound::of(&catalog.tiers, customer, event.meter) {
-            self.watches.add(&customer.id, Watch { period, bound, now });
-        }
-        if customer.spend_cap.is_some() {
-            self.capped.insert(customer.id.as_str().to_owned());
-        }
         let counter = (event.customer_id.clone(), period.start, event.meter);
+        self.grown.insert(counter.clone(), (period, now));
         let tally = self.counters.entry(counter.clone()).or_default();
         *tally = tally.plus(event, event.cost).ok()?;
         let added = tally.units;
