@@ -11,7 +11,8 @@ import { fillDisk, makeRoom } from '../smallDisk.js'
 import { readStore } from '../store.js'
 import { type Violation, violation } from '../violation.js'
 
-const PATIENCE = 20_000
+/** Longer than the servers' `storeDeadlineMs`: so long may all wait for units that cannot be given back on a full disk. */
+const PATIENCE = 30_000
 
 const are =
   (outcome: Outcome) =>

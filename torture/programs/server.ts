@@ -33,7 +33,7 @@ async function obey(command: Command): Promise<Answers[Command['name']]> {
 async function open({ dir, now, tiers }: Command & { name: 'open' }): Promise<Answers['open']> {
   const clock = new JumpingClock(now)
   // Whoever stands still or is busy must not make requests fail here: what is not recorded in time is another matter.
-  const billing = new Billing({ dir, clock, storeDeadlineMs: 20_000, ...(tiers && { tiers }) })
+  const billing = new Billing({ dir, clock, storeDeadlineMs: 10_000, ...(tiers && { tiers }) })
   const takeover = await billing.ready().catch(async (error: unknown) => {
     await billing.close().catch(() => {})
     throw error
