@@ -80,6 +80,16 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Whether so many used units can reach anything: most often they are far from it, and nothing has to be calculated.
+    pub fn is_near(&self, thresholds: &Thresholds, used: u64) -> bool {
+        match (&self.bound, thresholds.percents().first()) {
+            (Bound::Limit { limit, .. }, Some(lowest)) => {
+                u128::from(used) * 100 >= u128::from(*limit) * u128::from(*lowest)
+            }
+            (_, lowest) => lowest.is_some(),
+        }
+    }
+
     /// What is reached by so much that is used in the period.
     pub fn reached(&self, customer_id: &CustomerId, thresholds: &Thresholds, used: &Decimal) -> Vec<Reached> {
         let Self { period, bound, .. } = self;

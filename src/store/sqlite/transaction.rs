@@ -73,7 +73,13 @@ impl<'c> Transaction<'c> {
         for (customer_id, watch) in watches.iter() {
             let used = match watch.bound.unit() {
                 Unit::Money => self.spent(customer_id, watch.period)?.into(),
-                Unit::Meter(meter) => self.used(customer_id, meter, watch.period)?.into(),
+                Unit::Meter(meter) => {
+                    let used = self.used(customer_id, meter, watch.period)?;
+                    if !watch.is_near(&rule.thresholds, used) {
+                        continue;
+                    }
+                    used.into()
+                }
             };
             reached.extend(self.memory.told.tell(self.connection, &rule, (customer_id, watch), &used)?);
         }
