@@ -167,6 +167,8 @@ test('closing waits for no receiver', async () => {
 test.each<[alerts: unknown, message: string]>([
   [{ url: 'ftp://user:pass@example.com', secret }, '`alerts.url`'],
   [{ url: '/alerts', secret }, '`alerts.url`'],
+  [{ url: 'https://user:pass@example.com', secret }, '`alerts.url` must hold no user name'],
+  [{ url: 'https://user@example.com', secret }, '`alerts.url` must hold no user name'],
   [{ url: 'https://example.com', secret: secret.slice(6) }, '`alerts.secret`'],
   [{ url: 'https://example.com', secret: 'whsec_c2hvcnQ=' }, '`alerts.secret`'],
   [{ url: 'https://example.com' }, '`alerts.secret`'],

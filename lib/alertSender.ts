@@ -6,7 +6,7 @@ import { checkOptions } from './options.js'
 
 /** Where alerts are sent to. */
 export interface AlertReceiver {
-  /** `https:` or `http:`. Alerts are posted to it. */
+  /** `https:` or `http:`, without a user name or a password. Alerts are posted to it. */
   url: string
   /**
    * With which each alert is signed: `whsec_` and 24 to 64 random bytes in base64, as Standard Webhooks has it. It is never
@@ -133,10 +133,16 @@ interface ClaimedAlert {
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 function checkUrl(url: unknown): string {
-  const isUrl = typeof url === 'string' && URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
-  // It may hold a password.
-  if (!isUrl) throw invalidArgument('`alerts.url` must be an absolute http or https URL')
-  return url
+  // Neither message says what it is: it may hold a password.
+  const parsed = typeof url === 'string' && URL.canParse(url) ? new URL(url) : undefined
+  if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
+    throw invalidArgument('`alerts.url` must be an absolute http or https URL')
+  }
+  // `fetch` takes none, and shows the whole URL when it refuses: that would be kept as the reason of a failure.
+  if (parsed.username !== '' || parsed.password !== '') {
+    throw invalidArgument('`alerts.url` must hold no user name and no password: alerts are signed with `alerts.secret`')
+  }
+  return parsed.href
 }
 
 function checkSecret(secret: unknown): Buffer {
