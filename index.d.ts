@@ -138,7 +138,7 @@ interface AlertQueryInput {
 interface AlertSettlementInput {
   id: string
   attempts: number
-  answer: 'accepted' | 'gone' | 'failed'
+  answer: 'accepted' | 'gone' | 'failed' | 'interrupted'
   reason?: string
   /** From 0 to 1. */
   jitter: number
@@ -1471,6 +1471,16 @@ export interface BillingEvents {
    */
   threshold: [reached: ThresholdReached]
   /**
+   * This process has given an alert up: its receiver answered 410, or did not take it for three days. It is in
+   * `billing.alerts.list({ state: 'failed' })`, and `billing.alerts.retry(id)` sends it again.
+   */
+  alertFailed: [
+    failure: {
+      id: string
+      reason: string
+    },
+  ]
+  /**
    * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
    * where the process dies meanwhile.
    */
@@ -1667,7 +1677,7 @@ export declare class Alerts {
 }
 /** Where alerts are sent to. */
 export interface AlertReceiver {
-  /** `https:` or `http:`. Alerts are posted to it. */
+  /** `https:` or `http:`, without a user name or a password. Alerts are posted to it. */
   url: string
   /**
    * With which each alert is signed: `whsec_` and 24 to 64 random bytes in base64, as Standard Webhooks has it. It is never

@@ -94,10 +94,13 @@ describe.each([
   test('410 ends it, and it can be sent again by hand', async () => {
     const { url, deliveries } = await receiver([410])
     const billing = openBilling({ ...place(), tiers: limitedTo(2), alerts: { url, secret } })
+    const given = new Promise((resolve) => billing.on('alertFailed', (failure) => resolve([failure])))
     await billing.customers.upsert({ id: 'customer-1', tier: 'limited' })
     await billing.usage.recordEvent(event())
-    await until(() => states(billing), ['failed'])
+    const [failure] = (await given) as [unknown]
+    expect(await states(billing)).toEqual(['failed'])
     const { id, reason, nextAttemptAt } = await only(billing)
+    expect(failure).toEqual({ id, reason })
     expect([reason, nextAttemptAt]).toEqual(['HTTP 410', null])
     expect(await billing.alerts.retry(id)).toBe(true)
     await until(() => states(billing), ['delivered'])
@@ -160,6 +163,7 @@ test('closing waits for no receiver', async () => {
   await billing.close()
   expect(await only(openBilling({ dir }))).toMatchObject({
     state: 'pending',
+    attempts: 0,
     reason: 'this Billing was closed meanwhile',
   })
 })

@@ -77,9 +77,10 @@ export class AlertSender {
     const { answer, reason } = await this.#post(engine, id, body)
     const settlement = { id, attempts, answer, jitter: Math.random(), ...(reason !== undefined && { reason }) }
     // Where the store is away the claim runs out, and the alert is sent once more: receivers know it by its id.
-    await engine
+    const state = await engine
       .call<string>((native, ticket) => native.settleAlert(ticket, engine.now(), settlement))
       .catch(() => undefined)
+    if (state === '"failed"') engine.notices.emitter.emit('alertFailed', { id, reason: reason ?? '' })
   }
 
   async #post(engine: Engine, id: string, body: string): Promise<{ answer: Answer; reason?: string }> {
@@ -102,16 +103,9 @@ export class AlertSender {
       if (response.ok) return { answer: 'accepted' }
       return { answer: response.status === 410 ? 'gone' : 'failed', reason: `HTTP ${response.status}` }
     } catch (error) {
-      return { answer: 'failed', reason: this.#reason(error) }
+      if (this.#closing.signal.aborted) return { answer: 'interrupted', reason: 'this Billing was closed meanwhile' }
+      return { answer: 'failed', reason: reasonOf(error) }
     }
-  }
-
-  #reason(error: unknown): string {
-    if (this.#closing.signal.aborted) return 'this Billing was closed meanwhile'
-    const { name, message, cause } = error as Error
-    if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS} ms`
-    // What `fetch` throws says nothing; its cause does.
-    return String(cause instanceof Error ? cause.message : message).slice(0, LONGEST_REASON)
   }
 
   /** Sends nothing more, and resolves when what was under way is settled. */
@@ -122,12 +116,19 @@ export class AlertSender {
   }
 }
 
-type Answer = 'accepted' | 'gone' | 'failed'
+type Answer = 'accepted' | 'gone' | 'failed' | 'interrupted'
 
 interface ClaimedAlert {
   id: string
   attempts: number
   body: string
+}
+
+function reasonOf(error: unknown): string {
+  const { name, message, cause } = error as Error
+  if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS} ms`
+  // What `fetch` throws says nothing; its cause does.
+  return String(cause instanceof Error ? cause.message : message).slice(0, LONGEST_REASON)
 }
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

@@ -327,6 +327,7 @@ const EVENTS: (keyof BillingEvents)[] = [
   'recovered',
   'rejected',
   'threshold',
+  'alertFailed',
   'stripeEvent',
   'usageRejected',
 ]

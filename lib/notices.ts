@@ -31,6 +31,11 @@ export interface BillingEvents {
    */
   threshold: [reached: ThresholdReached]
   /**
+   * This process has given an alert up: its receiver answered 410, or did not take it for three days. It is in
+   * `billing.alerts.list({ state: 'failed' })`, and `billing.alerts.retry(id)` sends it again.
+   */
+  alertFailed: [failure: { id: string; reason: string }]
+  /**
    * An event of Stripe's has come to this process for the first time, and what it says has taken effect. Not told again
    * where the process dies meanwhile.
    */

@@ -25,7 +25,7 @@ pub struct AlertQueryInput {
 pub struct AlertSettlementInput {
     pub id: String,
     pub attempts: u32,
-    #[napi(ts_type = "'accepted' | 'gone' | 'failed'")]
+    #[napi(ts_type = "'accepted' | 'gone' | 'failed' | 'interrupted'")]
     pub answer: String,
     pub reason: Option<String>,
     /// From 0 to 1.
@@ -55,6 +55,7 @@ impl NativeEngine {
         let answer = match answer.as_str() {
             "accepted" => Answer::Accepted,
             "gone" => Answer::Gone,
+            "interrupted" => Answer::Interrupted,
             _ => Answer::Failed,
         };
         let settled = after_attempt(attempts, answer, Timestamp::from_millis("clock.now()", now)?, jitter);

@@ -21,6 +21,8 @@ pub enum Answer {
     Gone,
     /// It was not taken, or nobody knows whether it was: receivers know what they have by its id.
     Failed,
+    /// Whoever sent it was closed meanwhile: somebody else sends it, and the attempt does not count.
+    Interrupted,
 }
 
 /// The state after an attempt.
@@ -29,19 +31,25 @@ pub struct Settled {
     pub state: AlertState,
     /// The next attempt, where there is to be one.
     pub due_at: Timestamp,
+    /// Those that count.
+    pub attempts: u32,
 }
 
 /// `attempts` counts this one. A pause is by up to a tenth longer, by this share of it from 0 to 1: so those who failed together
 /// do not come back together.
 pub fn after_attempt(attempts: u32, answer: Answer, now: Timestamp, jitter: f64) -> Settled {
     let pause = usize::try_from(attempts).ok().and_then(|attempts| PAUSES.get(attempts.checked_sub(1)?));
+    let settled = |state, due_at| Settled { state, due_at, attempts };
     match (answer, pause) {
-        (Answer::Accepted, _) => Settled { state: AlertState::Delivered, due_at: now },
+        (Answer::Accepted, _) => settled(AlertState::Delivered, now),
+        (Answer::Interrupted, _) => {
+            Settled { attempts: attempts.saturating_sub(1), ..settled(AlertState::Pending, now) }
+        }
         (Answer::Failed, Some(pause)) => {
             let longer = (*pause as f64 * 0.1 * jitter.clamp(0.0, 1.0)) as i64;
-            Settled { state: AlertState::Pending, due_at: now.plus_millis(pause + longer) }
+            settled(AlertState::Pending, now.plus_millis(pause + longer))
         }
-        (Answer::Failed | Answer::Gone, _) => Settled { state: AlertState::Failed, due_at: now },
+        (Answer::Failed | Answer::Gone, _) => settled(AlertState::Failed, now),
     }
 }
 
@@ -50,7 +58,7 @@ mod tests {
     use super::*;
 
     fn settled(attempts: u32, answer: Answer, jitter: f64) -> (AlertState, i64) {
-        let Settled { state, due_at } = after_attempt(attempts, answer, Timestamp::from_stored(0), jitter);
+        let Settled { state, due_at, .. } = after_attempt(attempts, answer, Timestamp::from_stored(0), jitter);
         (state, due_at.as_millis())
     }
 
@@ -61,6 +69,12 @@ mod tests {
         assert_eq!(settled(1, Answer::Failed, 0.0), (AlertState::Pending, 5_000));
         assert_eq!(settled(2, Answer::Failed, 0.0), (AlertState::Pending, 300_000));
         assert_eq!(settled(2, Answer::Failed, 1.0), (AlertState::Pending, 330_000));
+    }
+
+    #[test]
+    fn an_attempt_that_was_interrupted_does_not_count() {
+        let settled = after_attempt(10, Answer::Interrupted, Timestamp::from_stored(0), 0.0);
+        assert_eq!((settled.state, settled.due_at.as_millis(), settled.attempts), (AlertState::Pending, 0, 9));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Kind, Measure, Reached};
 use crate::domain::{Decimal, Timestamp};
-use crate::{Code, Error, Result};
+use crate::{Error, Result};
 
 /// Under which an alert is sent, in every attempt: whoever receives it knows by this what he has already.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,13 +15,10 @@ pub struct AlertId(String);
 
 impl AlertId {
     /// A UUID of version 7 (RFC 9562), so that they are in the order of their making.
-    pub fn new(now: Timestamp) -> Result<Self> {
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)
-            .map_err(|error| Error::new(Code::Internal, format!("the system has no random numbers: {error}")))?;
+    pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(now.as_millis()).unwrap_or_default();
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-        Ok(Self(format!("alert_{}", uuid.simple())))
+        Self(format!("alert_{}", uuid.simple()))
     }
 
     /// For ids that the store gave back, or that somebody asks for.
@@ -148,7 +145,7 @@ mod tests {
             measure: Measure { kind, unit, whole: amount(whole), used: amount(used) },
         };
         let alert = Alert {
-            id: AlertId::new(at).unwrap(),
+            id: AlertId::new(at, [7; 10]),
             reached,
             created_at: at,
             state: AlertState::Pending,
@@ -180,8 +177,8 @@ mod tests {
 
     #[test]
     fn ids_are_in_the_order_of_their_making() {
-        let id = |millis| AlertId::new(Timestamp::from_stored(millis)).unwrap();
-        assert_ne!(id(1), id(1));
-        assert!(id(1) < id(2) && id(2) < id(1_790_000_000_000));
+        let id = |millis, random| AlertId::new(Timestamp::from_stored(millis), [random; 10]);
+        assert_ne!(id(1, 1), id(1, 2));
+        assert!(id(1, 9) < id(2, 1) && id(2, 9) < id(1_790_000_000_000, 1));
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::random;
+use crate::Result;
 use crate::domain::{CustomerId, ExportRule, Meter, Recipient, ReportId, Timestamp, UsageEvent};
-use crate::{Code, Error, Result};
 
 /// Customer, meter, start of the window, and who is told of, where that is known already.
 pub type DeltaKey = (CustomerId, Meter, Timestamp, Option<Recipient>);
@@ -38,10 +39,7 @@ impl Deltas {
             delta.timestamp = delta.timestamp.max(event.timestamp);
             return Ok(());
         }
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)
-            .map_err(|error| Error::new(Code::Internal, format!("the system has no random numbers: {error}")))?;
-        let id = ReportId::new(now, random);
+        let id = ReportId::new(now, random()?);
         self.0.insert(key, Delta { units: event.units.get(), timestamp: event.timestamp, due_at: window.end, id });
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::domain::alert::{Bound, Kind, Measure, Watches};
 use crate::domain::credit::Unit;
 use crate::domain::{Alert, AlertId, AlertRule, AlertState, CustomerId, Decimal, HolderId, Period, Reached, Timestamp};
 use crate::store::alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
+use crate::store::group::random;
 use crate::store::migration::rows::MovedAlert;
 
 /// The columns that [`reached`] reads, in its order. By the name of the first one its answer is known.
@@ -74,7 +75,7 @@ pub fn reached_statement(watches: &Watches, rule: Option<&AlertRule>) -> crate::
             bound => bound.whole(&Decimal::default()),
         };
         for percent in rule.thresholds.percents() {
-            ids.push(AlertId::new(watch.now)?.as_str().to_owned());
+            ids.push(AlertId::new(watch.now, random()?).as_str().to_owned());
             customers.push(customer_id.as_str().to_owned());
             kinds.push(watch.bound.kind().as_str().to_owned());
             units.push(watch.bound.unit().as_str().to_owned());
@@ -201,12 +202,13 @@ impl Alerts for PostgresStore {
     fn settle_alert(&self, holder: &HolderId, settlement: &AlertSettlement) -> crate::Result<bool> {
         let AlertSettlement { id, attempts, settled, reason } = settlement;
         let settle = Statement::new(
-            "UPDATE alerts SET state = $1, due_at = $2, reason = $3
-             WHERE id = $4 AND state = 'sending' AND holder = $5 AND attempts = $6 RETURNING 1",
+            "UPDATE alerts SET state = $1, due_at = $2, reason = $3, attempts = $4
+             WHERE id = $5 AND state = 'sending' AND holder = $6 AND attempts = $7 RETURNING 1",
         )
         .text(settled.state.as_str())
         .with(columns::instant(settled.due_at), Type::TIMESTAMPTZ)
         .with(reason.clone(), Type::TEXT)
+        .with(i32::try_from(settled.attempts).unwrap_or(i32::MAX), Type::INT4)
         .text(id.as_str())
         .text(holder.as_str())
         .with(i32::try_from(*attempts).unwrap_or(i32::MAX), Type::INT4);

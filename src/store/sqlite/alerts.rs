@@ -11,6 +11,7 @@ use crate::domain::alert::{Kind, Measure, Watch};
 use crate::domain::credit::Unit;
 use crate::domain::{Alert, AlertId, AlertRule, AlertState, CustomerId, Decimal, HolderId, Period, Reached, Timestamp};
 use crate::store::alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
+use crate::store::group::random;
 use crate::store::migration::rows::MovedAlert;
 
 /// The columns that [`alert`] reads, in its order.
@@ -87,7 +88,7 @@ fn insert(
              ON CONFLICT DO NOTHING",
         )?
         .execute(named_params! {
-            ":id": AlertId::new(now)?.as_str(),
+            ":id": AlertId::new(now, random()?).as_str(),
             ":customer": customer_id.as_str(),
             ":kind": measure.kind.as_str(),
             ":unit": measure.unit.as_str(),
@@ -153,13 +154,14 @@ impl Alerts for SqliteStore {
         let AlertSettlement { id, attempts, settled, reason } = settlement;
         self.write(|connection| {
             let mut statement = connection.prepare_cached(
-                "UPDATE alerts SET state = ?, due_at = ?, reason = ?
+                "UPDATE alerts SET state = ?, due_at = ?, reason = ?, attempts = ?
                  WHERE id = ? AND state = 'sending' AND holder = ? AND attempts = ?",
             )?;
             let written = statement.execute(params![
                 settled.state.as_str(),
                 settled.due_at.as_millis(),
                 reason,
+                settled.attempts,
                 id.as_str(),
                 holder.as_str(),
                 attempts,
