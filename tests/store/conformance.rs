@@ -138,6 +138,9 @@ macro_rules! store_conformance {
                 a_new_anchor_gives_nothing_back_that_a_period_has_ended,
                 a_new_anchor_does_not_change_the_past,
                 every_balance_is_that_of_the_whole_history_from_its_beginning,
+                leases_of_credit_leave_room_for_nobody_else,
+                a_lease_of_credit_ends_where_time_changes_what_is_left,
+                credit_for_units_and_of_others_is_not_leased,
             }
             access {
                 an_unknown_key_is_refused,

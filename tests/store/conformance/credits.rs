@@ -7,18 +7,20 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 use weighbridge::Code;
+use weighbridge::domain::Quota;
 use weighbridge::domain::credit::{
     Activity, Balance, CreditGrant, GrantId, GrantRequest, OverageAtReset, Shortfall, Snapshot, Terms, Unit, balance_at,
 };
 use weighbridge::domain::customer::{CustomerPatch, Patch};
 use weighbridge::domain::json::Value;
+use weighbridge::domain::lease::Wish;
 use weighbridge::domain::{Decimal, Meter, Refusal, TimeZone, Timestamp, UsageEvent, Window};
 use weighbridge::engine::credits;
 use weighbridge::store::Verdict::{self, Duplicate, Recorded, Refused};
-use weighbridge::store::{Applied, Change, Charge, CreditRefund, Record, Store};
+use weighbridge::store::{Applied, Change, Charge, CreditRefund, LeasePart, LeaseRequest, Leased, Record, Store};
 
 use super::Fixture;
-use crate::support::leases::holder;
+use crate::support::leases::{holder, leased, return_leases};
 use crate::support::*;
 
 const REQUESTS: Unit = Unit::Meter(Meter::API_REQUEST);
@@ -468,4 +470,67 @@ pub fn every_balance_is_that_of_the_whole_history_from_its_beginning(place: &dyn
         Ok(())
     });
     held.unwrap();
+}
+
+fn credit_request(by: &str, billionths: u64, at: Timestamp) -> LeaseRequest {
+    let wish = Wish { needed: billionths, wanted: billionths };
+    let (holder, customer_id) = (holder(by), customer_id("ann"));
+    LeaseRequest { holder, customer_id, quota: Quota::Credit, now: at, wish, urgent: true }
+}
+
+fn lease_credit(store: &dyn Store, by: &str, billionths: u64, at: Timestamp) -> Leased {
+    leased(store, Change::Lease(credit_request(by, billionths, at)))
+}
+
+pub fn leases_of_credit_leave_room_for_nobody_else(place: &dyn Fixture) {
+    let store = prepaid(place);
+    granted(&*store, give(json!({ "id": "first", "amount": "1" })));
+    let lease = lease_credit(&*store, "one", 600_000_000, now());
+    assert_eq!((lease.granted, lease.period.end), (600_000_000, at("2026-04-01T00:00:00Z")), "until usage is reset");
+    let said = verdicts(&*place.open(), &[admit(costing("0.3")), admit(costing("0.100000000001"))]);
+    assert_eq!(said, [Recorded, exhausted(Unit::Money, "0.7", "0.100000000001")]);
+    assert_eq!(verdict(&*store, admit(costing("0.1"))), Recorded);
+    let credit_part = |units| LeasePart {
+        holder: holder("one"),
+        customer_id: customer_id("ann"),
+        quota: Quota::Credit,
+        period_start: lease.period.start,
+        units,
+    };
+    let paid = |cost: &str, units: u64| {
+        let (event, admission) = (costing(cost), Some(Default::default()));
+        verdict(&*store, Change::Charge(Charge { event, admission, paid: vec![credit_part(units)], now: now() }))
+    };
+    assert_eq!(paid("0.25", 250_000_000), Recorded);
+    assert_eq!(paid("0.2", 100_000_000), exhausted(Unit::Money, "0.35", "0.2"), "what is leased pays for a part only");
+    assert_eq!(lease_credit(&*place.open(), "two", 1, now()).granted, 0);
+    assert!(apply(&*store, return_leases("one")).is_ok());
+    assert_eq!(verdict(&*store, admit(costing("0.35"))), Recorded);
+    assert_eq!(left(&*store, Unit::Money), amounts("0", "0"));
+}
+
+pub fn a_lease_of_credit_ends_where_time_changes_what_is_left(place: &dyn Fixture) {
+    let store = prepaid(place);
+    granted(&*store, give(json!({ "id": "soon", "amount": "2", "expiresAt": "2026-03-10T13:00:00Z" })));
+    granted(&*store, give(json!({ "id": "later", "amount": "0.5" })));
+    let (end, most) = (at("2026-03-10T13:00:00Z"), 2_500_000_000);
+    let before = lease_credit(&*store, "one", 1_000_000_000, now());
+    assert_eq!((before.granted, before.period.end), (1_000_000_000, end));
+    assert_eq!(lease_credit(&*store, "one", most, now().plus_millis(1)).granted, 0, "more than there is");
+    let more = lease_credit(&*store, "one", 100_000_000, now().plus_millis(1));
+    assert_eq!((more.granted, more.period), (100_000_000, before.period), "it is the same lease");
+    // Of what is left after the expiry all may be burnt still by what was let through before.
+    assert_eq!(lease_credit(&*place.open(), "two", 1, end).granted, 0);
+    assert!(apply(&*store, return_leases("one")).is_ok());
+    assert_eq!(lease_credit(&*place.open(), "two", 500_000_000, end).granted, 500_000_000);
+}
+
+pub fn credit_for_units_and_of_others_is_not_leased(place: &dyn Fixture) {
+    let store = open(place);
+    granted(&*store, give(json!({ "id": "money", "amount": "1" })));
+    assert_eq!(lease_credit(&*store, "one", 1, now()).granted, 0, "he does not pay beforehand");
+    apply(&*store, upsert("ann", CustomerPatch { prepaid: Some(true), ..CustomerPatch::default() })).unwrap();
+    assert_eq!(lease_credit(&*store, "one", 1, now()).granted, 1);
+    granted(&*store, give(json!({ "id": "units", "unit": "api_request", "amount": 5 })));
+    assert_eq!(lease_credit(&*store, "one", 1, now()).granted, 0, "they make requests cheaper");
 }
