@@ -80,7 +80,9 @@ export class AlertSender {
     const state = await engine
       .call<string>((native, ticket) => native.settleAlert(ticket, engine.now(), settlement))
       .catch(() => undefined)
-    if (state === '"failed"') engine.notices.emitter.emit('alertFailed', { id, reason: reason ?? '' })
+    // What a listener throws is no failure of the attempt.
+    if (state === '"failed"')
+      setImmediate(() => engine.notices.emitter.emit('alertFailed', { id, reason: reason ?? '' }))
   }
 
   async #post(engine: Engine, id: string, body: string): Promise<{ answer: Answer; reason?: string }> {
@@ -99,7 +101,8 @@ export class AlertSender {
         redirect: 'manual',
         signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), this.#closing.signal]),
       })
-      await response.body?.cancel()
+      // Its head says all.
+      response.body?.cancel().catch(() => undefined)
       if (response.ok) return { answer: 'accepted' }
       return { answer: response.status === 410 ? 'gone' : 'failed', reason: `HTTP ${response.status}` }
     } catch (error) {

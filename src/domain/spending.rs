@@ -11,8 +11,8 @@ pub struct Spending {
 }
 
 impl Spending {
-    /// Whether something of this cost still fits. What is free always does, and what makes the rest cheaper. This is the only place that compares what is
-    /// spent with a cap.
+    /// Whether something of this cost still fits. What is free always does, and what makes the rest cheaper. This is the
+    /// only place that compares what is spent with a cap.
     pub fn admits(self, cost: Money) -> bool {
         // A sum that fits no number passes every cap.
         cost <= Money::ZERO || self.spent.checked_add(cost).is_ok_and(|after| after <= self.cap)

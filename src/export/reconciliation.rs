@@ -13,7 +13,7 @@ use crate::domain::outbox::State;
 use crate::domain::reconciliation::{Books, Cause, Entry, Finding, HOUR, Reporting, Step, compare, compare_hour};
 use crate::domain::{Customer, CustomerId, Decimal, Meter, Period, ReportId, TimeZone, Timestamp};
 use crate::store::{Book, Catalog, Division, Line, Store};
-use crate::{Code, Error, Result};
+use crate::{Error, Result};
 
 const PAGE: usize = 1_000;
 /// Questions to the other service that are under way at once.
@@ -433,16 +433,13 @@ async fn part(
     cause: Cause,
     now: Timestamp,
 ) -> Result<bool> {
-    let mut random = [0; 10];
-    getrandom::fill(&mut random)
-        .map_err(|error| Error::new(Code::Internal, format!("the system has no random numbers: {error}")))?;
     let division = Division {
         customer_id: entry.report.customer_id.clone(),
         id: entry.report.id.clone(),
         state: entry.report.state,
         attempts: entry.report.attempts,
         units,
-        part: ReportId::new(now, random),
+        part: ReportId::new(now, crate::store::random()?),
         becomes,
         timestamp,
         reason: Some(format!("reconciled: {}", cause.as_str())),

@@ -7,11 +7,11 @@ use napi_derive::napi;
 use super::engine::NativeEngine;
 use super::error::Result;
 use super::output::{Nullable, millis, nullable, units};
+use crate::Error;
 use crate::domain::customer::Patch;
 use crate::domain::outbox::{DEFAULT_WINDOW_MILLIS, Report, State};
 use crate::domain::{CustomerId, ExportRule, ReportId, Timestamp};
 use crate::store::{Backlog, ReportQuery};
-use crate::{Code, Error};
 
 /// The most reports on one page.
 const MAX_PAGE: f64 = 1_000.0;
@@ -150,10 +150,7 @@ impl NativeEngine {
     #[napi(catch_unwind)]
     pub fn retry_usage_report(&self, ticket: f64, now: f64, id: String) -> Result<()> {
         let now = Timestamp::from_millis("clock.now()", now)?;
-        let mut random = [0; 10];
-        getrandom::fill(&mut random)
-            .map_err(|error| Error::new(Code::Internal, format!("the system has no random numbers: {error}")))?;
-        let (id, successor) = (ReportId::from_stored(id), ReportId::new(now, random));
+        let (id, successor) = (ReportId::from_stored(id), ReportId::new(now, crate::store::random()?));
         let reply = self.deliveries.reply(ticket, |retried: bool| retried);
         self.engine.work_on_outbox(Box::new(move |store| {
             reply(store.and_then(|store| store.retry_report(&id, &successor, now)));

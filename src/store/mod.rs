@@ -31,6 +31,7 @@ mod versions;
 
 pub use alerts::{AlertClaim, AlertQuery, AlertSettlement, Alerts};
 pub use credits::{CreditRecord, CreditRefund};
+pub use group::random;
 pub use outbox::{Backlog, Book, Division, Line, Outbox, ReportQuery, Settlement};
 pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;

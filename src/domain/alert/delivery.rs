@@ -46,6 +46,7 @@ pub fn after_attempt(attempts: u32, answer: Answer, now: Timestamp, jitter: f64)
             Settled { attempts: attempts.saturating_sub(1), ..settled(AlertState::Pending, now) }
         }
         (Answer::Failed, Some(pause)) => {
+            // No money, and no matter if it is a millisecond more.
             let longer = (*pause as f64 * 0.1 * jitter.clamp(0.0, 1.0)) as i64;
             settled(AlertState::Pending, now.plus_millis(pause + longer))
         }
